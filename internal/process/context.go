@@ -1,0 +1,36 @@
+package process
+
+import (
+	"context"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// procContext is a process's context. It carries the process, so that what runs in the process knows who it is.
+type procContext struct {
+	context.Context
+	proc *proc
+}
+
+type procKey struct{}
+
+func (c *procContext) Value(key any) any {
+	if key == (procKey{}) {
+		return c.proc
+	}
+	return c.Context.Value(key)
+}
+
+func procOf(ctx context.Context) *proc {
+	p, _ := ctx.Value(procKey{}).(*proc)
+	return p
+}
+
+// Self gives the process in which ctx belongs, if it belongs in one: the context that a callback or a function of a
+// process was given, or one made from it.
+func Self(ctx context.Context) (messages.PID, bool) {
+	if p := procOf(ctx); p != nil {
+		return p.pid, true
+	}
+	return messages.PID{}, false
+}

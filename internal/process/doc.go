@@ -1,0 +1,26 @@
+// Package process gives the processes of OTP on protoactor-go's actors. It is the one room that touches protoactor, and
+// nothing of protoactor shows outside.
+//
+// There are two kinds of process. One with a mailbox ([System.Spawn]) is an actor: it handles one message at a time. One
+// without ([System.SpawnFunc]) is a goroutine that runs a function. Both have a [messages.PID], may be linked, monitored,
+// told to exit and killed.
+//
+// # Promises
+//
+//   - A PID that was handed out belongs to an initialised process. A failed init is an error and leaves nothing behind;
+//     its name is free before the caller has the error (GS-01, GS-07).
+//   - Messages from one sender to one process are handled in the order in which they were sent, one at a time (GS-08).
+//   - Every process ends with exactly one reason, and each monitor learns it in exactly one Down, which comes after
+//     every message that the process sent before (TK-02). Nothing that a dead process sends arrives.
+//   - A panic or a runtime.Goexit in a callback ends that process, with its stack as reason, and no other.
+//   - Who is alive, linked and monitored is a record of ours outside the mailbox. A process that hangs in a callback can
+//     be killed: it is declared dead at once, everybody is told, and what its goroutine still does is counted
+//     ([System.Abandoned]) until it ends.
+//
+// # What protoactor is not asked to do
+//
+// All actors are started at the top, without protoactor's parents: a protoactor parent waits for ever for a child that
+// hangs. Its restarts, watches, futures, guardians and receive timeouts are not used; each of them loses or overtakes
+// something that OTP does not. Every message travels inside a type of ours, so that no message of a user is taken for one
+// of protoactor's own.
+package process

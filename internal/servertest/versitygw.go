@@ -1,0 +1,100 @@
+package servertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+const (
+	// versityAccess and versitySecret are the credentials of the root account. The server is on loopback, holds only
+	// what the test gives it, and is gone with the test.
+	versityAccess = "servertest"
+	versitySecret = "servertest-secret"
+	// versityPorts is how many ports are tried, should another program be faster at taking one.
+	versityPorts = 5
+	// pollEvery is the time between two questions whether a server answers.
+	pollEvery = 10 * time.Millisecond
+)
+
+// Region is the region that [VersityGW] expects in signatures.
+const Region = "us-east-1"
+
+// VersityGW runs an S3 server with the named buckets, each empty, and gives its URL and the credentials of its owner.
+// Buckets are addressed by path (endpoint/bucket/key) and the region is [Region]. The server ends with the test.
+//
+// Metadata lies in a sidecar folder and not in extended attributes, which a temporary folder on tmpfs may not have.
+func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey string) {
+	t.Helper()
+	path := Need(t, "versitygw")
+	base := t.TempDir()
+	root, sidecar := filepath.Join(base, "root"), filepath.Join(base, "sidecar")
+	dirs := []string{root, sidecar}
+	for _, bucket := range buckets {
+		dirs = append(dirs, filepath.Join(root, bucket)) // a folder below the root is a bucket
+	}
+	for _, dir := range dirs {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatalf("servertest: versitygw: %v", err)
+		}
+	}
+	for range versityPorts {
+		address := freeAddress(t)
+		s := start(t, path, nil,
+			"--port", address, "--region", Region, "--access", versityAccess, "--secret", versitySecret,
+			"--health", "/health", "--keep-alive", "--quiet",
+			"posix", "--sidecar", sidecar, root)
+		endpoint = "http://" + address
+		switch err := s.poll(endpoint + "/health"); {
+		case err == nil:
+			return endpoint, versityAccess, versitySecret
+		case !errors.Is(err, errEnded):
+			t.Fatalf("servertest: versitygw does not answer: %v\n%s", err, s.output)
+		default:
+			t.Logf("servertest: versitygw ended at once on %s:\n%s", address, s.output)
+		}
+	}
+	t.Fatalf("servertest: versitygw ended at once on %d ports, see above", versityPorts)
+	return "", "", ""
+}
+
+// errEnded says that the server ended before it answered.
+var errEnded = errors.New("servertest: the server has ended")
+
+// poll asks url again and again until somebody answers. versitygw can neither inherit a socket nor say which port it
+// took, so asking is the only way to learn that it listens.
+func (s *server) poll(url string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := get(ctx, url)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-s.exited:
+			return errEnded
+		case <-ctx.Done():
+			return fmt.Errorf("servertest: no answer within %s: %w", startTimeout, err)
+		}
+	}
+}
+
+// freeAddress gives a loopback address that was free a moment ago.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("servertest: looking for a free port: %v", err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}

@@ -1,0 +1,79 @@
+package messages
+
+import "time"
+
+// Run asks a TaskRunner for one run of a task. It is what lies in the runner's mailbox, and what travels between
+// machines; a Go program says it with actors.Run.
+type Run struct {
+	TaskID      string        // a UUID; identifies the task for ever
+	Kind        string        // which handler runs it
+	Args        []byte        // the arguments, encoded by the kind's codec (JSON by default)
+	ScheduledAt time.Time     // not before; zero is now
+	MaxAttempts int           // zero is the kind's
+	Timeout     time.Duration // of each run; zero is the kind's
+}
+
+// TaskRef says which run of which task a message is about.
+type TaskRef struct {
+	TaskID      string
+	Kind        string // empty for a plain func
+	Runner      string // the name of the TaskRunner
+	Run         int64  // rises by one at each start on any node, and is never used twice
+	Attempt     int    // counts from 1; snoozing and giving back leave it unchanged
+	MaxAttempts int
+}
+
+// Completed says that a run returned a value.
+type Completed struct {
+	TaskRef
+	Result     []byte // encoded; nil for a plain func
+	Value      any    // as the handler returned it; nil where the message came from another process
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// Failed says that a run ended without a value: an error, a panic, a Goexit, a timeout, or a handler that did not
+// stop when it was told to.
+type Failed struct {
+	TaskRef
+	Reason     error     // *PanicError for a panic, with its stack; ErrGoexit; else what the handler returned
+	RetryAt    time.Time // when the task runs again; zero if it is discarded
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// Discarded reports whether the task will not run again.
+func (f Failed) Discarded() bool { return f.RetryAt.IsZero() }
+
+// Cancelled says that a task ended because somebody no longer wanted it.
+type Cancelled struct {
+	TaskRef
+	Reason     error // what the handler returned, or the cause of the cancel
+	FinishedAt time.Time
+}
+
+// Snoozed says that a run put its task off without using an attempt.
+type Snoozed struct {
+	TaskRef
+	Until time.Time
+}
+
+// Progress says how far a run has come.
+type Progress struct {
+	TaskRef
+	Fraction float64 // from 0 to 1
+}
+
+// Down says that a monitored process has ended, or that it was not there when it was monitored. It never overtakes a
+// message which that process sent before (TK-02).
+type Down struct {
+	Ref    Ref
+	PID    PID
+	Reason error // NoProc if there was no such process
+}
+
+// Exit is what a process that traps exits gets in place of dying with a linked process (GS-30).
+type Exit struct {
+	From   PID
+	Reason error
+}

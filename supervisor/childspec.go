@@ -1,0 +1,126 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// Restart says whether a child that ended is started again.
+type Restart int
+
+const (
+	// Permanent children are always started again, however they ended (SV-08). The default, as in OTP.
+	Permanent Restart = iota
+	// Transient children are started again unless they ended clean: normal or shutdown (SV-09).
+	Transient
+	// Temporary children are never started again, and their ends are not counted (SV-10).
+	Temporary
+)
+
+func (r Restart) String() string {
+	switch r {
+	case Permanent:
+		return "permanent"
+	case Transient:
+		return "transient"
+	case Temporary:
+		return "temporary"
+	}
+	return fmt.Sprintf("Restart(%d)", int(r))
+}
+
+// ChildType says what a child is; it decides the default of its Shutdown.
+type ChildType int
+
+const (
+	// Worker is a child without children of its own.
+	Worker ChildType = iota
+	// Supervisor is a child that has children.
+	Supervisor
+)
+
+func (t ChildType) String() string {
+	switch t {
+	case Worker:
+		return "worker"
+	case Supervisor:
+		return "supervisor"
+	}
+	return fmt.Sprintf("ChildType(%d)", int(t))
+}
+
+const (
+	// BrutalKill declares the child dead at once (SH-03).
+	BrutalKill time.Duration = -1
+	// Infinity waits without limit: the default for supervisors, so that a subtree goes down leaf first (SH-04).
+	Infinity time.Duration = -2
+
+	// DefaultShutdown is how long a worker may take to end (SV-05).
+	DefaultShutdown = 5 * time.Second
+)
+
+// ChildSpec says how a child is started, restarted and stopped.
+type ChildSpec struct {
+	// ID names the child in lists and logs. A DynamicSupervisor allows equal ones (DS-02).
+	ID string
+
+	// Start starts the child and gives its PID. It runs in the supervisor, which handles nothing else meanwhile (DS-10);
+	// ctx belongs to the supervisor, so that what is started with a link is linked to it. An error or a panic is the
+	// failure of this start alone.
+	Start func(ctx context.Context) (messages.PID, error)
+
+	Restart Restart
+
+	// Shutdown is how long the child may take to end when it is told to, before it is declared dead. Zero is
+	// DefaultShutdown for a worker and Infinity for a supervisor; BrutalKill does not ask.
+	Shutdown time.Duration
+
+	Type ChildType
+}
+
+// validate checks a spec without contacting a supervisor (DS-03).
+func (c ChildSpec) validate() error {
+	switch {
+	case c.Start == nil:
+		return fmt.Errorf("supervisor: child %q: Start is nil, want a function", c.ID)
+	case c.Restart < Permanent || c.Restart > Temporary:
+		return fmt.Errorf("supervisor: child %q: Restart is %d, want Permanent, Transient or Temporary", c.ID, int(c.Restart))
+	case c.Type != Worker && c.Type != Supervisor:
+		return fmt.Errorf("supervisor: child %q: Type is %d, want Worker or Supervisor", c.ID, int(c.Type))
+	case c.Shutdown < Infinity:
+		return fmt.Errorf("supervisor: child %q: Shutdown is %d, want a duration, BrutalKill or Infinity", c.ID, int64(c.Shutdown))
+	}
+	return nil
+}
+
+// grace is Shutdown with its default filled in.
+func (c ChildSpec) grace() time.Duration {
+	switch {
+	case c.Shutdown != 0:
+		return c.Shutdown
+	case c.Type == Supervisor:
+		return Infinity
+	default:
+		return DefaultShutdown
+	}
+}
+
+// Child is one child as it is listed.
+type Child struct {
+	ID         string
+	PID        messages.PID // zero while Restarting
+	Type       ChildType
+	Restart    Restart
+	Restarting bool // its last start failed, and it is about to be tried again
+}
+
+// Counts says how many children there are.
+type Counts struct {
+	Specs       int // all
+	Active      int // living
+	Supervisors int
+	Workers     int
+}
