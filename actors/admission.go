@@ -1,0 +1,194 @@
+package actors
+
+import (
+	"container/list"
+	"context"
+	"sync"
+)
+
+// admission counts what a runner has taken: it is bounded here, at the door, because a mailbox that is bounded loses
+// messages or blocks its senders. Its state is outside of the runner's process, so that callers need not ask it.
+//
+// A task is either running, which takes one of MaxChildren slots from the moment it is about to start until its end is
+// handled, or it waits, which takes one of MaxWaiting places.
+type admission struct {
+	runner                  string
+	maxChildren, maxWaiting int
+
+	mu      sync.Mutex
+	running int
+	waiting int
+	backlog bool // tasks wait that could run: new ones must not overtake them
+	closed  bool
+	inside  int           // callers that were let in and are not done
+	empty   chan struct{} // closed when closed and nobody is inside
+	queue   list.List     // of *ticket: callers that wait for room, in their order
+}
+
+// ticket is a caller that waits for room.
+type ticket struct {
+	tasks   int
+	later   bool
+	granted chan struct{}
+	start   int
+	err     error
+}
+
+func newAdmission(runner string, maxChildren, maxWaiting int) *admission {
+	return &admission{runner: runner, maxChildren: maxChildren, maxWaiting: maxWaiting, empty: make(chan struct{})}
+}
+
+// admit takes room for so many tasks, all or none, and says how many of them may start now; their slots are taken. Tasks
+// that run later start none. The caller is inside until it calls leave.
+func (a *admission) admit(ctx context.Context, tasks int, later, wait bool) (start int, err error) {
+	a.mu.Lock()
+	t := &ticket{tasks: tasks, later: later}
+	settled := a.try(t)
+	if !settled && !wait {
+		t.err, settled = a.full(), true
+	}
+	if settled {
+		a.mu.Unlock()
+		return t.start, t.err
+	}
+	t.granted = make(chan struct{})
+	place := a.queue.PushBack(t)
+	a.mu.Unlock()
+
+	select {
+	case <-t.granted:
+		return t.start, t.err
+	case <-ctx.Done():
+		return a.giveUp(ctx, t, place)
+	}
+}
+
+// giveUp takes a ticket out of the queue, unless it was granted in the same moment.
+func (a *admission) giveUp(ctx context.Context, t *ticket, place *list.Element) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-t.granted:
+		return t.start, t.err
+	default:
+		a.queue.Remove(place)
+		a.serve() // the next may fit where this one did not
+		return 0, context.Cause(ctx)
+	}
+}
+
+// try settles a ticket if that can be done now: it is granted, or it never can be.
+func (a *admission) try(t *ticket) bool {
+	if a.closed {
+		t.err = ErrStopping
+		return true
+	}
+	if t.granted == nil && a.queue.Len() > 0 {
+		return false // no overtaking
+	}
+	start := a.room(t)
+	if rest := t.tasks - start; a.waiting+rest > a.maxWaiting {
+		if t.tasks > a.maxWaiting+a.maxChildren || t.later && t.tasks > a.maxWaiting {
+			t.err = a.full() // it would wait for ever
+			return true
+		}
+		return false
+	}
+	a.running += start
+	a.waiting += t.tasks - start
+	a.inside++
+	t.start = start
+	return true
+}
+
+func (a *admission) room(t *ticket) int {
+	if t.later || a.backlog {
+		return 0
+	}
+	return max(0, min(t.tasks, a.maxChildren-a.running))
+}
+
+func (a *admission) full() error {
+	return &FullError{Runner: a.runner, Limit: "MaxWaiting", Max: a.maxWaiting}
+}
+
+// serve grants those at the head of the queue as long as they fit.
+func (a *admission) serve() {
+	for place := a.queue.Front(); place != nil; place = a.queue.Front() {
+		t := place.Value.(*ticket)
+		if !a.try(t) {
+			return
+		}
+		a.queue.Remove(place)
+		close(t.granted)
+	}
+}
+
+// leave says that a caller who was let in is done: its tasks are where they belong, or gone.
+func (a *admission) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inside--
+	a.checkEmpty()
+}
+
+func (a *admission) checkEmpty() {
+	if a.closed && a.inside == 0 {
+		select {
+		case <-a.empty:
+		default:
+			close(a.empty)
+		}
+	}
+}
+
+// close refuses everybody from now on. The channel is closed when nobody is inside any more.
+func (a *admission) close() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	a.serve()
+	a.checkEmpty()
+	return a.empty
+}
+
+// take takes up to n slots for waiting tasks and says how many.
+func (a *admission) take(n int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n = max(0, min(n, a.maxChildren-a.running))
+	a.running += n
+	return n
+}
+
+// change adds to the number of running and of waiting tasks, either of which may be negative.
+func (a *admission) change(running, waiting int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running += running
+	a.waiting = max(0, a.waiting+waiting)
+	if running < 0 || waiting < 0 {
+		a.serve()
+	}
+}
+
+func (a *admission) setBacklog(backlog bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.backlog = backlog
+	if !backlog {
+		a.serve()
+	}
+}
+
+func (a *admission) hasBacklog() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.backlog
+}
+
+func (a *admission) counts() (running, waiting int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.running, a.waiting
+}

@@ -1,0 +1,169 @@
+package actors
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// MaxClaimBatch is how many tasks are claimed at once.
+const MaxClaimBatch = 1000
+
+// claimer gets recorded tasks that are due out of the store as slots become free. It sleeps while there is nothing due, and
+// wakes by itself when the next task is.
+type claimer struct {
+	runner *TaskRunner
+	wake   chan struct{}
+
+	mu   sync.Mutex
+	next time.Time // when the next task is due, as far as known; zero: none
+}
+
+func newClaimer(runner *TaskRunner) *claimer {
+	return &claimer{runner: runner, wake: make(chan struct{}, 1)}
+}
+
+// due says that a task is due at that time; a time that is not after now wakes the claimer at once.
+func (c *claimer) due(at, now time.Time) {
+	earlier := c.expect(at)
+	if !at.After(now) {
+		c.runner.admission.setBacklog(true)
+	}
+	if earlier || !at.After(now) {
+		poke(c.wake)
+	}
+}
+
+// expect notes when a task is due, and reports whether that is earlier than what was known.
+func (c *claimer) expect(at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.next.IsZero() && !at.Before(c.next) {
+		return false
+	}
+	c.next = at
+	return true
+}
+
+// run is the claimer's process. It ends when ctx does.
+func (c *claimer) run(ctx context.Context) error {
+	failures := 0
+	for {
+		err := c.claimAll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			failures++
+			c.runner.config.Logger.Warn("tasks cannot be claimed", "runner", c.runner.config.Name, "failures", failures, "error", err)
+			if !pause(ctx, storePause(failures)) {
+				return nil
+			}
+			continue
+		}
+		failures = 0
+		if !c.sleep(ctx) {
+			return nil
+		}
+	}
+}
+
+// sleep waits until it is woken or the next task is due; without a free slot only until it is woken: whoever frees one
+// wakes it if there is a backlog.
+func (c *claimer) sleep(ctx context.Context) bool {
+	c.mu.Lock()
+	next := c.next
+	c.mu.Unlock()
+	if next.IsZero() || c.runner.admission.hasBacklog() {
+		return sleepUntilWoken(ctx, c.wake)
+	}
+	timer := time.NewTimer(time.Until(next))
+	defer timer.Stop()
+	select {
+	case <-c.wake:
+		return true
+	case <-timer.C:
+		c.runner.admission.setBacklog(true)
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// claimAll claims until there are no slots or nothing is due.
+func (c *claimer) claimAll(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if c.runner.writer.pending() > c.runner.config.MaxUnrecorded {
+			c.runner.admission.setBacklog(true)
+			return nil // woken again when outcomes were recorded
+		}
+		slots := c.runner.admission.take(MaxClaimBatch)
+		if slots == 0 {
+			return nil
+		}
+		more, err := c.claim(ctx, slots)
+		if !more || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim claims up to so many tasks and hands them to the runner. It reports whether more are due. The claim itself is not
+// broken off when the runner stops: a task that was claimed and not heard of would stay so until the next start.
+func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
+	c.mu.Lock()
+	c.next = time.Time{} // before the claim: what is recorded meanwhile sets it again
+	c.mu.Unlock()
+	now := time.Now()
+	claimed, err := guardStore(func() (store.Claimed, error) {
+		return c.runner.config.Store.Claim(context.WithoutCancel(ctx), now, store.Claim{
+			Runner: c.runner.config.Name, Node: c.runner.system.Node(), Kinds: c.runner.kindNames, Limit: slots,
+		})
+	})
+	if err != nil {
+		c.runner.admission.change(-slots, 0)
+		c.due(now, now) // try again
+		return false, err
+	}
+	c.accept(ctx, claimed.Tasks)
+	more = !claimed.Next.IsZero() && !claimed.Next.After(now)
+	c.runner.admission.setBacklog(more)
+	if !claimed.Next.IsZero() && !more {
+		c.expect(claimed.Next)
+	}
+	if unused := slots - len(claimed.Tasks); unused > 0 {
+		c.runner.admission.change(-unused, 0)
+		c.runner.server().Cast(ctx, refill{}) // plain funcs may be waiting for them
+	}
+	return more, nil
+}
+
+func (c *claimer) accept(ctx context.Context, tasks []store.Task) {
+	if len(tasks) == 0 {
+		return
+	}
+	runs := make([]*run, len(tasks))
+	for i := range tasks {
+		runs[i] = c.runner.recordedRun(&tasks[i])
+	}
+	c.runner.admission.change(0, -len(runs))
+	c.runner.runs.add(runs...)
+	c.runner.server().Cast(context.WithoutCancel(ctx), startRuns(runs))
+}
+
+// recordedRun makes the run of a task that is running here according to the store.
+func (r *TaskRunner) recordedRun(t *store.Task) *run {
+	kind := r.kinds[t.Kind]
+	p := kind.policy
+	p.maxAttempts = t.MaxAttempts
+	recorded := &run{
+		task: refOf(*t), kind: kind, encoded: t.Args, handle: kind.handle, policy: p, timeout: t.Timeout, durable: true, slot: true,
+	}
+	if t.CancelRequested {
+		recorded.told = ErrTaskCancelled
+	}
+	return recorded
+}

@@ -1,0 +1,133 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Terminate drains the runner when it is to stop: it refuses new tasks, lets the running ones finish, cancels those that
+// do not, and puts back what is left. It works on the records, not on the mailbox, which is closed by now. After a crash it
+// does nothing: the next incarnation takes everything up.
+func (s *runner) Terminate(ctx context.Context, reason error) {
+	if !messages.IsClean(reason) {
+		return
+	}
+	s.draining = true
+	ctx, cancel := s.boundedByStop(ctx)
+	defer cancel()
+	defer s.stopLoops(ctx)
+	select {
+	case <-s.admission.close():
+	case <-ctx.Done():
+	}
+	s.stopLoop(ctx, 0) // the claimer first: nothing new comes then
+	s.letFinish(ctx, s.config.DrainTimeout)
+	for _, r := range s.runs.all() {
+		r.tell(s.system, ErrStopping, s.config.Grace)
+	}
+	s.letFinish(ctx, 2*s.config.Grace)
+	s.giveUpRunning(ctx)
+	s.putBackWaiting(ctx)
+	s.flush(ctx)
+}
+
+func (s *runner) stopLoops(ctx context.Context) {
+	for i := range s.loops {
+		s.stopLoop(ctx, i)
+	}
+}
+
+func (s *runner) stopLoop(ctx context.Context, i int) {
+	if i < len(s.loops) {
+		// An error says that it is gone already, or that ctx ended: then it ends by itself, told by its context.
+		_ = s.system.StopProcess(ctx, s.loops[i], messages.Shutdown)
+	}
+}
+
+// boundedByStop ends when the context of the Stop call does, if there is one.
+func (s *runner) boundedByStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if bound := s.stopCtx.Load(); bound != nil {
+		stop := context.AfterFunc(*bound, cancel)
+		return ctx, func() { stop(); cancel() }
+	}
+	return ctx, cancel
+}
+
+// letFinish handles the ends of running tasks as they come, for up to d.
+func (s *runner) letFinish(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for _, r := range s.running() {
+		select {
+		case <-s.system.Done(r.pid):
+			s.ended(ctx, r, messages.Killed)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// giveUpRunning declares dead what runs still. Each of them was told, and had its time.
+func (s *runner) giveUpRunning(ctx context.Context) {
+	for _, r := range s.running() {
+		s.system.Kill(r.pid)
+		s.ended(ctx, r, messages.Killed)
+	}
+}
+
+func (s *runner) running() []*run {
+	var running []*run
+	for _, r := range s.runs.all() {
+		r.mu.Lock()
+		if r.stage == started {
+			running = append(running, r)
+		}
+		r.mu.Unlock()
+	}
+	return running
+}
+
+// putBackWaiting ends what was accepted and never started: a recorded task goes back to the store, a plain func is
+// cancelled, since nothing could start it later.
+func (s *runner) putBackWaiting(ctx context.Context) {
+	for _, r := range s.runs.all() {
+		r.mu.Lock()
+		waiting := r.stage == accepted
+		switch {
+		case waiting && r.durable:
+			r.putBack(fate{state: store.Available, err: ErrStopping})
+		case waiting:
+			r.putBack(fate{state: store.Cancelled, err: ErrStopping})
+		}
+		r.mu.Unlock()
+		if waiting {
+			s.record(ctx, r)
+		}
+	}
+}
+
+// flush waits until the store has everything, and tells everybody.
+func (s *runner) flush(ctx context.Context) {
+	if s.config.Store != nil {
+		select {
+		case <-s.writer.flushed():
+		case <-ctx.Done():
+			s.config.Logger.Error("stopped before all outcomes were recorded; their tasks run again",
+				"runner", s.config.Name, "outcomes", s.writer.pending())
+		}
+	}
+	for _, r := range s.runs.all() {
+		r.mu.Lock()
+		ready := r.stage == recorded
+		r.mu.Unlock()
+		if ready {
+			s.settle(ctx, r)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package actors
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// DefaultMaxAttempts is how often a task of a kind is tried; with the default Backoff over about nine hours.
+const DefaultMaxAttempts = 20
+
+// KindSpec is one kind of task: its name and its handler. Make it with [Kind].
+type KindSpec struct {
+	name     string
+	args     reflect.Type
+	handle   func(ctx context.Context, args any) (any, error)
+	decode   func(data []byte) (any, error)
+	options  options
+	policy   policy
+	mistakes error
+}
+
+// Kinds are the kinds that a runner knows.
+type Kinds []KindSpec
+
+// Kind makes a kind of task from a handler. The name is stored with each task and kept for ever; never change it while
+// tasks of it are stored. Arguments and results travel as JSON.
+//
+// The handler runs in a goroutine of its own. It may run more than once for one task (at least once), so what it does
+// must bear that. It should return soon after ctx ends; context.Cause(ctx) says why. What it returns decides:
+//
+//   - a value and no error: completed
+//   - an error: tried again after a back-off, until no attempt is left, then discarded
+//   - messages.RetryAfter, Snooze, Cancel, Discard: what they say
+//   - a panic or a runtime.Goexit: as an error
+//
+// Options: WithTimeout, WithMaxAttempts, WithBackoff, WithDecide, WithCheck, WithKey. Mistakes are reported by
+// StartTaskRunner.
+func Kind[A, R any](name string, handler func(ctx context.Context, args A) (R, error), given ...Option) KindSpec {
+	o, err := gather(given, ofKind, fmt.Sprintf("kind %q", name))
+	k := KindSpec{name: name, args: reflect.TypeFor[A](), options: o, decode: decodeArgs[A]}
+	k.policy = policy{maxAttempts: o.maxAttempts, backoff: o.backoff.withDefaults(), decide: o.decide}
+	if k.policy.maxAttempts == 0 {
+		k.policy.maxAttempts = DefaultMaxAttempts
+	}
+	if handler != nil {
+		k.handle = func(ctx context.Context, args any) (any, error) { return handler(ctx, args.(A)) }
+	}
+	k.mistakes = errors.Join(err, k.validate())
+	return k
+}
+
+// Name is the name of the kind.
+func (k KindSpec) Name() string { return k.name }
+
+func (k KindSpec) validate() error {
+	if err := store.ValidName("Kind", k.name); err != nil {
+		return fmt.Errorf("actors: %w", err)
+	}
+	if k.handle == nil {
+		return fmt.Errorf("actors: kind %q: handler is nil, want a function", k.name)
+	}
+	for _, typed := range k.options.argsTypes {
+		if typed.args != k.args {
+			return fmt.Errorf("actors: kind %q: %s takes %s, but the handler takes %s", k.name, typed.name, typed.args, k.args)
+		}
+	}
+	return nil
+}
+
+func decodeArgs[A any](data []byte) (any, error) {
+	var args A
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&args); err != nil {
+		return nil, fmt.Errorf("want %T as JSON: %w", args, err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, fmt.Errorf("want one %T as JSON, got more behind it", args)
+	}
+	return args, nil
+}
+
+// accept checks the arguments of a new task and gives them as the handler takes them. Arguments of type json.RawMessage
+// are decoded first: they come from those who do not have the type, such as another machine.
+func (k *KindSpec) accept(args any) (any, error) {
+	if raw, ok := args.(json.RawMessage); ok && k.args != reflect.TypeFor[json.RawMessage]() {
+		if len(raw) > store.MaxArgs {
+			return nil, fmt.Errorf("%d bytes, want at most %d", len(raw), store.MaxArgs)
+		}
+		decoded, err := k.decode(raw)
+		if err != nil {
+			return nil, err
+		}
+		args = decoded
+	}
+	if got := reflect.TypeOf(args); got != k.args && k.args.Kind() != reflect.Interface {
+		return nil, fmt.Errorf("got %v, want %s", got, k.args)
+	}
+	if k.options.check != nil {
+		if err := k.options.check(args); err != nil {
+			return nil, err
+		}
+	}
+	return args, nil
+}
+
+// encode gives the arguments as they are recorded.
+func (k *KindSpec) encode(args any) ([]byte, error) {
+	data, err := json.Marshal(args)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > store.MaxArgs {
+		return nil, fmt.Errorf("%d bytes as JSON, want at most %d", len(data), store.MaxArgs)
+	}
+	return data, nil
+}
+
+func (k *KindSpec) key(args any) string {
+	if k.options.key == nil {
+		return ""
+	}
+	return k.options.key(args)
+}
+
+func (ks Kinds) index() (map[string]*KindSpec, error) {
+	index := make(map[string]*KindSpec, len(ks))
+	for i := range ks {
+		k := &ks[i]
+		if k.mistakes != nil {
+			return nil, k.mistakes
+		}
+		if k.handle == nil {
+			return nil, fmt.Errorf("actors: Kinds[%d] is empty, want one made with Kind", i)
+		}
+		if index[k.name] != nil {
+			return nil, fmt.Errorf("actors: Kinds[%d]: kind %q is there twice", i, k.name)
+		}
+		index[k.name] = k
+	}
+	return index, nil
+}

@@ -1,0 +1,182 @@
+package actors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// promise is the outcome of a task for those who wait for it.
+type promise struct {
+	done    chan struct{}
+	state   store.State
+	value   any
+	result  []byte
+	err     error
+	waiters int // of a recorded task: when nobody waits any more, it goes
+}
+
+func newPromise() *promise { return &promise{done: make(chan struct{})} }
+
+// promises are the awaited tasks of a runner. A recorded task is here only while somebody awaits it: its outcome is in the
+// store for whoever comes later.
+type promises struct {
+	mu     sync.Mutex
+	byID   map[string]*promise
+	plain  map[*promise]struct{} // of tasks that are not recorded
+	closed error
+}
+
+func newPromises() *promises {
+	return &promises{byID: map[string]*promise{}, plain: map[*promise]struct{}{}}
+}
+
+// forPlain makes the promise of a task that is not recorded, whose handle keeps it.
+func (p *promises) forPlain() *promise {
+	promise := newPromise()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plain[promise] = struct{}{}
+	return promise
+}
+
+// dropPlain forgets a promise whose task was not accepted.
+func (p *promises) dropPlain(promise *promise) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.plain, promise)
+}
+
+func (p *promises) join(id string) (*promise, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed != nil {
+		return nil, p.closed
+	}
+	promise := p.byID[id]
+	if promise == nil {
+		promise = newPromise()
+		p.byID[id] = promise
+	}
+	promise.waiters++
+	return promise, nil
+}
+
+func (p *promises) leave(id string, promise *promise) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if promise.waiters--; promise.waiters == 0 && p.byID[id] == promise {
+		delete(p.byID, id)
+	}
+}
+
+// keep keeps the promise of a run whose fate is final.
+func (p *promises) keep(r *run) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	promise := r.promise
+	if r.durable {
+		promise = p.byID[r.task.TaskID]
+		delete(p.byID, r.task.TaskID)
+	} else {
+		delete(p.plain, promise)
+	}
+	if promise != nil {
+		promise.state, promise.value, promise.result, promise.err = r.fate.state, r.ending.value, r.ending.result, r.fate.err
+		close(promise.done)
+	}
+}
+
+// settled keeps the promise of a task that came to its end in the store.
+func (p *promises) settled(t store.Task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if promise := p.byID[t.ID]; promise != nil {
+		delete(p.byID, t.ID)
+		promise.state, promise.result, promise.err = t.State, t.Result, lastError(t)
+		close(promise.done)
+	}
+}
+
+// fail ends the waiting for all tasks that have no outcome yet.
+func (p *promises) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = err
+	for id, promise := range p.byID {
+		delete(p.byID, id)
+		promise.err = err
+		close(promise.done)
+	}
+	for promise := range p.plain {
+		delete(p.plain, promise)
+		promise.err = err
+		close(promise.done)
+	}
+}
+
+// lastError is the reason of a task that came to its end elsewhere or earlier.
+func lastError(t store.Task) error {
+	switch {
+	case len(t.Errors) > 0:
+		return errors.New(t.Errors[len(t.Errors)-1].Error)
+	case t.State == store.Cancelled:
+		return ErrTaskCancelled
+	}
+	return nil
+}
+
+// awaitRecorded waits for the outcome of a recorded task. It joins those who wait before it looks into the store, so that
+// an outcome is seen by one or the other.
+func (r *TaskRunner) awaitRecorded(ctx context.Context, id string) (*promise, error) {
+	awaited, err := r.promises.join(id)
+	if err != nil {
+		return nil, err
+	}
+	defer r.promises.leave(id, awaited)
+	task, err := r.config.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if task.State.Final() {
+		return &promise{state: task.State, result: task.Result, err: lastError(task)}, nil
+	}
+	return awaited, awaited.wait(ctx)
+}
+
+func (p *promise) wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// valueOf gives the outcome as the caller of Await wants it.
+func valueOf[R any](id string, p *promise) (R, error) {
+	var result R
+	switch {
+	case p.state == "":
+		return result, p.err // there is no outcome: the runner has stopped
+	case p.state != store.Completed:
+		return result, &TaskError{TaskID: id, State: p.state, Err: p.err}
+	}
+	if typed, ok := p.value.(R); ok {
+		return typed, nil
+	}
+	if p.result == nil && p.value == nil {
+		return result, nil // the handler returned a nil
+	}
+	if p.result == nil {
+		return result, fmt.Errorf("actors: task %s returned a %T, want %T", id, p.value, result)
+	}
+	if err := json.Unmarshal(p.result, &result); err != nil {
+		return result, fmt.Errorf("actors: task %s: decode the result: %w", id, err)
+	}
+	return result, nil
+}

@@ -1,0 +1,305 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Handle is a task that was accepted. Its methods are safe from any goroutine.
+type Handle[R any] struct {
+	runner  *TaskRunner
+	id      string
+	task    store.Task
+	existed bool
+	promise *promise // of a task that is not recorded
+}
+
+// ID is the task's id, a UUID.
+func (h *Handle[R]) ID() string { return h.id }
+
+// Task is the task as it was recorded when it was accepted; for a task that is not recorded only its ID, Runner and Kind.
+func (h *Handle[R]) Task() store.Task { return h.task }
+
+// Existed says that a task of this id was there already (WithID), so that nothing was recorded.
+func (h *Handle[R]) Existed() bool { return h.existed }
+
+// Await waits for the task's final outcome: the value, or a *TaskError. It fails with ErrStopping if the runner stops first
+// (a recorded task then runs when a runner of this name is started again), and with the cause of ctx when that ends; the
+// task goes on. Any number of callers may await, also later again.
+func (h *Handle[R]) Await(ctx context.Context) (R, error) {
+	if h.promise != nil {
+		if err := h.promise.wait(ctx); err != nil {
+			var none R
+			return none, err
+		}
+		return valueOf[R](h.id, h.promise)
+	}
+	return Await[R](ctx, h.runner, h.id)
+}
+
+// Cancel cancels the task; see TaskRunner.Cancel. That the task has ended already is no error.
+func (h *Handle[R]) Cancel(ctx context.Context) error {
+	_, err := h.runner.Cancel(ctx, h.id)
+	if _, ended := errors.AsType[*store.StateError](err); ended || h.promise != nil && errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Await waits for the final outcome of a recorded task, by its id; see Handle.Await. An unknown id is store.ErrNotFound.
+func Await[R any](ctx context.Context, runner *TaskRunner, id string) (R, error) {
+	var none R
+	if runner.config.Store == nil {
+		return none, ErrNoStore
+	}
+	promise, err := runner.awaitRecorded(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	return valueOf[R](id, promise)
+}
+
+// Run has the runner run a task of this kind, and returns when that is certain and not when it is done: with a store, when
+// the task is recorded. R is the type of the result that Await will give; it is the handler's, or one that its JSON fits.
+//
+// The arguments are of the type that the handler takes; a json.RawMessage is decoded into it. What is refused is refused
+// before anything is recorded: ErrUnknownKind, an *ArgsError, a *FullError (unless WithWait), ErrStopping, and what the store
+// says.
+//
+// Options: WithTimeout, WithMaxAttempts, WithID, WithScheduledAt, WithDelay, WithWait.
+func Run[R, A any](ctx context.Context, runner *TaskRunner, kind string, args A, given ...Option) (*Handle[R], error) {
+	handles, err := RunMany[R](ctx, runner, kind, []A{args}, given...)
+	if err != nil {
+		return nil, err
+	}
+	return handles[0], nil
+}
+
+// RunMany is Run for many tasks of one kind: all are accepted or none. The handles are in the order of the arguments.
+// WithID is not for it.
+func RunMany[R, A any](ctx context.Context, runner *TaskRunner, kind string, args []A, given ...Option) ([]*Handle[R], error) {
+	o, err := gather(given, ofRun, "Run")
+	if err != nil {
+		return nil, err
+	}
+	if o.id != "" && len(args) != 1 {
+		return nil, fmt.Errorf("actors: RunMany: WithID is for one task, not for %d", len(args))
+	}
+	runs, err := newRuns(runner, kind, args, o)
+	if err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	inserted, err := runner.accept(ctx, runs, o)
+	if err != nil {
+		return nil, err
+	}
+	handles := make([]*Handle[R], len(runs))
+	for i, r := range runs {
+		handles[i] = &Handle[R]{runner: runner, id: inserted[i].ID, task: inserted[i].Task, existed: inserted[i].Existed, promise: r.promise}
+	}
+	return handles, nil
+}
+
+// RunFunc has the runner run a plain func. It is never recorded: it is gone with the process. It is tried once unless
+// WithMaxAttempts says more.
+//
+// Options: WithTimeout, WithMaxAttempts, WithBackoff, WithDelay, WithScheduledAt, WithWait.
+func RunFunc[R any](ctx context.Context, runner *TaskRunner, f func(ctx context.Context) (R, error), given ...Option) (*Handle[R], error) {
+	o, err := gather(given, ofFunc, "RunFunc")
+	switch {
+	case err != nil:
+		return nil, err
+	case f == nil:
+		return nil, errors.New("actors: RunFunc: the func is nil")
+	}
+	r := newRun(runner, "", policy{maxAttempts: max(1, o.maxAttempts), backoff: o.backoff.withDefaults()}, o)
+	r.handle = func(ctx context.Context, _ any) (any, error) { return f(ctx) }
+	inserted, err := runner.accept(ctx, []*run{r}, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Handle[R]{runner: runner, id: r.task.TaskID, task: inserted[0].Task, promise: r.promise}, nil
+}
+
+// newRuns checks the arguments and makes the runs; nothing is taken or recorded yet.
+func newRuns[A any](runner *TaskRunner, kind string, args []A, o options) ([]*run, error) {
+	k := runner.kinds[kind]
+	if k == nil {
+		return nil, fmt.Errorf("%w: runner %q knows no %q", ErrUnknownKind, runner.config.Name, kind)
+	}
+	runs := make([]*run, len(args))
+	for i, a := range args {
+		r, err := newKindRun(runner, k, a, o)
+		if err != nil {
+			return nil, &ArgsError{Kind: kind, Index: i, Err: err}
+		}
+		runs[i] = r
+	}
+	return runs, nil
+}
+
+// newKindRun runs code of the user's: its checks, its keys, its MarshalJSON.
+func newKindRun(runner *TaskRunner, k *KindSpec, args any, o options) (r *run, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
+		}
+	}()
+	accepted, err := k.accept(args)
+	if err != nil {
+		return nil, err
+	}
+	p := k.policy
+	if o.maxAttempts > 0 {
+		p.maxAttempts = o.maxAttempts
+	}
+	if o.timeout == 0 {
+		o.timeout = k.options.timeout
+	}
+	r = newRun(runner, k.name, p, o)
+	r.kind, r.handle, r.args = k, k.handle, accepted
+	if runner.config.Store != nil {
+		r.durable = true
+		r.encoded, err = k.encode(accepted)
+	}
+	return r, err
+}
+
+func newRun(runner *TaskRunner, kind string, p policy, o options) *run {
+	return &run{
+		task: messages.TaskRef{
+			TaskID: o.id, Kind: kind, Runner: runner.config.Name, Run: 1, Attempt: 1, MaxAttempts: p.maxAttempts,
+		},
+		policy: p, timeout: o.timeout,
+	}
+}
+
+// accept takes new runs in, all or none: room, id, record, and a message to the runner, in this order.
+func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]store.Inserted, error) {
+	if err := nameRuns(runs); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	at := o.at
+	if o.delay > 0 {
+		at = now.Add(o.delay)
+	}
+	later := at.After(now)
+	start, err := r.admission.admit(ctx, len(runs), later, o.wait)
+	if err != nil {
+		return nil, err
+	}
+	defer r.admission.leave()
+	for _, run := range runs[:start] {
+		run.slot = true
+	}
+	if !runs[0].durable {
+		return r.acceptPlain(ctx, runs, at, now), nil
+	}
+	inserted, err := r.insert(ctx, runs, start, at, now)
+	if err != nil {
+		r.admission.change(-start, start-len(runs))
+		return nil, err
+	}
+	return inserted, nil
+}
+
+// nameRuns gives ids to those that have none: UUIDv7, which sort by time.
+func nameRuns(runs []*run) error {
+	for _, run := range runs {
+		if run.task.TaskID != "" {
+			if err := store.ValidID("WithID", run.task.TaskID); err != nil {
+				return fmt.Errorf("actors: %w", err)
+			}
+			continue
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("actors: make a task id: %w", err)
+		}
+		run.task.TaskID = id.String()
+	}
+	return nil
+}
+
+// acceptPlain takes in tasks that are not recorded.
+func (r *TaskRunner) acceptPlain(ctx context.Context, runs []*run, at, now time.Time) []store.Inserted {
+	answers := make([]store.Inserted, len(runs))
+	for i, run := range runs {
+		run.promise = r.promises.forPlain()
+		answers[i].Task = store.Task{ID: run.task.TaskID, Runner: r.config.Name, Kind: run.task.Kind, MaxAttempts: run.policy.maxAttempts}
+	}
+	r.runs.add(runs...)
+	if server := r.server(); at.After(now) {
+		time.AfterFunc(at.Sub(now), func() { server.Cast(context.Background(), startRuns(runs)) })
+	} else {
+		server.Cast(ctx, startRuns(runs))
+	}
+	return answers
+}
+
+// insert records tasks: those that have a slot as already running here. These are entered before they are recorded, so that
+// whoever sees them in the store can cancel them.
+func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now time.Time) ([]store.Inserted, error) {
+	tasks := make([]store.NewTask, len(runs))
+	for i, run := range runs {
+		tasks[i] = run.newTask(at)
+		if run.slot {
+			tasks[i].Node = r.system.Node()
+		}
+	}
+	starting := runs[:start]
+	r.runs.add(starting...)
+	inserted, err := guardStore(func() ([]store.Inserted, error) { return r.config.Store.Insert(ctx, now, tasks) })
+	if err != nil {
+		for _, run := range starting {
+			r.runs.remove(run)
+		}
+		return nil, err
+	}
+	starting = r.forgetExisting(runs, inserted, start)
+	if len(starting) > 0 {
+		r.runs.add(starting...) // again: a caller with the same id may have kept the place, and failed
+		r.server().Cast(context.WithoutCancel(ctx), startRuns(starting))
+	}
+	if start < len(runs) {
+		due := at
+		if !at.After(now) {
+			due = now
+		}
+		r.claimer.due(due, now)
+	}
+	return inserted, nil
+}
+
+// forgetExisting gives back what was taken for tasks that were there already, and gives those that are to be started.
+func (r *TaskRunner) forgetExisting(runs []*run, inserted []store.Inserted, start int) []*run {
+	starting := make([]*run, 0, start)
+	for i, run := range runs {
+		switch {
+		case !inserted[i].Existed && run.slot:
+			starting = append(starting, run)
+		case inserted[i].Existed && run.slot:
+			r.runs.remove(run)
+			r.admission.change(-1, 0)
+		case inserted[i].Existed:
+			r.admission.change(0, -1)
+		}
+	}
+	return starting
+}
+
+func (r *run) newTask(at time.Time) store.NewTask {
+	return store.NewTask{
+		ID: r.task.TaskID, Runner: r.task.Runner, Kind: r.task.Kind, Key: r.kind.key(r.args), Args: r.encoded,
+		MaxAttempts: r.policy.maxAttempts, Timeout: r.timeout, ScheduledAt: at,
+	}
+}

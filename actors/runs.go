@@ -1,0 +1,187 @@
+package actors
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// stage is how far a run has come. It only rises.
+type stage int
+
+const (
+	accepted stage = iota // is to be started
+	started               // its process was started
+	decided               // it ended, and its fate is known
+	recorded              // its fate is in the store, or the store refused it
+	settled               // everybody was told
+)
+
+// run is one run of a task in this process, from its acceptance until everybody was told how it ended. For a task that
+// is not recorded it serves all attempts.
+//
+// It lives outside of the runner's mailbox, so that a runner that crashes and is restarted finds what it had taken.
+type run struct {
+	seq     uint64 // the order of acceptance
+	task    messages.TaskRef
+	kind    *KindSpec // nil for a plain func
+	args    any       // what the handler takes; nil if it is still encoded
+	encoded []byte    // the arguments as recorded
+	handle  func(ctx context.Context, args any) (any, error)
+	policy  policy
+	timeout time.Duration
+	durable bool     // it is in the store
+	promise *promise // of a task that is not recorded
+
+	progress atomic.Uint64 // the last reported fraction, as math.Float64bits
+
+	mu        sync.Mutex
+	stage     stage
+	slot      bool // it has one of the runner's slots
+	pid       messages.PID
+	told      error // why it was told to stop
+	killer    *time.Timer
+	ending    *ending
+	fate      fate
+	refused   error // why the store did not take its fate
+	startedAt time.Time
+}
+
+// end keeps how the run ended: once, whoever comes first. What an abandoned handler returns later is dropped.
+func (r *run) end(e ending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending == nil {
+		r.ending = &e
+	}
+	r.stopKiller()
+}
+
+func (r *run) stopKiller() {
+	if r.killer != nil {
+		r.killer.Stop()
+		r.killer = nil
+	}
+}
+
+// tell tells the run to stop, once: its context is cancelled with the cause, and if its handler has not returned when the
+// grace is over, it is declared dead. A run that has not started will not. It reports false if it is too late: the run has
+// ended, and its fate does not know of the cause.
+func (r *run) tell(system *System, cause error, grace time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending != nil {
+		return false
+	}
+	if r.told != nil {
+		return true
+	}
+	r.told = cause
+	if r.stage == started {
+		system.Exit(context.Background(), r.pid, cause)
+		r.killAfter(system, grace)
+	}
+	return true
+}
+
+// killAfter is called with the lock.
+func (r *run) killAfter(system *System, d time.Duration) {
+	r.stopKiller()
+	pid := r.pid
+	r.killer = time.AfterFunc(d, func() { system.Kill(pid) })
+}
+
+// abandoned is the ending of a run whose process is gone without having left one: it was declared dead. Whoever told it
+// to stop knows why; if nobody did, its timeout was over, or somebody killed it.
+func (r *run) abandoned(now time.Time, reason error) *ending {
+	cause := reason
+	switch {
+	case r.told != nil:
+		cause = r.told
+	case r.timeout > 0:
+		cause = ErrTaskTimeout
+	}
+	return &ending{err: &abandonedError{cause}, cause: cause, at: now}
+}
+
+type abandonedError struct{ cause error }
+
+func (e *abandonedError) Error() string   { return ErrAbandoned.Error() + ": " + e.cause.Error() }
+func (e *abandonedError) Unwrap() []error { return []error{ErrAbandoned, e.cause} }
+
+// putBack decides the fate of a run that never started. It is called with the lock.
+func (r *run) putBack(f fate) {
+	r.ending = &ending{err: f.err, cause: f.err, at: time.Now()}
+	r.fate, r.stage = f, decided
+}
+
+func (r *run) hasSlot() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.slot
+}
+
+// again makes a run that is not recorded ready for its next attempt.
+func (r *run) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fate.state == store.Retryable {
+		r.task.Attempt++
+	}
+	r.task.Run++
+	r.stage, r.slot, r.pid, r.told, r.ending, r.fate = accepted, false, messages.PID{}, nil, nil, fate{}
+}
+
+// runTable holds the runs of a runner. Its lock is short: each task enters and leaves it.
+type runTable struct {
+	mu      sync.Mutex
+	lastSeq uint64
+	byID    map[string]*run
+}
+
+func newRunTable() *runTable { return &runTable{byID: map[string]*run{}} }
+
+// add enters runs. One whose id is there already does not displace it.
+func (t *runTable) add(runs ...*run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range runs {
+		if t.byID[r.task.TaskID] == nil {
+			t.lastSeq++
+			r.seq = t.lastSeq
+			t.byID[r.task.TaskID] = r
+		}
+	}
+}
+
+func (t *runTable) remove(r *run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID[r.task.TaskID] == r {
+		delete(t.byID, r.task.TaskID)
+	}
+}
+
+func (t *runTable) get(id string) *run {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id]
+}
+
+// all gives the runs in the order of their acceptance.
+func (t *runTable) all() []*run {
+	t.mu.Lock()
+	runs := make([]*run, 0, len(t.byID))
+	for _, r := range t.byID {
+		runs = append(runs, r)
+	}
+	t.mu.Unlock()
+	slices.SortFunc(runs, func(a, b *run) int { return cmp.Compare(a.seq, b.seq) })
+	return runs
+}

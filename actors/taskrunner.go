@@ -1,0 +1,404 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/supervisor"
+)
+
+// Defaults of TaskRunnerConfig.
+const (
+	DefaultMaxChildren   = 100
+	DefaultMaxWaiting    = 1_000_000
+	DefaultMaxUnrecorded = 10_000
+	DefaultDrainTimeout  = 10 * time.Second
+	DefaultGrace         = 5 * time.Second
+)
+
+// TaskRunnerConfig configures a TaskRunner. Only Name is needed.
+type TaskRunnerConfig struct {
+	// Name registers the runner's process, and says in the store which tasks are its own. Two runners of one store must
+	// not have the same name within one process.
+	Name string
+
+	// System is where the runner lives. Without one it makes its own, and Stop stops it.
+	System *System
+
+	// Store keeps every task and its outcome. Without one, tasks live in memory and are gone with the process. The runner
+	// does not close it.
+	Store store.Store
+
+	// Kinds are the kinds of task that the runner knows. Recorded tasks of other kinds wait until a runner that knows them
+	// is started.
+	Kinds Kinds
+
+	// HandleInfo is told every outcome (messages.Completed, Failed, Cancelled, Snoozed), after it was recorded, and every
+	// message that the runner does not know. It runs in the runner, one message at a time: as long as it takes, nothing is
+	// started and nothing else is told. Its panic is logged and touches nothing.
+	HandleInfo func(ctx context.Context, message any)
+
+	// MaxChildren is how many tasks run at once; zero is DefaultMaxChildren.
+	MaxChildren int
+	// MaxWaiting is how many tasks may wait to be run; zero is DefaultMaxWaiting. Beyond it Run gives a *FullError, or
+	// waits (WithWait). Tasks that are put off or tried again count, but are never refused.
+	MaxWaiting int
+	// MaxUnrecorded is how many outcomes may wait for the store before the runner starts no more recorded tasks; zero is
+	// DefaultMaxUnrecorded.
+	MaxUnrecorded int
+
+	// DrainTimeout is how long a stopping runner lets its tasks go on before it cancels them; zero is
+	// DefaultDrainTimeout, a negative one cancels at once.
+	DrainTimeout time.Duration
+	// Grace is how long a handler that was told to stop (cancelled, timed out, runner stopping) may take before it is
+	// abandoned: its task has its outcome then, and what its goroutine still does is only counted. Zero is DefaultGrace.
+	Grace time.Duration
+
+	// Logger gets what goes wrong; nil: nobody does.
+	Logger *slog.Logger
+}
+
+func (c TaskRunnerConfig) withDefaults() TaskRunnerConfig {
+	setDefault(&c.MaxChildren, DefaultMaxChildren)
+	setDefault(&c.MaxWaiting, DefaultMaxWaiting)
+	setDefault(&c.MaxUnrecorded, DefaultMaxUnrecorded)
+	setDefault(&c.DrainTimeout, DefaultDrainTimeout)
+	setDefault(&c.Grace, DefaultGrace)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c TaskRunnerConfig) validate() error {
+	if err := store.ValidName("Name", c.Name); err != nil {
+		return fmt.Errorf("actors: TaskRunnerConfig: %w", err)
+	}
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxChildren", int64(c.MaxChildren)}, {"MaxWaiting", int64(c.MaxWaiting)},
+		{"MaxUnrecorded", int64(c.MaxUnrecorded)}, {"Grace", int64(c.Grace)},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("actors: TaskRunnerConfig: %s is %d, want a positive value", limit.name, limit.value)
+		}
+	}
+	return nil
+}
+
+// TaskRunner runs tasks. Its methods are safe from any goroutine.
+//
+// It is two things in a [System]: a DynamicSupervisor, under which each task is a temporary child, and a GenServer, which
+// takes Run messages, starts the children and is told of their ends. The server is itself supervised: if it dies it is
+// started again and takes up the tasks that are still running.
+type TaskRunner struct {
+	config    TaskRunnerConfig
+	system    *System
+	ownSystem bool
+	kinds     map[string]*KindSpec
+	kindNames []string
+
+	children *supervisor.DynamicSupervisor // of the tasks
+	keeper   *supervisor.DynamicSupervisor // of the server
+
+	admission *admission
+	runs      *runTable
+	promises  *promises
+	writer    *writer
+	claimer   *claimer
+	reporter  *reporter
+
+	stopCtx  atomic.Pointer[context.Context]
+	stopOnce sync.Once
+	stopped  chan struct{}
+	stopErr  error
+}
+
+// StartTaskRunner starts a runner, which goes on with the tasks that its store has for it: those that wait, and those that
+// were running when their process died. It returns when the runner takes tasks. ctx is for the start alone.
+func StartTaskRunner(ctx context.Context, config TaskRunnerConfig) (*TaskRunner, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	kinds, err := config.Kinds.index()
+	if err != nil {
+		return nil, err
+	}
+	r := newTaskRunner(config, kinds)
+	if err := r.start(ctx); err != nil {
+		return nil, errors.Join(err, r.stop(context.WithoutCancel(ctx)))
+	}
+	return r, nil
+}
+
+func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRunner {
+	r := &TaskRunner{
+		config: config, system: config.System, kinds: kinds, stopped: make(chan struct{}),
+		admission: newAdmission(config.Name, config.MaxChildren, config.MaxWaiting),
+		runs:      newRunTable(), promises: newPromises(),
+	}
+	for _, k := range config.Kinds {
+		r.kindNames = append(r.kindNames, k.name)
+	}
+	r.writer, r.claimer, r.reporter = newWriter(r), newClaimer(r), newReporter(r)
+	if r.system == nil {
+		r.system, r.ownSystem = NewSystem(SystemConfig{Logger: config.Logger}), true
+	}
+	return r
+}
+
+// start starts the task supervisor before the server, so that a system that stops (newest first) stops the server while
+// its tasks still run, and not the other way round (SH-10).
+func (r *TaskRunner) start(ctx context.Context) (err error) {
+	if err := r.resume(ctx); err != nil {
+		return err
+	}
+	if r.children, err = supervisor.StartDynamic(ctx, r.system, supervisor.DynamicConfig{}); err != nil {
+		return err
+	}
+	if r.keeper, err = supervisor.StartDynamic(ctx, r.system, supervisor.DynamicConfig{}); err != nil {
+		return err
+	}
+	_, err = r.keeper.StartChild(ctx, supervisor.ChildSpec{
+		ID:       r.config.Name,
+		Shutdown: supervisor.Infinity, // it knows itself how long: DrainTimeout, Grace and the context of Stop
+		Start: func(ctx context.Context) (messages.PID, error) {
+			server, err := StartGenServer(ctx, r.system, newRunner(r), GenServerOptions{Name: messages.Name(r.config.Name), TrapExit: true})
+			if err != nil {
+				return messages.PID{}, err
+			}
+			return server.PID(), nil
+		},
+	})
+	return err
+}
+
+// resume takes back what died with another process, and counts what waits.
+func (r *TaskRunner) resume(ctx context.Context) error {
+	if r.config.Store == nil {
+		return nil
+	}
+	now := time.Now()
+	orphans, err := guardStore(func() (int, error) {
+		return r.config.Store.Recover(ctx, now, r.config.Name, []string{r.system.Node()})
+	})
+	if err != nil {
+		return fmt.Errorf("actors: take back orphaned tasks: %w", err)
+	}
+	if orphans > 0 {
+		r.config.Logger.Warn("tasks of a process that died are taken back", "runner", r.config.Name, "tasks", orphans)
+	}
+	counts, err := guardStore(func() (map[store.State]int64, error) { return r.config.Store.Counts(ctx, r.config.Name) })
+	if err != nil {
+		return fmt.Errorf("actors: count waiting tasks: %w", err)
+	}
+	waiting := counts[store.Scheduled] + counts[store.Available] + counts[store.Retryable]
+	r.admission.change(0, int(waiting))
+	if waiting > 0 {
+		r.claimer.due(now, now)
+	}
+	return nil
+}
+
+// guardStore keeps a panic of a store from ending the program.
+func guardStore[T any](call func() (T, error)) (result T, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = fmt.Errorf("actors: the store failed: %w", &messages.PanicError{Value: value, Stack: debug.Stack()})
+		}
+	}()
+	return call()
+}
+
+// server addresses the runner's GenServer, whichever incarnation lives.
+func (r *TaskRunner) server() *GenServer { return Server(r.system, messages.Name(r.config.Name)) }
+
+// Name is the name of the runner.
+func (r *TaskRunner) Name() string { return r.config.Name }
+
+// Server is the runner as a GenServer. What it does not know of what it is sent goes to HandleInfo.
+func (r *TaskRunner) Server() *GenServer { return r.server() }
+
+// Stop stops the runner in order. It refuses new tasks, lets the running ones go on for DrainTimeout, cancels those that
+// still run with the cause ErrStopping, and after Grace abandons those that do not heed it. What did not finish goes back to
+// the store, without using an attempt, and runs when a runner of this name is started again. When ctx ends, it hurries
+// through all of this; the answer is then the cause of ctx.
+//
+// Stop is idempotent: every caller waits for the same stop.
+func (r *TaskRunner) Stop(ctx context.Context) error {
+	r.stopOnce.Do(func() {
+		r.stopErr = r.stop(ctx)
+		close(r.stopped)
+	})
+	<-r.stopped
+	return r.stopErr
+}
+
+// stopMargin is how long past its context a stop may take to put back what it has cut short.
+const stopMargin = 2 * time.Second
+
+func (r *TaskRunner) stop(ctx context.Context) error {
+	r.stopCtx.Store(&ctx)
+	patient, cancel := withMargin(ctx, stopMargin)
+	defer cancel()
+	r.admission.close()
+	var err error
+	for _, part := range []*supervisor.DynamicSupervisor{r.keeper, r.children} {
+		if part == nil {
+			continue // the start did not get there
+		}
+		if stopErr := part.Stop(patient); stopErr != nil && !errors.Is(stopErr, messages.NoProc) {
+			err = errors.Join(err, stopErr)
+			r.system.Kill(part.PID())
+		}
+	}
+	if r.ownSystem {
+		err = errors.Join(err, r.system.Stop(patient))
+	}
+	r.promises.fail(ErrStopping)
+	return errors.Join(err, context.Cause(ctx))
+}
+
+// withMargin gives a context that ends that much later than ctx.
+func withMargin(ctx context.Context, margin time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if pause(late, margin) {
+			cancel(context.Cause(ctx))
+		}
+	})
+	return late, func() { stop(); cancel(nil) }
+}
+
+// Stats says how a runner is doing.
+type Stats struct {
+	Name        string
+	MaxChildren int
+	MaxWaiting  int
+	Running     int                   // children, and tasks that are about to be one
+	Waiting     int                   // accepted and not running
+	Unrecorded  int                   // outcomes that the store does not have yet
+	Abandoned   int                   // goroutines of handlers that did not stop when told to, of the whole system
+	States      map[store.State]int64 // recorded tasks by state; nil without a store
+}
+
+// Stats gives a snapshot. The error is the store's.
+func (r *TaskRunner) Stats(ctx context.Context) (Stats, error) {
+	s := Stats{
+		Name: r.config.Name, MaxChildren: r.config.MaxChildren, MaxWaiting: r.config.MaxWaiting,
+		Unrecorded: r.writer.pending(), Abandoned: r.system.Abandoned(),
+	}
+	s.Running, s.Waiting = r.admission.counts()
+	if r.config.Store == nil {
+		return s, nil
+	}
+	var err error
+	s.States, err = r.config.Store.Counts(ctx, r.config.Name)
+	return s, err
+}
+
+// Cancel ends a task that nobody wants any more. One that waits is cancelled at once. One that runs is told: its context is
+// cancelled with the cause ErrTaskCancelled, and its outcome follows when its handler returns, at the latest after Grace. A
+// handler that returns a value all the same has completed. The answer is the task as it stands; for a runner without a store
+// only its id and state. A task that is cancelled already is left so; one that is completed or discarded is a
+// *store.StateError, an unknown one store.ErrNotFound.
+func (r *TaskRunner) Cancel(ctx context.Context, id string) (store.Task, error) {
+	if run := r.runs.get(id); run != nil && !run.durable {
+		return r.cancelPlain(ctx, run), nil
+	}
+	if r.config.Store == nil {
+		return store.Task{}, store.ErrNotFound
+	}
+	for {
+		task, settled, err := r.cancelRecorded(ctx, id)
+		if settled || err != nil {
+			return task, err
+		}
+		if !pause(ctx, cancelPause) {
+			return task, context.Cause(ctx)
+		}
+	}
+}
+
+// cancelPause is how long Cancel waits when a task is between two places: claimed in the store and not yet entered here,
+// or ended and not yet recorded.
+const cancelPause = 2 * time.Millisecond
+
+// cancelRecorded reports false if it has to be tried again.
+func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.Task, settled bool, err error) {
+	before, err := r.config.Store.Get(ctx, id)
+	if err != nil {
+		return store.Task{}, false, err
+	}
+	task, err = r.config.Store.Cancel(ctx, time.Now(), id)
+	if err != nil {
+		return task, false, err
+	}
+	if task.State == store.Running && task.Node == r.system.Node() {
+		run := r.runs.get(id)
+		return task, run != nil && run.tell(r.system, ErrTaskCancelled, r.config.Grace), nil
+	}
+	if task.State == store.Cancelled && before.State.Waiting() {
+		r.admission.change(0, -1)
+		r.promises.settled(task)
+		r.server().Info(ctx, messages.Cancelled{TaskRef: refOf(task), Reason: ErrTaskCancelled, FinishedAt: task.FinishedAt})
+	}
+	return task, true, nil
+}
+
+func refOf(t store.Task) messages.TaskRef {
+	return messages.TaskRef{TaskID: t.ID, Kind: t.Kind, Runner: t.Runner, Run: t.Run, Attempt: t.Attempt, MaxAttempts: t.MaxAttempts}
+}
+
+func (r *TaskRunner) cancelPlain(ctx context.Context, run *run) store.Task {
+	run.tell(r.system, ErrTaskCancelled, r.config.Grace)
+	r.server().Cast(ctx, cancelWaiting{run})
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	task := store.Task{ID: run.task.TaskID, Runner: r.config.Name, Kind: run.task.Kind, State: store.Available, CancelRequested: true}
+	if run.stage != accepted {
+		task.State = store.Running
+	}
+	return task
+}
+
+// Retry has a task run again now: one that is completed, cancelled or discarded for a new outcome (its history stays, and
+// if no attempt is left it gets one more), one that waits for its time without waiting. A running task is a
+// *store.StateError, an unknown one store.ErrNotFound.
+func (r *TaskRunner) Retry(ctx context.Context, id string) (store.Task, error) {
+	if r.config.Store == nil {
+		return store.Task{}, ErrNoStore
+	}
+	before, err := r.config.Store.Get(ctx, id)
+	if err != nil {
+		return store.Task{}, err
+	}
+	now := time.Now()
+	task, err := r.config.Store.Retry(ctx, now, id)
+	if err != nil {
+		return task, err
+	}
+	if before.State.Final() {
+		r.admission.change(0, 1)
+	}
+	r.claimer.due(now, now)
+	return task, nil
+}

@@ -1,0 +1,198 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// MaxWriteBatch is how many outcomes are handed to the store at once.
+const MaxWriteBatch = 1000
+
+// writer hands the fates of runs to the store, in batches: while one is written, the next gathers. So a slow store, or
+// one that is away, never blocks the runner. What it could not write it tries again for as long as the runner lives; its
+// queue has a limit in MaxUnrecorded, beyond which the runner starts nothing more.
+type writer struct {
+	runner *TaskRunner
+	wake   chan struct{}
+
+	mu      sync.Mutex
+	queue   []*run
+	busy    int // taken from the queue and not answered yet
+	drained chan struct{}
+}
+
+func newWriter(runner *TaskRunner) *writer {
+	return &writer{runner: runner, wake: make(chan struct{}, 1)}
+}
+
+// put queues a run whose fate is decided.
+func (w *writer) put(r *run) {
+	w.mu.Lock()
+	w.queue = append(w.queue, r)
+	w.mu.Unlock()
+	poke(w.wake)
+}
+
+func poke(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// pending says how many fates are not recorded yet.
+func (w *writer) pending() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) + w.busy
+}
+
+// flushed is closed when nothing is pending.
+func (w *writer) flushed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.drained == nil {
+		w.drained = make(chan struct{})
+	}
+	done := w.drained
+	w.announce()
+	return done
+}
+
+// announce is called with the lock.
+func (w *writer) announce() {
+	if w.drained != nil && len(w.queue)+w.busy == 0 {
+		close(w.drained)
+		w.drained = nil
+	}
+}
+
+// run is the writer's process. It ends when ctx does.
+func (w *writer) run(ctx context.Context) error {
+	for failures := 0; ; {
+		batch := w.take()
+		if len(batch) == 0 {
+			if !sleepUntilWoken(ctx, w.wake) {
+				return nil
+			}
+			continue
+		}
+		err := w.write(ctx, batch)
+		if err == nil {
+			failures = 0
+			continue
+		}
+		failures++
+		w.runner.config.Logger.Warn("outcomes are not recorded yet", "runner", w.runner.config.Name,
+			"outcomes", w.pending(), "failures", failures, "error", err)
+		if !pause(ctx, storePause(failures)) {
+			return nil
+		}
+	}
+}
+
+func (w *writer) take() []*run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.queue), MaxWriteBatch)
+	batch := append([]*run(nil), w.queue[:n]...)
+	if w.queue = w.queue[n:]; len(w.queue) == 0 {
+		w.queue = nil // let go of what was written
+	}
+	w.busy += n
+	return batch
+}
+
+// write records one batch. If that fails as a whole, the batch goes back to the head of the queue.
+func (w *writer) write(ctx context.Context, batch []*run) (err error) {
+	written := false
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.busy -= len(batch)
+		if !written {
+			w.queue = append(batch, w.queue...)
+		}
+		w.announce()
+	}()
+	outcomes := make([]store.Outcome, len(batch))
+	for i, r := range batch {
+		outcomes[i] = r.outcome()
+	}
+	refused, err := guardStore(func() ([]error, error) { return w.runner.config.Store.Finish(ctx, outcomes) })
+	if err != nil {
+		return err
+	}
+	written = true
+	for i, r := range batch {
+		r.mu.Lock()
+		r.stage, r.refused = recorded, refused[i]
+		r.mu.Unlock()
+	}
+	w.runner.server().Info(context.WithoutCancel(ctx), recordedRuns(batch))
+	return nil
+}
+
+// outcome is the fate of a run as the store takes it.
+func (r *run) outcome() store.Outcome {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := store.Outcome{
+		TaskID: r.task.TaskID, Run: r.task.Run, To: r.fate.state,
+		ScheduledAt: r.fate.at, FinishedAt: r.ending.at,
+	}
+	if r.fate.state == store.Completed {
+		o.Result = r.ending.result
+	}
+	if r.fate.err != nil {
+		o.Error, o.Stack = errorText(r.fate.err)
+	}
+	return o
+}
+
+// errorText gives an error as it is recorded. Its Error method is the user's, and may panic.
+func errorText(err error) (text, stack string) {
+	defer func() {
+		if value := recover(); value != nil {
+			text = fmt.Sprintf("%T, whose Error method panicked", err)
+		}
+	}()
+	if p, ok := errors.AsType[*messages.PanicError](err); ok {
+		stack = string(p.Stack)
+	}
+	return err.Error(), stack
+}
+
+// storePause is how long to leave a store alone that failed so many times in a row: 50 ms, doubling, up to 5 s, each
+// less up to half of it by chance.
+func storePause(failures int) time.Duration {
+	return Backoff{Base: 50 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.5}.wait(failures, rand.Float64())
+}
+
+// pause waits for d and reports false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func sleepUntilWoken(ctx context.Context, wake <-chan struct{}) bool {
+	select {
+	case <-wake:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
