@@ -31,7 +31,8 @@ func (h *Handle[R]) Task() store.Task { return h.task }
 // Existed says that a task of this id was there already (WithID), so that nothing was recorded.
 func (h *Handle[R]) Existed() bool { return h.existed }
 
-// Await waits for the task's final outcome: the value, or a *TaskError. It fails with ErrStopping if the runner stops first
+// Await waits for the task's final outcome: the value, or a *TaskError, which of a recorded task that had ended before
+// has only the text of the reason. It fails with ErrStopping if the runner stops first
 // (a recorded task then runs when a runner of this name is started again), and with the cause of ctx when that ends; the
 // task goes on. Any number of callers may await, also later again.
 func (h *Handle[R]) Await(ctx context.Context) (R, error) {

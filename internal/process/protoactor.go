@@ -4,16 +4,18 @@ import (
 	"log/slog"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/eventstream"
 )
 
 // newActorSystem makes protoactor's system without its habits: its metrics (eight times the cost of a message), its
-// coloured log on stderr, its log of whole messages, which may hold secrets, and the throttle of that log, which leaves a
-// goroutine behind for a second after each dead letter.
+// coloured log on stderr, and what it does with a message for nobody. That it logs whole, secrets and all, and each leaves
+// a goroutine behind for a second; a new event stream, which nobody has subscribed to, ends both.
 func newActorSystem() *actor.ActorSystem {
-	return actor.NewActorSystem(
-		actor.WithDeadLetterThrottleCount(0),
-		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
-	)
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(slog.DiscardHandler)
+	}))
+	system.EventStream = eventstream.NewEventStream()
+	return system
 }
 
 // spawnActor starts the actor that gives a process its mailbox. The actor handles Started, which runs the process's
