@@ -10,7 +10,8 @@ import (
 // messages or blocks its senders. Its state is outside of the runner's process, so that callers need not ask it.
 //
 // A task is either running, which takes one of MaxChildren slots from the moment it is about to start until its end is
-// handled, or it waits, which takes one of MaxWaiting places.
+// handled, or it waits, which takes one of MaxWaiting places. What counts is the sum: a slot that is held while the store is
+// asked for tasks is nobody's yet, and must not make the runner look full.
 type admission struct {
 	runner                  string
 	maxChildren, maxWaiting int
@@ -18,6 +19,7 @@ type admission struct {
 	mu      sync.Mutex
 	running int
 	waiting int
+	held    int       // slots for tasks that the store is being asked for
 	backlog bool // tasks wait that could run: new ones must not overtake them
 	closed  bool
 	inside  int           // callers that were let in and are not done
@@ -86,27 +88,42 @@ func (a *admission) try(t *ticket) bool {
 	if t.granted == nil && a.queue.Len() > 0 {
 		return false // no overtaking
 	}
-	start := a.room(t)
-	if rest := t.tasks - start; a.waiting+rest > a.maxWaiting {
-		if t.tasks > a.maxWaiting+a.maxChildren || t.later && t.tasks > a.maxWaiting {
+	if !a.fits(t) {
+		if a.neverFits(t) {
 			t.err = a.full() // it would wait for ever
-			return true
 		}
-		return false
+		return t.err != nil
 	}
-	a.running += start
-	a.waiting += t.tasks - start
+	t.start = a.room(t)
+	a.running += t.start
+	a.waiting += t.tasks - t.start
 	a.inside++
-	t.start = start
 	return true
 }
 
+func (a *admission) fits(t *ticket) bool {
+	if t.later {
+		return a.waiting+t.tasks <= a.maxWaiting
+	}
+	return a.running+a.waiting+t.tasks <= a.maxChildren+a.maxWaiting
+}
+
+func (a *admission) neverFits(t *ticket) bool {
+	if t.later {
+		return t.tasks > a.maxWaiting
+	}
+	return t.tasks > a.maxChildren+a.maxWaiting
+}
+
+// room says how many of the tasks may start now. None may overtake a task that waits and could run.
 func (a *admission) room(t *ticket) int {
 	if t.later || a.backlog {
 		return 0
 	}
-	return max(0, min(t.tasks, a.maxChildren-a.running))
+	return max(0, min(t.tasks, a.free()))
 }
+
+func (a *admission) free() int { return a.maxChildren - a.running - a.held }
 
 func (a *admission) full() error {
 	return &FullError{Runner: a.runner, Limit: "MaxWaiting", Max: a.maxWaiting}
@@ -152,13 +169,35 @@ func (a *admission) close() <-chan struct{} {
 	return a.empty
 }
 
-// take takes up to n slots for waiting tasks and says how many.
-func (a *admission) take(n int) int {
+// hold takes up to n slots for tasks that the store will be asked for, and says how many.
+func (a *admission) hold(n int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n = max(0, min(n, a.maxChildren-a.running))
-	a.running += n
+	n = max(0, min(n, a.free()))
+	a.held += n
 	return n
+}
+
+// claimed gives back slots that were held; so many waiting tasks have come out of the store and run in them.
+func (a *admission) claimed(held, tasks int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held -= held
+	a.running += tasks
+	a.waiting = max(0, a.waiting-tasks)
+	a.serve()
+}
+
+// begin has one waiting task run, if there is a slot.
+func (a *admission) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.free() <= 0 {
+		return false
+	}
+	a.running++
+	a.waiting = max(0, a.waiting-1)
+	return true
 }
 
 // change adds to the number of running and of waiting tasks, either of which may be negative.

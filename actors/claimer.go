@@ -50,24 +50,19 @@ func (c *claimer) expect(at time.Time) bool {
 // run is the claimer's process. It ends when ctx does.
 func (c *claimer) run(ctx context.Context) error {
 	failures := 0
-	for {
+	for c.sleep(ctx) {
 		err := c.claimAll(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			failures++
-			c.runner.config.Logger.Warn("tasks cannot be claimed", "runner", c.runner.config.Name, "failures", failures, "error", err)
-			if !pause(ctx, storePause(failures)) {
-				return nil
-			}
+		if err == nil {
+			failures = 0
 			continue
 		}
-		failures = 0
-		if !c.sleep(ctx) {
-			return nil
+		failures++
+		c.runner.config.Logger.Warn("tasks cannot be claimed", "runner", c.runner.config.Name, "failures", failures, "error", err)
+		if !pause(ctx, storePause(failures)) {
+			break
 		}
 	}
+	return nil
 }
 
 // sleep waits until it is woken or the next task is due; without a free slot only until it is woken: whoever frees one
@@ -99,7 +94,7 @@ func (c *claimer) claimAll(ctx context.Context) error {
 			c.runner.admission.setBacklog(true)
 			return nil // woken again when outcomes were recorded
 		}
-		slots := c.runner.admission.take(MaxClaimBatch)
+		slots := c.runner.admission.hold(MaxClaimBatch)
 		if slots == 0 {
 			return nil
 		}
@@ -124,19 +119,19 @@ func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
 		})
 	})
 	if err != nil {
-		c.runner.admission.change(-slots, 0)
+		c.runner.admission.claimed(slots, 0)
 		c.due(now, now) // try again
 		return false, err
 	}
+	c.runner.admission.claimed(slots, len(claimed.Tasks))
 	c.accept(ctx, claimed.Tasks)
 	more = !claimed.Next.IsZero() && !claimed.Next.After(now)
 	c.runner.admission.setBacklog(more)
 	if !claimed.Next.IsZero() && !more {
 		c.expect(claimed.Next)
 	}
-	if unused := slots - len(claimed.Tasks); unused > 0 {
-		c.runner.admission.change(-unused, 0)
-		c.runner.server().Cast(ctx, refill{}) // plain funcs may be waiting for them
+	if len(claimed.Tasks) < slots {
+		c.runner.server().Cast(ctx, refill{}) // plain funcs may be waiting for the others
 	}
 	return more, nil
 }
@@ -149,7 +144,6 @@ func (c *claimer) accept(ctx context.Context, tasks []store.Task) {
 	for i := range tasks {
 		runs[i] = c.runner.recordedRun(&tasks[i])
 	}
-	c.runner.admission.change(0, -len(runs))
 	c.runner.runs.add(runs...)
 	c.runner.server().Cast(context.WithoutCancel(ctx), startRuns(runs))
 }

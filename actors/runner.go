@@ -51,6 +51,7 @@ func (s *runner) Init(ctx context.Context) error {
 		s.step(ctx, r)
 	}
 	s.fill(ctx)
+	poke(s.claimer.wake)
 	return nil
 }
 
@@ -279,16 +280,14 @@ func (s *runner) fill(ctx context.Context) {
 		if s.turn = !s.turn; s.turn && s.admission.hasBacklog() {
 			break
 		}
-		if s.admission.take(1) == 0 {
+		if !s.admission.begin() {
 			break
 		}
 		r := s.queue[0]
 		s.queue[0] = nil
 		if s.queue = s.queue[1:]; !s.start(ctx, r) {
-			s.admission.change(-1, 0)
-			continue
+			s.admission.change(-1, 1) // whoever took it has counted it
 		}
-		s.admission.change(0, -1)
 	}
 	s.wakeClaimer()
 }
