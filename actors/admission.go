@@ -19,7 +19,7 @@ type admission struct {
 	mu      sync.Mutex
 	running int
 	waiting int
-	held    int       // slots for tasks that the store is being asked for
+	held    int  // slots for tasks that the store is being asked for
 	backlog bool // tasks wait that could run: new ones must not overtake them
 	closed  bool
 	inside  int           // callers that were let in and are not done

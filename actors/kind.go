@@ -12,7 +12,7 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// DefaultMaxAttempts is how often a task of a kind is tried; with the default Backoff over about nine hours.
+// DefaultMaxAttempts is how often a task of a kind is tried; with the default Backoff over about six hours.
 const DefaultMaxAttempts = 20
 
 // KindSpec is one kind of task: its name and its handler. Make it with [Kind].

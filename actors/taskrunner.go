@@ -327,9 +327,9 @@ func (r *TaskRunner) Cancel(ctx context.Context, id string) (store.Task, error) 
 	if r.config.Store == nil {
 		return store.Task{}, store.ErrNotFound
 	}
-	for {
+	for patience := time.Now().Add(cancelPatience); ; {
 		task, settled, err := r.cancelRecorded(ctx, id)
-		if settled || err != nil {
+		if settled || err != nil || time.Now().After(patience) {
 			return task, err
 		}
 		if !pause(ctx, cancelPause) {
@@ -338,9 +338,13 @@ func (r *TaskRunner) Cancel(ctx context.Context, id string) (store.Task, error) 
 	}
 }
 
-// cancelPause is how long Cancel waits when a task is between two places: claimed in the store and not yet entered here,
-// or ended and not yet recorded.
-const cancelPause = 2 * time.Millisecond
+// A task may be between two places: claimed in the store and not yet entered here, or ended and not yet recorded. Cancel
+// looks again after cancelPause, for up to cancelPatience: then the store is slow. That the cancel is requested is recorded
+// by then, and a task that was to run again is cancelled when its time comes.
+const (
+	cancelPause    = 2 * time.Millisecond
+	cancelPatience = 100 * time.Millisecond
+)
 
 // cancelRecorded reports false if it has to be tried again.
 func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.Task, settled bool, err error) {

@@ -1,0 +1,115 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+)
+
+// TestAdmissionNeverOvercommits has an admission do random things and compares it with a count.
+func TestAdmissionNeverOvercommits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		children, places := rapid.IntRange(1, 4).Draw(t, "children"), rapid.IntRange(1, 6).Draw(t, "places")
+		a := newAdmission("r", children, places)
+		running, waiting, held := 0, 0, 0
+		t.Repeat(map[string]func(*rapid.T){
+			"admit": func(t *rapid.T) {
+				tasks := rapid.IntRange(1, 12).Draw(t, "tasks")
+				start, err := a.admit(context.Background(), tasks, false, false)
+				if fits := running+waiting+tasks <= children+places; fits != (err == nil) || !fits && !errors.Is(err, ErrFull) {
+					t.Fatalf("%d tasks with %d running and %d waiting: %v", tasks, running, waiting, err)
+				}
+				if err == nil {
+					running, waiting = running+start, waiting+tasks-start
+					a.leave()
+				}
+			},
+			"begin": func(t *rapid.T) {
+				if waiting > 0 && a.begin() {
+					running, waiting = running+1, waiting-1
+				}
+			},
+			"hold": func(t *rapid.T) { held += a.hold(rapid.IntRange(1, 3).Draw(t, "n")) },
+			"claimed": func(t *rapid.T) {
+				tasks := rapid.IntRange(0, min(held, waiting)).Draw(t, "tasks")
+				a.claimed(held, tasks)
+				running, waiting, held = running+tasks, waiting-tasks, 0
+			},
+			"end": func(t *rapid.T) {
+				if running > 0 {
+					a.change(-1, 0)
+					running--
+				}
+			},
+			"": func(t *rapid.T) {
+				r, w := a.counts()
+				if r != running || w != waiting || r+held > children {
+					t.Fatalf("says %d running and %d waiting, want %d and %d; %d held", r, w, running, waiting, held)
+				}
+			},
+		})
+	})
+}
+
+func TestCallersWaitInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission("r", 1, 1)
+		if start, err := a.admit(t.Context(), 2, false, false); start != 1 || err != nil {
+			t.Fatal(start, err)
+		}
+		var order []int
+		for i := range 3 {
+			go func() {
+				if _, err := a.admit(t.Context(), 1, false, true); err == nil {
+					order = append(order, i)
+				}
+			}()
+			synctest.Wait()
+		}
+		for range 3 {
+			a.change(-1, 0)
+			a.begin()
+			synctest.Wait()
+		}
+		for i, caller := range order {
+			if caller != i {
+				t.Fatalf("the callers were served in the order %v", order)
+			}
+		}
+		if len(order) != 3 {
+			t.Fatalf("%d callers were served", len(order))
+		}
+	})
+}
+
+func TestCloseRefusesWhoWaitsAndWaitsForWhoIsInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission("r", 1, 1)
+		if _, err := a.admit(t.Context(), 2, false, false); err != nil {
+			t.Fatal(err)
+		}
+		refused := make(chan error, 1)
+		go func() {
+			_, err := a.admit(t.Context(), 1, false, true)
+			refused <- err
+		}()
+		synctest.Wait()
+		empty := a.close()
+		if err := <-refused; !errors.Is(err, ErrStopping) {
+			t.Errorf("who waited got %v", err)
+		}
+		select {
+		case <-empty:
+			t.Error("somebody is inside")
+		default:
+		}
+		a.leave()
+		<-empty
+		if _, err := a.admit(t.Context(), 1, false, true); !errors.Is(err, ErrStopping) {
+			t.Errorf("after the close: %v", err)
+		}
+	})
+}
