@@ -27,7 +27,7 @@ func TestOneBadTaskTouchesNoOther(t *testing.T) {
 		want string
 	}{
 		"panic":        {func() (int, error) { panic("ouch") }, "panic: ouch"},
-		"nil pointer":  {func() (int, error) { var p *int; return *p, nil }, "nil pointer"},
+		"nil map":      {func() (int, error) { var m map[int]int; m[1]++; return 0, nil }, "nil map"},
 		"goexit":       {func() (int, error) { runtime.Goexit(); return 0, nil }, "Goexit"},
 		"hang":         {func() (int, error) { time.Sleep(24 * time.Hour); return 0, nil }, "did not stop"},
 		"10 MB error":  {func() (int, error) { return 0, errors.New(strings.Repeat("x", 10<<20)) }, "xxxx"},
@@ -440,11 +440,11 @@ func TestChaos(t *testing.T) {
 				case 0:
 					panic("ouch")
 				case 1:
-					return 0, boom
+					return 0, errBoom
 				case 2:
 					runtime.Goexit()
 				case 3:
-					return 0, messages.Discard(boom)
+					return 0, messages.Discard(errBoom)
 				}
 				return n, nil
 			}, actors.WithMaxAttempts(4))

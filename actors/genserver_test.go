@@ -26,7 +26,7 @@ func (c *counter) HandleCall(_ context.Context, request any, from actors.From) (
 	case "get":
 		return c.n, nil
 	case "fail":
-		return nil, boom
+		return nil, errBoom
 	case "later":
 		c.last = from
 		return nil, actors.NoReply
@@ -79,7 +79,7 @@ func TestGenServer(t *testing.T) {
 		if got, err := byName.Call(ctx, "get"); got != 42 || err != nil {
 			t.Errorf("get: %v, %v", got, err)
 		}
-		if _, err := g.Call(ctx, "fail"); !errors.Is(err, boom) {
+		if _, err := g.Call(ctx, "fail"); !errors.Is(err, errBoom) {
 			t.Errorf("fail: %v", err)
 		}
 		if g.PID() != byName.PID() || g.PID().IsZero() {
@@ -109,14 +109,14 @@ func TestGenServer(t *testing.T) {
 }
 
 func TestAServerThatCrashesTellsItsCaller(t *testing.T) {
-	for name, message := range map[string]any{"error": boom, "panic": "not a number", "stop": actors.Stop(boom)} {
+	for name, message := range map[string]any{"error": errBoom, "panic": "not a number", "stop": actors.Stop(errBoom)} {
 		t.Run(name, func(t *testing.T) {
 			c := &counter{}
 			withServer(t, c, func(ctx context.Context, system *actors.System, g *actors.GenServer) {
 				g.Cast(ctx, message)
 				_, err := g.Call(ctx, "get")
 				panicked, _ := errors.AsType[*messages.PanicError](err)
-				if !errors.Is(err, messages.NoProc) && !errors.Is(err, boom) && panicked == nil {
+				if !errors.Is(err, messages.NoProc) && !errors.Is(err, errBoom) && panicked == nil {
 					t.Errorf("got %v", err)
 				}
 				synctest.Wait()
@@ -152,7 +152,7 @@ func TestServersThatCannotStart(t *testing.T) {
 	if _, err := actors.StartGenServer(t.Context(), system, 7, actors.GenServerOptions{}); err == nil {
 		t.Error("a server without callbacks was started")
 	}
-	if _, err := actors.StartGenServer(t.Context(), system, &onlyInit{boom}, actors.GenServerOptions{}); !errors.Is(err, boom) {
+	if _, err := actors.StartGenServer(t.Context(), system, &onlyInit{errBoom}, actors.GenServerOptions{}); !errors.Is(err, errBoom) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -44,13 +44,6 @@ func (p *promises) forPlain() *promise {
 	return promise
 }
 
-// dropPlain forgets a promise whose task was not accepted.
-func (p *promises) dropPlain(promise *promise) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.plain, promise)
-}
-
 func (p *promises) join(id string) (*promise, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

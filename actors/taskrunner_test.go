@@ -81,15 +81,15 @@ func stop(t *testing.T, r *actors.TaskRunner) {
 	}
 }
 
-var boom = errors.New("boom")
+var errBoom = errors.New("boom")
 
 // kinds are what the tests run.
 func kinds() actors.Kinds {
 	quick := actors.Backoff{Base: time.Second, Jitter: actors.NoJitter}
 	return actors.Kinds{
 		actors.Kind("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil }),
-		actors.Kind("fail", func(context.Context, string) (int, error) { return 0, boom }, actors.WithMaxAttempts(3), actors.WithBackoff(quick)),
-		actors.Kind("discard", func(context.Context, string) (int, error) { return 0, messages.Discard(boom) }),
+		actors.Kind("fail", func(context.Context, string) (int, error) { return 0, errBoom }, actors.WithMaxAttempts(3), actors.WithBackoff(quick)),
+		actors.Kind("discard", func(context.Context, string) (int, error) { return 0, messages.Discard(errBoom) }),
 		actors.Kind("panic", func(context.Context, string) (int, error) { panic("ouch") }, actors.WithMaxAttempts(1)),
 		actors.Kind("goexit", func(context.Context, string) (int, error) { runtime.Goexit(); return 0, nil }, actors.WithMaxAttempts(1)),
 		actors.Kind("nil", func(context.Context, string) (*int, error) { return nil, nil }),
@@ -132,8 +132,8 @@ func TestOutcomes(t *testing.T) {
 		is    error
 		text  string
 	}{
-		"fail":    {store.Discarded, boom, "boom"},
-		"discard": {store.Discarded, boom, "boom"},
+		"fail":    {store.Discarded, errBoom, "boom"},
+		"discard": {store.Discarded, errBoom, "boom"},
 		"panic":   {store.Discarded, nil, "panic: ouch"},
 		"goexit":  {store.Discarded, messages.ErrGoexit, "Goexit"},
 	} {
@@ -206,7 +206,7 @@ func TestRetryBacksOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := task.Await(ctx); !errors.Is(err, boom) {
+		if _, err := task.Await(ctx); !errors.Is(err, errBoom) {
 			t.Fatal(err)
 		}
 		var log []string

@@ -115,7 +115,7 @@ func (s *System) StopProcess(ctx context.Context, target messages.Target, reason
 }
 
 func differs(got, want error) error {
-	if got == want || errors.Is(got, want) {
+	if errors.Is(got, want) {
 		return nil
 	}
 	return got

@@ -92,7 +92,7 @@ func (s *System) SpawnFunc(ctx context.Context, f func(ctx context.Context) erro
 }
 
 func (p *proc) run(f func(ctx context.Context) error) {
-	reason := error(messages.ErrGoexit)
+	reason := messages.ErrGoexit
 	defer func() {
 		if value := recover(); value != nil {
 			reason = &messages.PanicError{Value: value, Stack: debug.Stack()}

@@ -121,16 +121,15 @@ func (p *Page) Type(text string) {
 	p.call("Input.insertText", params{"text": text}, nil)
 }
 
-// Click presses the left mouse button in the middle of the first element that the CSS selector finds.
+// Click presses the left mouse button in the middle of the first visible element that the CSS selector finds, when there
+// is one.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	var at struct{ X, Y float64 }
 	quoted, _ := json.Marshal(selector) // a string can always be marshalled
-	p.Await(fmt.Sprintf(`document.querySelector(%s)`, quoted))
-	p.Eval(fmt.Sprintf(`(() => {
-		const r = document.querySelector(%s).getBoundingClientRect()
-		return {x: r.x + r.width / 2, y: r.y + r.height / 2}
-	})()`, quoted), &at)
+	visible := fmt.Sprintf(`[...document.querySelectorAll(%s)].map(e => e.getBoundingClientRect()).find(r => r.width * r.height > 0 && r.right > 0 && r.bottom > 0)`, quoted)
+	p.Await(visible)
+	p.Eval(fmt.Sprintf(`(r => ({x: r.x + r.width / 2, y: r.y + r.height / 2}))(%s)`, visible), &at)
 	for _, kind := range []string{"mousePressed", "mouseReleased"} {
 		p.call("Input.dispatchMouseEvent", params{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
 	}
@@ -249,7 +248,7 @@ func pipe(t testing.TB) (r, w *os.File) {
 // removed: helpers of the browser outlive it by moments, and one may still write.
 func profileDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "servertest-chromium-")
+	dir, err := os.MkdirTemp("", "servertest-chromium-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatalf("servertest: chromium: %v", err)
 	}

@@ -62,7 +62,7 @@ func TestChromiumUsesAPage(t *testing.T) {
 
 func checkPNG(t *testing.T, name string) {
 	t.Helper()
-	file, err := os.Open(name) //nolint:gosec // the test chose the name
+	file, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}

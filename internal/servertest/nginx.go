@@ -38,7 +38,7 @@ func Nginx(t testing.TB, dir string, opts ...NginxOption) (baseURL string) {
 	for _, opt := range opts {
 		opt(&config)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("servertest: listening for nginx: %v", err)
 	}
@@ -144,8 +144,7 @@ func (s *server) awaitHTTP(t testing.TB, url string) {
 		}
 	case <-s.exited:
 		cancel()
-		<-answered
-		t.Fatalf("servertest: %s ended at once:\n%s", s.name, s.output)
+		t.Fatalf("servertest: %s ended at once: %v\n%s", s.name, <-answered, s.output)
 	}
 }
 

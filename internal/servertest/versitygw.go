@@ -91,7 +91,7 @@ func (s *server) poll(url string) error {
 // freeAddress gives a loopback address that was free a moment ago.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("servertest: looking for a free port: %v", err)
 	}

@@ -1,0 +1,39 @@
+# Tools are pinned here, or in go.mod where the module needs the same version, and built by go run, which keeps what it
+# built. They need nothing but Go; make graphiql also needs npm.
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BUF           = go run github.com/bufbuild/buf/cmd/buf@v1.75.0
+GQLGEN        = go run github.com/99designs/gqlgen@$$(go list -m -f '{{.Version}}' github.com/99designs/gqlgen)
+
+.PHONY: help
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## everything that ./test.sh tests
+	./test.sh
+
+.PHONY: lint
+lint: ## golangci-lint; the rules and their exceptions are in .golangci.yml
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: proto-lint
+proto-lint: ## the form of the proto file
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+
+.PHONY: generate
+generate: ## all generated Go code; CI fails if this changes a file
+	$(BUF) generate
+	if [ -f graphql/gqlgen.yml ]; then cd graphql && $(GQLGEN) generate; fi
+
+.PHONY: graphiql
+graphiql: ## the files of the GraphiQL page, from npm
+	cd graphql/graphiql/page && npm ci && npm run build && rm -rf node_modules
+
+.PHONY: ci
+ci: ## all that must pass; installs what the tests need, with apt-get
+	.ci/run
+
+.PHONY: clean
+clean: ## forget the installed tools
+	rm -rf .tools

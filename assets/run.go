@@ -1,0 +1,222 @@
+package assets
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// Move moves one asset and returns when it has arrived or failed. Previous is the outcome of the last run of the same
+// move, nil if there is none: then nothing is asked about the destination, and what lies there is replaced. Progress,
+// if not nil, is called with rising fractions, from the goroutine of the driver that moves the bytes, never from two at
+// once.
+//
+// An error is a [*messages.Decision], save when ctx or the mover has ended: then it is the cause of that.
+func (m *Mover) Move(ctx context.Context, move Move, previous *Moved, progress func(fraction float64)) (Moved, error) {
+	r, err := m.resolve(-1, move)
+	if err != nil {
+		return Moved{}, messages.Discard(err)
+	}
+	inner, end, err := m.begin(ctx)
+	if err != nil {
+		return Moved{}, err
+	}
+	defer end()
+	run := &run{mover: m, route: r, meter: meter{report: progress}, step: "moving", started: time.Now()}
+	if previous != nil && previous.Source == r.from.at.String() && previous.Destination == r.to.at.String() && previous.SHA256 != "" {
+		run.previous = previous
+	}
+	moved, err := run.move(inner)
+	if err != nil {
+		doing := run.step + " " + r.from.at.public() + " → " + r.to.at.public()
+		return Moved{}, decide(inner, &cleanError{doing, orCause(inner, err)})
+	}
+	return moved, nil
+}
+
+// run is one run of one move.
+type run struct {
+	mover    *Mover
+	route    route
+	previous *Moved // nil if there is none to compare with
+	meter    meter
+	step     string // what is being done, for the error text
+	started  time.Time
+}
+
+// move goes the whole way: ask, download, compare, upload.
+func (r *run) move(ctx context.Context) (Moved, error) {
+	if r.previous != nil && r.previous.Validators.usable() {
+		moved, done, err := r.fetch(ctx, &r.previous.Validators)
+		if done || err != nil {
+			return moved, err
+		}
+		// The source is unchanged, but the destination is not what was put there.
+	}
+	moved, _, err := r.fetch(ctx, nil)
+	return moved, err
+}
+
+// fetch asks the source, conditionally if since is not nil, and goes on with what it answers. It is not done if the
+// source is unchanged and there is need of its content nevertheless.
+func (r *run) fetch(ctx context.Context, since *Validators) (moved Moved, done bool, err error) {
+	asset, body, err := r.download(ctx, since)
+	if err != nil {
+		return Moved{}, false, err
+	}
+	if asset.unchanged {
+		held, err := r.held(ctx)
+		if !held || err != nil {
+			return Moved{}, false, err
+		}
+		return r.unchanged(*r.previous, ByValidator), true, nil
+	}
+	defer r.mover.drop(body)
+	moved = Moved{
+		Source:      r.route.from.at.String(),
+		Destination: r.route.to.at.String(),
+		Bytes:       body.size,
+		SHA256:      body.sha256(),
+		Headers:     asset.headers,
+		Validators:  asset.validators,
+	}
+	if r.previous != nil && r.previous.SHA256 == moved.SHA256 && r.previous.Headers == moved.Headers {
+		if held, err := r.held(ctx); held || err != nil {
+			moved.Object = r.previous.Object
+			return r.unchanged(moved, ByContent), true, err
+		}
+	}
+	if moved.Object, err = r.upload(ctx, body, moved.Headers); err != nil {
+		return Moved{}, false, err
+	}
+	moved.Copied = true
+	return r.finished(moved), true, nil
+}
+
+// download opens the source and reads all of it into a spool, which the caller closes. For an unchanged source there
+// is none.
+func (r *run) download(ctx context.Context, since *Validators) (*original, *spool, error) {
+	r.step = "downloading"
+	release, err := r.mover.slot(ctx, r.route.from.at)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	guard := newStallGuard(ctx, r.mover.config.StallTimeout)
+	defer guard.stop()
+	asset, err := r.route.from.source.get(guard.ctx, r.route.from.at, since)
+	if err != nil {
+		return nil, nil, orCause(guard.ctx, err)
+	}
+	defer asset.close()
+	if asset.unchanged {
+		return asset, nil, nil
+	}
+	body, err := r.spool(asset, guard)
+	return asset, body, orCause(guard.ctx, err)
+}
+
+// spool reads and verifies the body, and completes the headers. If that fails, it leaves nothing.
+func (r *run) spool(asset *original, guard *stallGuard) (*spool, error) {
+	limit := r.mover.config.MaxBytes
+	if limit >= 0 && asset.size > limit {
+		return nil, fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, asset.size, limit)
+	}
+	h := &asset.headers
+	h.ContentType = cmp.Or(mediaType(h.ContentType), typeByName(r.route.from.at), typeByName(r.route.to.at))
+	want, err := r.route.to.place.prepare(r.route.to.at, *h)
+	if err != nil {
+		return nil, err
+	}
+	body := newSpool(&r.mover.buffers, cmp.Or(want.scratch, r.mover.scratch), newHashes(want.md5, asset.digests))
+	r.meter = meter{report: r.meter.report, total: 2 * asset.size}
+	body.progress = r.meter.add
+	err = body.fill(&countingReader{guard.reader(asset.body), r.meter.add}, limit)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: the connection ended after %d bytes of %d: %w", ErrShortBody, body.size, asset.size, err)
+	}
+	if err == nil {
+		err = r.verify(guard.ctx, asset, body)
+	}
+	if err == nil && h.ContentType == "" {
+		h.ContentType, err = body.sniff()
+	}
+	if err != nil {
+		r.mover.drop(body)
+		return nil, err
+	}
+	return body, nil
+}
+
+// drop ends a spool. A temporary file that cannot be removed is no reason to fail a move that succeeded: Close, and else
+// the next New, removes the whole folder.
+func (m *Mover) drop(body *spool) {
+	if err := body.close(); err != nil {
+		m.config.Logger.Warn("could not remove a temporary file", "error", err)
+	}
+}
+
+// verify compares what was read with what the source announced.
+func (r *run) verify(ctx context.Context, asset *original, body *spool) error {
+	if asset.size >= 0 && body.size != asset.size {
+		return fmt.Errorf("%w: the source announced %d bytes and sent %d", ErrShortBody, asset.size, body.size)
+	}
+	doubtful, err := body.sums.verify(asset.digests)
+	if err != nil || !doubtful {
+		return err
+	}
+	// What looks like an MD5 may be none. If a second reading gives the same content, the content is right.
+	again, err := r.route.from.source.get(ctx, r.route.from.at, nil)
+	if err != nil {
+		return err
+	}
+	defer again.close()
+	sum, err := hashAll(ctx, again.body)
+	if err == nil && sum != body.sha256() {
+		err = fmt.Errorf("%w: two readings of the source differ", ErrChecksum)
+	}
+	return err
+}
+
+// held reports whether the destination still has what the previous run put there.
+func (r *run) held(ctx context.Context) (bool, error) {
+	r.step = "comparing"
+	release, err := r.mover.slot(ctx, r.route.to.at)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	return r.route.to.place.holds(ctx, r.route.to.at, r.previous.Object, r.previous.SHA256)
+}
+
+// upload brings the body to the destination.
+func (r *run) upload(ctx context.Context, body *spool, h Headers) (Object, error) {
+	r.step = "uploading"
+	release, err := r.mover.slot(ctx, r.route.to.at)
+	if err != nil {
+		return Object{}, err
+	}
+	defer release()
+	return r.route.to.place.put(ctx, r.route.to.at, body, h)
+}
+
+// unchanged makes an outcome of one in which nothing was copied.
+func (r *run) unchanged(moved Moved, how Unchanged) Moved {
+	moved.Copied, moved.Unchanged = false, how
+	return r.finished(moved)
+}
+
+func (r *run) finished(moved Moved) Moved {
+	moved.Attempts = 1
+	moved.StartedAt, moved.FinishedAt = r.started, time.Now()
+	if moved.Copied {
+		moved.Unchanged = ""
+	}
+	r.meter.finish()
+	return moved
+}

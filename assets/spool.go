@@ -1,0 +1,171 @@
+package assets
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+)
+
+// spoolMemory is how much of each asset is kept in memory, in bytes. Most static assets are smaller and never touch
+// a temporary file: that spares a third of the time of a small move. 64 moves at the same time use 8 MiB.
+const spoolMemory = 128 << 10
+
+// buffers hands out blocks of spoolMemory bytes.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *[]byte {
+	if block, ok := b.pool.Get().(*[]byte); ok {
+		return block
+	}
+	block := make([]byte, spoolMemory)
+	return &block
+}
+
+func (b *buffers) put(block *[]byte) { b.pool.Put(block) }
+
+// spool is an asset on its way: downloaded, verified, not yet uploaded. It lies in memory if it is small, else in a
+// temporary file. It belongs to one goroutine.
+type spool struct {
+	buffers *buffers
+	block   *[]byte // the content if inMemory, else the buffer for copying
+	scratch *scratch
+	file    *os.File // nil until it is needed
+	name    string   // of the file, within the scratch's root; empty when it is no longer ours to remove
+	size    int64
+	sums    hashes
+	// inMemory says that the block holds all of the content, whether or not there is a file in addition.
+	inMemory bool
+	// progress, if not nil, is told how many more bytes have been read back on their way to the destination.
+	progress func(n int)
+}
+
+func newSpool(b *buffers, sc *scratch, sums hashes) *spool {
+	return &spool{buffers: b, block: b.get(), scratch: sc, sums: sums}
+}
+
+// fill reads all of r. Reading fails with what r said; writing with a scratchError; more than limit bytes with
+// ErrTooLarge, unless limit is negative.
+func (s *spool) fill(r io.Reader, limit int64) error {
+	for {
+		n, err := readBlock(r, *s.block)
+		_, _ = s.sums.Write((*s.block)[:n])
+		s.size += int64(n)
+		if limit >= 0 && s.size > limit {
+			return fmt.Errorf("%w (%d bytes)", ErrTooLarge, limit)
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		atEnd := err != nil
+		if s.inMemory = atEnd && s.file == nil; s.inMemory {
+			return nil
+		}
+		if err := s.append((*s.block)[:n]); err != nil || atEnd {
+			return err
+		}
+	}
+}
+
+// readBlock fills block, unless the end or an error comes before. Unlike io.ReadFull it tells a reader's own
+// io.ErrUnexpectedEOF, which is a connection that broke, from an ordinary end, which is io.EOF.
+func readBlock(r io.Reader, block []byte) (n int, err error) {
+	for n < len(block) && err == nil {
+		var m int
+		m, err = r.Read(block[n:])
+		n += m
+	}
+	return n, err
+}
+
+// append writes p to the file, which is made when it is first needed.
+func (s *spool) append(p []byte) error {
+	if s.file == nil {
+		var err error
+		if s.file, s.name, err = s.scratch.create(); err != nil {
+			return err
+		}
+	}
+	if _, err := s.file.Write(p); err != nil {
+		return &scratchError{err}
+	}
+	return nil
+}
+
+// memory is the content if inMemory.
+func (s *spool) memory() []byte { return (*s.block)[:s.size] }
+
+// sha256 is the hash of the content in hexadecimal.
+func (s *spool) sha256() string { return hex.EncodeToString(s.sums.sum(algSHA256)) }
+
+// sniff gives the content type by a look at the first bytes.
+func (s *spool) sniff() (string, error) {
+	if s.inMemory {
+		return http.DetectContentType(s.memory()), nil
+	}
+	head := make([]byte, 512) // more is never looked at
+	n, err := s.file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", &scratchError{err}
+	}
+	return http.DetectContentType(head[:n]), nil
+}
+
+// reader reads the content from its start. The first error, also the end of ctx, is given to failed before the reader
+// returns it: a driver that takes any error for the end of the content would else keep half an asset.
+func (s *spool) reader(ctx context.Context, failed func(error)) *spoolReader {
+	r := &spoolReader{ctx: ctx, failed: failed, progress: s.progress}
+	if s.inMemory {
+		r.from = bytes.NewReader(s.memory())
+	} else {
+		r.from = io.NewSectionReader(s.file, 0, s.size)
+	}
+	return r
+}
+
+// spoolReader can seek because drivers that know the size in advance choose better parts.
+type spoolReader struct {
+	ctx      context.Context
+	from     io.ReadSeeker
+	failed   func(error)
+	progress func(int)
+}
+
+func (r *spoolReader) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		r.failed(err)
+		return 0, err
+	}
+	n, err := r.from.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &scratchError{err}
+		r.failed(err)
+	}
+	if r.progress != nil {
+		r.progress(n)
+	}
+	return n, err
+}
+
+func (r *spoolReader) Seek(offset int64, whence int) (int64, error) {
+	return r.from.Seek(offset, whence)
+}
+
+// close gives the memory back and removes the file.
+func (s *spool) close() error {
+	s.buffers.put(s.block)
+	s.block = nil
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	if s.name != "" {
+		err = errors.Join(err, s.scratch.remove(s.name))
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// What the program ends with. Scripts depend on them: a number keeps its meaning for ever. Signals add 128 to theirs.
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitDatabase = 3
+	exitAddress  = 4
+	exitOther    = 5
+)
+
+// exitHelp is the same table for people; it stands in the help of each command.
+const exitHelp = `Exit codes:
+  0    done
+  1    some assets did not arrive (each is named with its reason), or FROM cannot be listed
+  2    wrong usage
+  3    the database cannot be used: locked, read-only, damaged, from a newer version, or the disk is full
+  4    the address cannot be listened on
+  5    anything else
+  130  ended by Ctrl-C before it was done (143: by SIGTERM, 129: by SIGHUP)`
+
+// failure is an error with the code that the program ends with. What comes back from the flags library without one is a
+// mistake in the usage.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func failf(code int, format string, args ...any) error {
+	return &failure{code, fmt.Errorf(format, args...)}
+}
+
+// silent is a failure of which everything has been said.
+var errSilent = errors.New("")
+
+// codeOf says what the program ends with.
+func codeOf(err error) int {
+	var failed *failure
+	var signalled *signalError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &signalled):
+		return signalled.code()
+	case errors.As(err, &failed):
+		return failed.code
+	case databaseTrouble(err) != "":
+		return exitDatabase
+	default:
+		return exitUsage
+	}
+}
+
+// report says on one line what went wrong, and gives the code.
+func report(stderr io.Writer, err error) int {
+	code := codeOf(err)
+	if err != nil && err.Error() != "" {
+		_, _ = fmt.Fprintln(stderr, "demo: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if code == exitUsage {
+		_, _ = fmt.Fprintln(stderr, "demo -h, and -h behind each command, says how it is used")
+	}
+	return code
+}
+
+// other marks an error that is not the caller's mistake. One that has a code already keeps it.
+func other(err error) error {
+	var failed *failure
+	if err == nil || errors.As(err, &failed) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if databaseTrouble(err) != "" {
+		return &failure{exitDatabase, err}
+	}
+	return &failure{exitOther, err}
+}
+
+// inWords gives an error in the words of the command line where it speaks of a Config: pairs are old and new texts.
+func inWords(err error, pairs ...string) error {
+	var failed *failure
+	if !errors.As(err, &failed) {
+		return err
+	}
+	text := strings.NewReplacer(append(pairs, "Config.Allow[", "--allow [", "Config.TempDir", "--temp-dir", "Config.", "")...).Replace(failed.Error())
+	return &failure{failed.code, errors.New(strings.TrimPrefix(strings.TrimPrefix(text, "assets: "), "graphql: "))}
+}
+
+// databaseTrouble says what is wrong with a database, and what to do, in words that fit behind its path; "" if err is
+// about something else.
+func databaseTrouble(err error) string {
+	for _, row := range []struct {
+		is   error
+		says string
+	}{
+		{store.ErrLocked, "is in use by another process: stop that one, or give another file with --db"},
+		{store.ErrReadOnly, "cannot be written to: give another file with --db, or the right to write"},
+		{store.ErrCorrupt, "is damaged, or no database of this program: give another file with --db, or restore it"},
+		{store.ErrNewerVersion, "was written by a newer version of this program: use that one, or give another file with --db"},
+		{store.ErrFull, "has no room, the disk is full: make some, or give another file with --db; nothing that was recorded is lost"},
+	} {
+		if errors.Is(err, row.is) {
+			return row.says
+		}
+	}
+	return ""
+}

@@ -1,0 +1,120 @@
+// Demo moves static assets between storage providers, and shows how a program is put together from the library: a
+// TaskRunner with a database, a GraphQL front end, and an ordered stop.
+//
+//	go run ./cmd/demo                  the whole story, with nothing but Go: two providers of its own, 232 assets, GraphiQL
+//	go run ./cmd/demo move FROM TO     moves every asset below FROM to TO
+//	go run ./cmd/demo serve            the service, for real use
+//
+// Start reading here: [start] is the order in which a service starts, and so the order in which it stops.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/assets"
+	"github.com/taskrunner-go/taskrunner/store"
+
+	_ "gocloud.dev/blob/memblob" // mem://
+	_ "gocloud.dev/blob/s3blob"  // s3://; what is at file:// package assets opens itself
+)
+
+func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the program, and gives its exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := withSignals(context.Background(), stderr)
+	defer stop()
+	return report(stderr, newApp(stdin, stdout, stderr).Run(ctx, args))
+}
+
+// service is all that runs in one process.
+type service struct {
+	system *actors.System
+	db     store.Store
+	mover  *assets.Mover
+	runner *actors.TaskRunner
+	web    *web // nil without an address to listen on
+
+	stops stack
+}
+
+// serviceConfig says what a service is. Zero values are the defaults of the packages.
+type serviceConfig struct {
+	db       store.Store // which the service closes
+	path     string      // of its file, for error texts
+	assets   assets.Config
+	runner   actors.TaskRunnerConfig // without Kinds, Store and System
+	kind     []actors.Option         // of the moves
+	web      webConfig
+	logger   *slog.Logger
+}
+
+// start starts a service from the bottom to the top: each part needs those before it. It takes the database over, and
+// closes it also if it fails. What the operator may have got wrong (a database that cannot be used, an address that is
+// taken, a prefix that means nothing) is found out before any task runs.
+func start(ctx context.Context, c serviceConfig) (*service, error) {
+	s := &service{}
+	if err := s.start(ctx, c); err != nil {
+		// What went wrong first is what the caller must know; that some part then had nothing to stop is not.
+		_ = s.stop(context.WithoutCancel(ctx), time.Second)
+		if asked(ctx) {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
+	s.system = actors.NewSystem(actors.SystemConfig{Logger: c.logger})
+	s.stops.push("the system", s.system.Stop)
+
+	s.db = c.db
+	s.stops.push("the database", func(context.Context) error { return s.db.Close() })
+
+	listener, err := c.web.listen(ctx)
+	if err != nil {
+		return err
+	}
+	s.stops.push("the listener", func(context.Context) error { return closeListener(listener) })
+
+	c.assets.Logger = c.logger
+	if s.mover, err = assets.New(ctx, c.assets); err != nil {
+		return &failure{exitUsage, err}
+	}
+	s.stops.push("the mover", func(context.Context) error { return s.mover.Close() })
+
+	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger
+	c.runner.Kinds = actors.Kinds{moveKind(s.mover, c.kind...)}
+	if s.runner, err = actors.StartTaskRunner(ctx, c.runner); err != nil {
+		return databaseError(c.path, err)
+	}
+	s.stops.push("the runner", s.runner.Stop)
+
+	if listener == nil {
+		return nil // demo move has nobody to serve
+	}
+	ready := &readiness{db: s.db, runner: s.runner, notice: c.web.notice}
+	handler, err := routes(s, ready, c.web, c.logger)
+	if err != nil {
+		return &failure{exitUsage, err}
+	}
+	s.web = serve(listener, handler, c.web.finish, c.logger)
+	s.stops.push("the web server", s.web.stop)
+	s.stops.push("readiness", ready.withdraw)
+	return nil
+}
+
+// stop stops it from the top to the bottom: /readyz says no, the web server takes no more, the runner drains, the mover
+// and the database close, and the system ends. After limit, or when ctx ends, everything that takes time is cut short.
+func (s *service) stop(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not stopped within %s", limit))
+	defer cancel()
+	return s.stops.unwind(ctx)
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/assets"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+const (
+	// moveBatch is how many assets are recorded at once.
+	moveBatch = 256
+	// moveWaiting is how many may wait for their turn. What is listed beyond that waits with the list, so that a million
+	// assets take no more memory than a few thousand.
+	moveWaiting = 4096
+
+	// Like the demo, a move stops within five seconds.
+	moveDrain = 1500 * time.Millisecond
+	moveGrace = 500 * time.Millisecond
+	moveStop  = 4 * time.Second
+)
+
+// moveConfig is what the flags say.
+type moveConfig struct {
+	from, to  place
+	list      string // a file of names, - for stdin; empty: all that is there
+	stdin     io.Reader
+	database  string // empty: in memory
+	transfers int
+	attempts  int
+	tempDir   string
+	allow     []string // where redirects may lead besides FROM
+	logger    *slog.Logger
+}
+
+// moving is one run of demo move.
+type moving struct {
+	moveConfig
+	screen   *screen
+	service  *service
+	follower *follower
+	open     map[assets.Move]bool // what an earlier run has recorded and not ended
+	total    atomic.Int64
+	listed   atomic.Bool // total is final
+}
+
+// runMove moves every asset below FROM to TO.
+func runMove(ctx context.Context, c moveConfig, screen *screen) error {
+	m := &moving{moveConfig: c, screen: screen, open: map[assets.Move]bool{}}
+	began := time.Now()
+	names, closeNames, err := m.names()
+	if err != nil {
+		return err
+	}
+	defer closeNames()
+	if err := m.start(ctx); err != nil {
+		return err
+	}
+	m.follower = newFollower(m.service.runner, screen, moveWaiting+c.transfers)
+	stopWatching := screen.watch(m.look)
+	err = m.moveAll(ctx, names)
+	t, stopErr := m.stop(ctx)
+	stopWatching()
+	return m.conclude(ctx, t, time.Since(began), errors.Join(err, stopErr))
+}
+
+func (m *moving) start(ctx context.Context) error {
+	db, err := openDatabase(ctx, m.database)
+	if err != nil {
+		return err
+	}
+	m.service, err = start(ctx, serviceConfig{
+		db:   db,
+		path: m.database,
+		assets: assets.Config{
+			Allow:          append([]string{m.from.source(), m.to.destination()}, m.allow...),
+			AllowAddresses: ownNetworks(),
+			MaxPerHost:     m.transfers,
+			TempDir:        m.tempDir,
+		},
+		runner: actors.TaskRunnerConfig{
+			Name: m.runnerName(), MaxChildren: m.transfers, MaxWaiting: moveWaiting, DrainTimeout: moveDrain, Grace: moveGrace,
+		},
+		kind: []actors.Option{
+			actors.WithMaxAttempts(m.attempts),
+			actors.WithBackoff(actors.Backoff{Base: 500 * time.Millisecond, Max: 30 * time.Second}),
+		},
+		logger: m.logger,
+	})
+	return inWords(err, "Config.Allow[0] ", "FROM ", "Config.Allow[1] ", "TO ")
+}
+
+// runnerName is another one for each pair of FROM and TO: in a database that is used for several, the moves of one are
+// not taken up by another, which may not reach what they name.
+func (m *moving) runnerName() string {
+	sum := sha256.Sum256([]byte(m.from.base + "\n" + m.to.base))
+	return "move-" + hex.EncodeToString(sum[:8])
+}
+
+// ownNetworks are those that a name in FROM may stand for although they are not public: who calls move is the operator.
+// Link-local addresses are not among them. Clouds keep their secrets there, and no assets.
+func ownNetworks() []netip.Prefix {
+	var networks []netip.Prefix
+	for _, network := range []string{"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"} {
+		networks = append(networks, netip.MustParsePrefix(network))
+	}
+	return networks
+}
+
+// names gives what is to be moved, in a goroutine of its own if it comes from a list: reading a terminal or a pipe cannot
+// be broken off.
+func (m *moving) names() (names func(ctx context.Context) iter.Seq2[string, error], closeNames func(), err error) {
+	if m.list == "" {
+		return func(ctx context.Context) iter.Seq2[string, error] { return m.service.mover.Index(ctx, m.from.base) }, func() {}, nil
+	}
+	list, err := openList(m.list, m.stdin)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context) iter.Seq2[string, error] { return detached(ctx, namesFrom(list)) }, func() { _ = list.Close() }, nil
+}
+
+// moveAll has everything recorded and awaited, and returns when all has ended, or ctx.
+func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.Seq2[string, error]) error {
+	if err := m.resume(ctx); err != nil {
+		return err
+	}
+	if err := m.feed(ctx, names(ctx)); err != nil {
+		return err
+	}
+	m.listed.Store(true)
+	ended := make(chan struct{})
+	go func() { // until the runner stops, at the latest
+		defer close(ended)
+		m.follower.wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// resume follows what an earlier run has recorded and not ended; the runner has taken it up already.
+func (m *moving) resume(ctx context.Context) error {
+	if m.database == "" {
+		return nil
+	}
+	query := store.Query{Runner: m.service.runner.Name(), States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
+	var open []recorded
+	err := eachTask(ctx, m.service.db, query, func(t store.Task) bool {
+		var move assets.Move
+		if json.Unmarshal(t.Args, &move) == nil {
+			open = append(open, recorded{t.ID, move})
+		}
+		return true
+	})
+	if err != nil {
+		return databaseError(m.database, err)
+	}
+	for _, r := range open {
+		m.open[r.move] = true
+		m.total.Add(1)
+		m.follower.follow(ctx, r.id, r.move, m.nameOf(r.move))
+	}
+	if len(open) > 0 {
+		m.screen.notef("going on with %d moves that an earlier run has not ended\n", len(open))
+	}
+	return nil
+}
+
+// nameOf is what an asset is called below FROM, percent-encoded.
+func (m *moving) nameOf(move assets.Move) string { return strings.TrimPrefix(move.Source, m.from.base) }
+
+// feed records the names batch by batch. The runner has it wait when enough is waiting.
+func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error {
+	batch := make([]assets.Move, 0, moveBatch)
+	for name, err := range names {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil && name == "":
+			return &failure{exitFailed, err}
+		case err == nil:
+			batch, err = m.add(batch, name)
+		}
+		if err != nil {
+			m.total.Add(1)
+			m.follower.fail(name, err)
+		}
+		if len(batch) == moveBatch {
+			if err := m.record(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	return m.record(ctx, batch)
+}
+
+// add puts the move of a name into the batch, unless an earlier run has recorded it.
+func (m *moving) add(batch []assets.Move, name string) ([]assets.Move, error) {
+	source, err := assets.Join(m.from.base, name)
+	if err != nil {
+		return batch, err
+	}
+	destination, err := assets.Join(m.to.base, name)
+	if err != nil {
+		return batch, err
+	}
+	move := assets.Move{Source: source, Destination: destination}
+	if m.open[move] {
+		return batch, nil
+	}
+	if err := m.service.mover.Check(move); err != nil {
+		return batch, err
+	}
+	return append(batch, move), nil
+}
+
+func (m *moving) record(ctx context.Context, batch []assets.Move) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	handles, err := actors.RunMany[assets.Moved](ctx, m.service.runner, kindName, batch, actors.WithWait())
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return other(err)
+	}
+	m.total.Add(int64(len(batch)))
+	for i, handle := range handles {
+		m.follower.follow(ctx, handle.ID(), batch[i], m.nameOf(batch[i]))
+	}
+	return nil
+}
+
+func (m *moving) look() status {
+	seen := look(context.Background(), m.service, m.follower, int(m.total.Load()))
+	seen.listing = !m.listed.Load()
+	return seen
+}
+
+// stop stops the service, and gives how everything has ended by then.
+func (m *moving) stop(ctx context.Context) (tally, error) {
+	if asked(ctx) {
+		m.screen.notef("stopping: what runs may finish; once more to stop at once\n")
+	}
+	err := m.service.stop(context.WithoutCancel(ctx), moveStop)
+	return m.follower.wait(), other(err)
+}
+
+// conclude says how it has ended, on the last line, and with which code.
+func (m *moving) conclude(ctx context.Context, t tally, took time.Duration, err error) error {
+	m.screen.printf("%s in %s\n", t.arrival(), took.Round(time.Millisecond*100))
+	switch {
+	case asked(ctx) && m.database != "":
+		m.screen.notef("the same command goes on from here\n")
+	case t.broken != nil:
+		err = errors.Join(err, other(t.broken))
+	case err == nil && t.discarded+t.cancelled > 0:
+		err = &failure{exitFailed, errSilent}
+	}
+	return err
+}
+
+// detached reads a sequence in a goroutine of its own, and ends with ctx without waiting for it: what reads from a
+// terminal or a pipe cannot be broken off, and ends with the process.
+func detached(ctx context.Context, names iter.Seq2[string, error]) iter.Seq2[string, error] {
+	type item struct {
+		name string
+		err  error
+	}
+	items := make(chan item)
+	go func() {
+		defer close(items)
+		for name, err := range names {
+			select {
+			case items <- item{name, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func(yield func(string, error) bool) {
+		for {
+			select {
+			case i, more := <-items:
+				if !more || !yield(i.name, i.err) {
+					return
+				}
+			case <-ctx.Done():
+				yield("", context.Cause(ctx))
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/assets"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// recorded is a move that is in the database.
+type recorded struct {
+	id   string
+	move assets.Move
+}
+
+// unfinishedRounds gives what was asked for before and has not all ended: every task of each mutation of which at least
+// one task is still to run, oldest first. The tasks of one mutation are recorded at the same moment, and so known.
+func unfinishedRounds(ctx context.Context, db store.Store, runner string) ([]recorded, error) {
+	rounds, since := map[time.Time]bool{}, time.Time{}
+	open := store.Query{Runner: runner, Kind: kindName, States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
+	err := eachTask(ctx, db, open, func(t store.Task) bool {
+		rounds[t.InsertedAt] = true
+		since = t.InsertedAt // they come newest first
+		return true
+	})
+	if err != nil || len(rounds) == 0 {
+		return nil, err
+	}
+	var found []recorded
+	err = eachTask(ctx, db, store.Query{Runner: runner, Kind: kindName}, func(t store.Task) bool {
+		var move assets.Move
+		if rounds[t.InsertedAt] && json.Unmarshal(t.Args, &move) == nil {
+			found = append(found, recorded{t.ID, move})
+		}
+		return !t.InsertedAt.Before(since)
+	})
+	reverse(found)
+	return found, err
+}
+
+func reverse(list []recorded) {
+	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
+		list[i], list[j] = list[j], list[i]
+	}
+}
+
+// eachTask turns the pages of a query, newest first, until visit returns false.
+func eachTask(ctx context.Context, db store.Reader, query store.Query, visit func(store.Task) bool) error {
+	query.Limit = store.MaxList
+	for {
+		page, err := db.List(ctx, query)
+		if err != nil {
+			return err
+		}
+		for _, task := range page {
+			if !visit(task) {
+				return nil
+			}
+			query.Before = task.Seq
+		}
+		if len(page) < query.Limit {
+			return nil
+		}
+	}
+}
+
+// lastOrigin gives the address of the HTTP origin that the newest task reads from, "" if there is none on this machine.
+// It is how a demo that is started again knows the port its tasks need.
+func lastOrigin(ctx context.Context, db store.Store, runner string) (string, error) {
+	newest, err := db.List(ctx, store.Query{Runner: runner, Kind: kindName, Limit: 1})
+	if err != nil || len(newest) == 0 {
+		return "", err
+	}
+	var move assets.Move
+	if json.Unmarshal(newest[0].Args, &move) != nil {
+		return "", nil
+	}
+	return originOf(move), nil
+}
+
+func originOf(move assets.Move) string {
+	source, err := url.Parse(move.Source)
+	if err != nil || source.Scheme != "http" {
+		return ""
+	}
+	ip := net.ParseIP(source.Hostname())
+	if ip == nil || !ip.IsLoopback() || source.Port() == "" {
+		return ""
+	}
+	return source.Host
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+const (
+	// barEvery is how often the bar is drawn: often enough to look alive, and too seldom to cost anything.
+	barEvery = 100 * time.Millisecond
+	// lineEvery is how often a plain line says how far it has come, where there is no terminal to draw on.
+	lineEvery = 5 * time.Second
+	barWidth  = 24
+	// barSteps is finer than a percent, and more than a bar is ever told: the library takes the last step for the end.
+	barSteps = 10_000
+)
+
+// screen is what a person sees: lines on the standard output, which can be piped, and how far it has come on the standard
+// error: as a bar if that is a terminal, else as a plain line now and then. The two never mix. Safe for any goroutine.
+type screen struct {
+	stdout, stderr io.Writer
+	drawn          bool // whether there is a terminal to draw on
+
+	mu  sync.Mutex
+	bar *progressbar.ProgressBar // nil unless a bar is on the terminal
+}
+
+func newScreen(stdout, stderr io.Writer) *screen {
+	return &screen{stdout: stdout, stderr: stderr, drawn: isTerminal(stderr) && os.Getenv("TERM") != "dumb"}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// printf writes whole lines to the standard output. Nobody waits for an error of a closed pipe: the work goes on.
+func (s *screen) printf(format string, args ...any) { s.write(s.stdout, format, args...) }
+
+// notef writes whole lines to the standard error.
+func (s *screen) notef(format string, args ...any) { s.write(s.stderr, format, args...) }
+
+func (s *screen) write(w io.Writer, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		_ = s.bar.Clear() // the next tick draws it again, below the line
+	}
+	_, _ = fmt.Fprintf(w, format, args...)
+}
+
+// watch shows how far it has come until the returned function is called, which waits until nothing is drawn any more.
+// look is called from one goroutine.
+func (s *screen) watch(look func() status) (stop func()) {
+	every := lineEvery
+	if s.drawn {
+		every = barEvery
+	}
+	quit, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		var speed pace
+		speed.add(time.Now(), look())
+		for {
+			select {
+			case now := <-ticker.C:
+				seen := look()
+				speed.add(now, seen)
+				s.show(seen, speed)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-gone
+		s.clear()
+	}
+}
+
+func (s *screen) show(seen status, speed pace) {
+	if !s.drawn {
+		s.notef("%s\n", strings.Join(seen.words(speed), ", "))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar == nil {
+		s.bar = s.newBar()
+	}
+	// Set draws nothing if the percentage stayed the same; Describe always does.
+	_ = s.bar.Set(int(seen.fraction() * (barSteps - 1)))
+	s.bar.Describe(strings.Join(seen.columns(speed), "  "))
+}
+
+func (s *screen) newBar() *progressbar.ProgressBar {
+	return progressbar.NewOptions(barSteps,
+		progressbar.OptionSetWriter(s.stderr),
+		progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
+		progressbar.OptionSetPredictTime(false), // pace does that, and knows of fractions and bytes
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionShowDescriptionAtLineEnd(),
+		progressbar.OptionUseANSICodes(true), // overwrites and then clears the rest: what is cleared first flickers
+	)
+}
+
+// clear takes the bar away.
+func (s *screen) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		_ = s.bar.Clear()
+		s.bar = nil
+	}
+}
+
+// printable makes a name that somebody else chose fit for a terminal: control characters could write anything there.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+		return strconv.Quote(name)
+	}
+	return name
+}

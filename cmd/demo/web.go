@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/graphql"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Limits of the web server. A client that is slower holds a connection for no longer than this.
+const (
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 30 * time.Second // for the whole request with its body
+	answerTimeout  = 60 * time.Second // from the end of the header to the end of the answer
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// webConfig is what the web server is told.
+type webConfig struct {
+	address string        // HOST:PORT
+	token   string        // whoever asks must show it; empty: loopback only
+	hosts   []string      // under which it is reached, besides the address
+	origins []string      // of web pages that may ask
+	notice  time.Duration // how long /readyz says no before the listener closes
+	finish  time.Duration // how long requests under way may take when it stops
+}
+
+// web is the HTTP server.
+type web struct {
+	server *http.Server
+	finish time.Duration
+	addr   net.Addr
+	failed chan error // gets the error if serving ends by itself
+	gone   chan struct{}
+}
+
+// check finds mistakes before anything is started.
+func (c webConfig) check() error {
+	_, err := graphql.New(graphql.Config{Tasks: store.NewMemory(), Token: c.token, Hosts: c.hosts, Origins: c.origins})
+	if err == nil {
+		return nil
+	}
+	words := strings.NewReplacer("graphql: Config.", "", "Token has", "--token has", "Hosts", "--host ", "Origins", "--web-origin ")
+	return errors.New(words.Replace(err.Error()))
+}
+
+// routes is what the server serves.
+func routes(s *service, ready http.Handler, c webConfig, logger *slog.Logger) (http.Handler, error) {
+	api, err := graphql.New(graphql.Config{
+		Tasks: s.db, Runners: []*actors.TaskRunner{s.runner}, CheckMoves: s.mover.CheckAll,
+		Token: c.token, Hosts: c.hosts, Origins: c.origins, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", api)
+	mux.Handle("GET /{$}", http.RedirectHandler(graphql.PagePath, http.StatusFound))
+	mux.HandleFunc("GET /healthz", alive)
+	mux.Handle("GET /readyz", ready)
+	return mux, nil
+}
+
+// serve starts a server on a listener. Its stop lets requests under way finish for a while.
+func serve(listener net.Listener, handler http.Handler, finish time.Duration, logger *slog.Logger) *web {
+	w := &web{finish: finish, addr: listener.Addr(), failed: make(chan error, 1), gone: make(chan struct{})}
+	w.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // what clients do wrong
+	}
+	go func() {
+		defer close(w.gone)
+		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			w.failed <- err
+		}
+	}()
+	return w
+}
+
+// url gives the address of a path.
+func (w *web) url(path string) string { return "http://" + w.addr.String() + path }
+
+// stop closes the listener, lets requests under way finish for a while, and then breaks them off.
+func (w *web) stop(ctx context.Context) error {
+	patient, cancel := context.WithTimeout(ctx, w.finish)
+	defer cancel()
+	err := w.server.Shutdown(patient)
+	if err != nil {
+		err = w.server.Close()
+	}
+	<-w.gone
+	return err
+}
+
+// listen listens on the address, if there is one.
+func (c webConfig) listen(ctx context.Context) (net.Listener, error) {
+	if c.address == "" {
+		return nil, nil
+	}
+	return listen(ctx, "--listen", c.address)
+}
+
+// listen listens on an address that a flag names.
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, failf(exitAddress, "the address %s is in use by another program: stop that one, or give another address with %s", address, flag)
+	default:
+		return nil, failf(exitAddress, "%s %s cannot be listened on: %w", flag, address, err)
+	}
+}
+
+// closeListener is for a listener that may have been closed by the server that used it.
+func closeListener(listener net.Listener) error {
+	if listener == nil {
+		return nil
+	}
+	if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package graphql
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/graphql/internal/gen"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// view is how recorded tasks are shown.
+type view struct {
+	hidden func(kind string) bool
+	stacks bool
+}
+
+func (v view) task(t store.Task) gen.Task {
+	shown := gen.Task{
+		ID: t.ID, Kind: t.Kind, State: stateOf(t.State), Attempt: t.Attempt, MaxAttempts: t.MaxAttempts,
+		Progress: progress(t), Error: lastError(t), Errors: make([]gen.AttemptError, len(t.Errors)),
+		InsertedAt: t.InsertedAt, ScheduledAt: t.ScheduledAt, StartedAt: unlessZero(t.StartedAt), FinishedAt: unlessZero(t.FinishedAt),
+	}
+	if !v.hidden(t.Kind) {
+		shown.Args, shown.Result = jsonOrNull(t.Args), jsonOrNull(t.Result)
+	}
+	for i, e := range t.Errors {
+		shown.Errors[i] = v.attemptError(e)
+	}
+	return shown
+}
+
+func (v view) attemptError(e store.AttemptError) gen.AttemptError {
+	shown := gen.AttemptError{Attempt: e.Attempt, Run: int(e.Run), Node: e.Node, Error: e.Error, At: e.At}
+	if v.stacks && e.Stack != "" {
+		shown.Stack = &e.Stack
+	}
+	return shown
+}
+
+// stateOf is a state as the schema writes it.
+func stateOf(s store.State) gen.TaskState { return gen.TaskState(strings.ToUpper(string(s))) }
+
+// storeState is the state that the schema writes so.
+func storeState(s gen.TaskState) store.State { return store.State(strings.ToLower(string(s))) }
+
+// progress is 1 for every completed task: few handlers report that they are done, because they are.
+func progress(t store.Task) *float64 {
+	switch {
+	case t.StartedAt.IsZero():
+		return nil
+	case t.State == store.Completed:
+		t.Progress = 1
+	}
+	return &t.Progress
+}
+
+// lastError is why the task is where it is, nil if that is no failure.
+func lastError(t store.Task) *string {
+	failed := t.State == store.Retryable || t.State == store.Cancelled || t.State == store.Discarded
+	if !failed || len(t.Errors) == 0 {
+		return nil
+	}
+	return &t.Errors[len(t.Errors)-1].Error
+}
+
+// jsonOrNull keeps what is not JSON out of the answer, which would break all of it. Arguments and results are JSON unless
+// somebody else has written them.
+func jsonOrNull(data []byte) json.RawMessage {
+	if len(data) == 0 || !utf8.Valid(data) || !json.Valid(data) {
+		return nil
+	}
+	return data
+}
+
+func unlessZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func runnerOf(s actors.Stats) gen.Runner {
+	shown := gen.Runner{
+		Name: s.Name, MaxChildren: s.MaxChildren, MaxWaiting: s.MaxWaiting,
+		Running: s.Running, Waiting: s.Waiting, Unrecorded: s.Unrecorded, Abandoned: s.Abandoned,
+	}
+	for _, state := range store.States {
+		shown.States = append(shown.States, gen.StateCount{State: stateOf(state), Count: int(s.States[state])})
+	}
+	return shown
+}
+
+// pageOf makes a page of tasks, of which there is one more than fits if there is a next page.
+func (v view) pageOf(tasks []store.Task, size int, after bool) gen.TaskConnection {
+	page := gen.TaskConnection{Edges: []gen.TaskEdge{}}
+	page.PageInfo.HasPreviousPage = after
+	if len(tasks) > size {
+		page.PageInfo.HasNextPage = true
+		tasks = tasks[:size]
+	}
+	for _, t := range tasks {
+		page.Edges = append(page.Edges, gen.TaskEdge{Cursor: encodeCursor(t.Seq), Node: v.task(t)})
+	}
+	if last := len(page.Edges) - 1; last >= 0 {
+		page.PageInfo.StartCursor, page.PageInfo.EndCursor = &page.Edges[0].Cursor, &page.Edges[last].Cursor
+	}
+	return page
+}

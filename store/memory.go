@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Memory is a Store that lasts as long as the process. It is for tests and for trying out: it keeps every task for
+// ever, and what it accepts is lost with the process. All methods may be called from any goroutine.
+type Memory struct {
+	mu     sync.Mutex
+	closed bool
+	tables
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory returns an empty store. Close it to have its methods answer ErrClosed; nothing else depends on that.
+func NewMemory() *Memory { return &Memory{tables: newTables()} }
+
+// locked runs f with the tables, unless the store is closed or the context has ended.
+func (m *Memory) locked(ctx context.Context, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	return f()
+}
+
+// Insert implements Inserter.
+func (m *Memory) Insert(ctx context.Context, now time.Time, tasks []NewTask) (inserted []Inserted, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidTime("now", now), ValidateAll(tasks)); err != nil {
+			return err
+		}
+		inserted = make([]Inserted, len(tasks))
+		for i, n := range tasks {
+			row, existed := m.byID[n.ID]
+			if !existed {
+				row = m.add(ApplyInsert(now, n))
+			}
+			inserted[i] = Inserted{Task: row.copy(), Existed: existed}
+		}
+		return nil
+	})
+	return inserted, err
+}
+
+// Claim implements Worker.
+func (m *Memory) Claim(ctx context.Context, now time.Time, claim Claim) (claimed Claimed, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidTime("now", now), claim.Validate()); err != nil {
+			return err
+		}
+		for {
+			next := m.firstWaiting(claim.Runner, claim.Kinds)
+			if next == nil {
+				return nil
+			}
+			if len(claimed.Tasks) == claim.Limit || next.ScheduledAt.After(now) {
+				claimed.Next = next.ScheduledAt
+				return nil
+			}
+			m.change(next, func(t *Task) { ApplyClaim(t, now, claim.Node) })
+			task := next.copy()
+			task.Errors = nil
+			claimed.Tasks = append(claimed.Tasks, task)
+		}
+	})
+	return claimed, err
+}
+
+// Finish implements Worker.
+func (m *Memory) Finish(ctx context.Context, outcomes []Outcome) (refused []error, err error) {
+	err = m.locked(ctx, func() error {
+		refused = make([]error, len(outcomes))
+		for i, o := range outcomes {
+			refused[i] = m.finish(o)
+		}
+		return nil
+	})
+	return refused, err
+}
+
+func (m *Memory) finish(o Outcome) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	_, err := m.apply(o.TaskID, func(t *Task) (bool, error) { return ApplyOutcome(t, o) })
+	return err
+}
+
+// Report implements Worker.
+func (m *Memory) Report(ctx context.Context, progress []Progress) error {
+	return m.locked(ctx, func() error {
+		var refused []error
+		for _, p := range progress {
+			if err := p.Validate(); err != nil {
+				refused = append(refused, err)
+				continue
+			}
+			if row, ok := m.byID[p.TaskID]; ok && row.Run == p.Run && row.State == Running {
+				row.Progress = p.Fraction
+			}
+		}
+		return errors.Join(refused...)
+	})
+}
+
+// Recover implements Worker.
+func (m *Memory) Recover(ctx context.Context, now time.Time, runner string, alive []string) (recovered int, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidTime("now", now), ValidName("runner", runner)); err != nil {
+			return err
+		}
+		for _, row := range m.runningOf(runner) {
+			if slices.Contains(alive, row.Node) {
+				continue
+			}
+			m.change(row, func(t *Task) { ApplyOrphan(t, now) })
+			recovered++
+		}
+		return nil
+	})
+	return recovered, err
+}
+
+// CancelRequests implements Worker.
+func (m *Memory) CancelRequests(ctx context.Context, runner, node string) (ids []string, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidName("runner", runner), ValidName("node", node)); err != nil {
+			return err
+		}
+		for _, row := range m.runningOf(runner) {
+			if row.Node == node && row.CancelRequested {
+				ids = append(ids, row.ID)
+			}
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// Cancel implements Controller.
+func (m *Memory) Cancel(ctx context.Context, now time.Time, id string) (Task, error) {
+	return m.control(ctx, now, id, ApplyCancel)
+}
+
+// Retry implements Controller.
+func (m *Memory) Retry(ctx context.Context, now time.Time, id string) (Task, error) {
+	return m.control(ctx, now, id, ApplyRetry)
+}
+
+func (m *Memory) control(
+	ctx context.Context, now time.Time, id string, rule func(*Task, time.Time) (bool, error),
+) (task Task, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidTime("now", now), ValidID("id", id)); err != nil {
+			return err
+		}
+		task, err = m.apply(id, func(t *Task) (bool, error) { return rule(t, now) })
+		return err
+	})
+	return task, err
+}
+
+// apply has the rule change the task, and gives it as it is afterwards.
+func (m *Memory) apply(id string, rule func(*Task) (bool, error)) (Task, error) {
+	row, ok := m.byID[id]
+	if !ok {
+		return Task{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	var err error
+	m.change(row, func(t *Task) { _, err = rule(t) })
+	if err != nil {
+		return Task{}, err
+	}
+	return row.copy(), nil
+}
+
+// Get implements Reader.
+func (m *Memory) Get(ctx context.Context, id string) (task Task, err error) {
+	err = m.locked(ctx, func() error {
+		if err := ValidID("id", id); err != nil {
+			return err
+		}
+		row, ok := m.byID[id]
+		if !ok {
+			return fmt.Errorf("%w: %s", ErrNotFound, id)
+		}
+		task = row.copy()
+		return nil
+	})
+	return task, err
+}
+
+// List implements Reader.
+func (m *Memory) List(ctx context.Context, query Query) (tasks []Task, err error) {
+	err = m.locked(ctx, func() error {
+		if err := query.Validate(); err != nil {
+			return err
+		}
+		for _, row := range m.newestFirst(query.Before) {
+			if len(tasks) == query.Size() {
+				break
+			}
+			if query.matches(&row.Task) {
+				tasks = append(tasks, row.copy())
+			}
+		}
+		return nil
+	})
+	return tasks, err
+}
+
+func (q Query) matches(t *Task) bool {
+	return (len(q.States) == 0 || slices.Contains(q.States, t.State)) &&
+		(q.Kind == "" || q.Kind == t.Kind) && (q.Runner == "" || q.Runner == t.Runner)
+}
+
+// Last implements Reader.
+func (m *Memory) Last(ctx context.Context, kind, key string) (task Task, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidName("kind", kind), ValidName("key", key)); err != nil {
+			return err
+		}
+		for _, row := range slices.Backward(m.keyed[[2]string{kind, key}]) {
+			if row.State == Completed {
+				task = row.copy()
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: none of kind %q and key %q is completed", ErrNotFound, kind, key)
+	})
+	return task, err
+}
+
+// Counts implements Reader.
+func (m *Memory) Counts(ctx context.Context, runner string) (counts map[State]int64, err error) {
+	err = m.locked(ctx, func() error {
+		counts = m.counted(runner)
+		return nil
+	})
+	return counts, err
+}
+
+// Ping implements Store.
+func (m *Memory) Ping(ctx context.Context) error {
+	return m.locked(ctx, func() error { return nil })
+}
+
+// Close implements Store.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}

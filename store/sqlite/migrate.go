@@ -1,0 +1,130 @@
+package sqlite
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// applicationID is in the header of each database of ours ("tskr"), which tells it from those of other programs.
+const applicationID = 0x74736b72
+
+// migration is one step of the schema, to the version and back from it.
+type migration struct {
+	version  int
+	name     string
+	up, down string
+}
+
+// migrations reads the embedded files in the order of their versions, which count from 1 without a gap.
+func migrations() ([]migration, error) {
+	ups, err := fs.Glob(migrationFiles, "migrations/*.up.sql")
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]migration, len(ups)) // Glob sorts, and the numbers have leading zeros
+	for i, up := range ups {
+		name := strings.TrimSuffix(path.Base(up), ".up.sql")
+		number, _, _ := strings.Cut(name, "_")
+		if version, err := strconv.Atoi(number); err != nil || version != i+1 {
+			return nil, fmt.Errorf("migration %s is at place %d", name, i+1)
+		}
+		upText, err := migrationFiles.ReadFile(up)
+		if err != nil {
+			return nil, err
+		}
+		downText, err := migrationFiles.ReadFile(strings.TrimSuffix(up, ".up.sql") + ".down.sql")
+		if err != nil {
+			return nil, err
+		}
+		steps[i] = migration{version: i + 1, name: name, up: string(upText), down: string(downText)}
+	}
+	return steps, nil
+}
+
+// identity is what a database file says of itself.
+type identity struct{ application, version, objects int64 }
+
+func (c *conn) identity() (id identity, err error) {
+	if id.application, err = c.number(`PRAGMA application_id`); err != nil {
+		return id, err
+	}
+	if id.version, err = c.number(`PRAGMA user_version`); err != nil {
+		return id, err
+	}
+	id.objects, err = c.number(`SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'`)
+	return id, err
+}
+
+// judge says whether a database can be ours: new and empty, or written by this version or an older one.
+func (id identity) judge(latest int) error {
+	switch {
+	case id.application == applicationID && id.version > int64(latest):
+		return fmt.Errorf("%w: its schema has version %d, this program knows versions up to %d",
+			store.ErrNewerVersion, id.version, latest)
+	case id.application == applicationID && id.version < 1:
+		return fmt.Errorf("%w: its schema has version %d", store.ErrCorrupt, id.version)
+	case id.application == applicationID:
+		return nil
+	case id == identity{}:
+		return nil
+	}
+	return fmt.Errorf("it is the database of another application (application id %#x, %d tables and indices); it was left as it is",
+		id.application, id.objects)
+}
+
+// createMigrations is the record of what was done to the schema, for a person who looks into the file; the version that
+// counts is PRAGMA user_version.
+const createMigrations = `CREATE TABLE IF NOT EXISTS migrations (
+	version INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,
+	applied_at INTEGER NOT NULL DEFAULT (unixepoch()) -- in seconds
+)`
+
+// migrate takes the schema from one version to the other, up or down, in one transaction: all of it or nothing.
+func (c *conn) migrate(steps []migration, from, to int) (err error) {
+	if from == to {
+		return nil
+	}
+	if err := c.script(beginWriting); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = c.script(rollback)
+		}
+	}()
+	for _, text := range migrationScripts(steps, from, to) {
+		if err := c.script(text); err != nil {
+			return fmt.Errorf("from schema version %d to %d: %w", from, to, err)
+		}
+	}
+	return c.script(commit)
+}
+
+func migrationScripts(steps []migration, from, to int) []string {
+	scripts := []string{createMigrations}
+	for _, step := range steps[from:max(from, to)] {
+		scripts = append(scripts, step.up,
+			fmt.Sprintf("INSERT INTO migrations (version, name) VALUES (%d, '%s')", step.version, step.name))
+	}
+	for _, step := range slices.Backward(steps[to:max(from, to)]) {
+		scripts = append(scripts, step.down, fmt.Sprintf("DELETE FROM migrations WHERE version = %d", step.version))
+	}
+	application := applicationID
+	if to == 0 { // an empty file that anybody may use
+		application = 0
+		scripts = append(scripts, "DROP TABLE migrations")
+	}
+	return append(scripts,
+		fmt.Sprintf("PRAGMA application_id = %d", application), fmt.Sprintf("PRAGMA user_version = %d", to))
+}

@@ -1,0 +1,3 @@
+DROP TABLE counts;
+DROP TABLE attempts;
+DROP TABLE tasks;

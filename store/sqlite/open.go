@@ -1,0 +1,169 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/gofrs/flock"
+	codes "modernc.org/sqlite/lib"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// file is a database file that is ours alone: locked, known to be ours, and open for writing.
+type file struct {
+	path   string
+	lock   *flock.Flock
+	conn   *conn
+	schema int // its version
+}
+
+// openFile locks the file and opens it. It changes nothing in a file that is not ours.
+func openFile(ctx context.Context, path string, cfg Config, steps []migration) (*file, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &file{path: path}
+	if err := f.open(ctx, cfg, steps); err != nil {
+		_ = f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *file) open(ctx context.Context, cfg Config, steps []migration) (err error) {
+	if err = ended(ctx); err != nil {
+		return err
+	}
+	if err = f.takeLock(); err != nil {
+		return err
+	}
+	if err = f.tryWriting(); err != nil {
+		return fault(f.path, "opening", err)
+	}
+	if f.conn, err = dial(ctx, dsn(f.path, false, writerPragmas(cfg)...)); err == nil {
+		err = f.examine(steps)
+	}
+	return fault(f.path, "opening", f.explain(err))
+}
+
+// tryWriting opens the file for writing, if it is there. SQLite would open a read-only file for reading, and leave a log
+// beside it that is read-only too and stays so. It must be called under our lock and before SQLite opens the file:
+// closing a file drops the locks that this process has on it, also those taken by SQLite.
+func (f *file) tryWriting() error {
+	file, err := os.OpenFile(f.path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// explain finds out why SQLite cannot open a file: most often it may not make the log in the directory.
+func (f *file) explain(err error) error {
+	if !hasCode(err, codes.SQLITE_CANTOPEN) {
+		return err
+	}
+	probe := f.path + ".probe"
+	file, reason := os.OpenFile(probe, os.O_RDWR|os.O_CREATE, 0o600)
+	if reason != nil {
+		return fmt.Errorf("%w: %w", err, reason)
+	}
+	return errors.Join(err, file.Close(), os.Remove(probe))
+}
+
+// takeLock takes the lock that says that this process has the database open. It belongs to the living: the system
+// releases it when the process ends, so that a lock file left behind is no obstacle. SQLite's own locks would let a
+// second process in between two transactions; then two nodes would each believe that they alone hand out the tasks.
+func (f *file) takeLock() error {
+	f.lock = flock.New(f.path+".lock", flock.SetPermissions(0o644))
+	locked, err := f.lock.TryLock()
+	if err != nil {
+		return fault(f.path, "locking", err)
+	}
+	if !locked {
+		return fmt.Errorf("store/sqlite: %s: %w: its lock %s.lock is held", f.path, store.ErrLocked, f.path)
+	}
+	return nil
+}
+
+func (f *file) close() error {
+	var errs []error
+	if f.conn != nil {
+		// SQLite copies the log into the database when the last connection closes, and removes it.
+		errs = append(errs, f.conn.close())
+	}
+	if f.lock != nil {
+		errs = append(errs, f.lock.Unlock())
+	}
+	return fault(f.path, "closing", errors.Join(errs...))
+}
+
+// examine finds out whose database it is, and makes sure that it can be read and written.
+func (f *file) examine(steps []migration) error {
+	id, err := f.conn.identity()
+	if err != nil {
+		return err
+	}
+	if err := id.judge(len(steps)); err != nil {
+		return err
+	}
+	f.schema = int(id.version)
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	if err := f.conn.checkHealth(id, info.Size()); err != nil {
+		return err
+	}
+	return f.conn.useLog()
+}
+
+// useLog switches to the write-ahead log, with which readers and the writer do not wait for each other.
+func (c *conn) useLog() error {
+	var mode string
+	err := c.query(context.Background(), `PRAGMA journal_mode = WAL`, collectText(&mode))
+	if err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("this file system cannot do write-ahead logging (journal mode stays %q); network file systems often cannot", mode)
+	}
+	return nil
+}
+
+const (
+	// cacheKiB is the writer's page cache: enough for the inner pages of all indices at ten million tasks.
+	cacheKiB = 64 << 10
+	// checkpointPages is how long the log gets, in pages of 4 KiB, before the writer copies it into the database: 16 MB.
+	// The default of 1000 makes each task's pages be copied and synced four times as often.
+	checkpointPages = 4000
+	// logBytes is what is left of the log file after a very large transaction.
+	logBytes = 64 << 20
+	pageSize = 4096
+)
+
+func writerPragmas(cfg Config) []string {
+	pragmas := append(commonPragmas(cfg),
+		"synchronous(FULL)", // in WAL mode: a sync at each commit, without which the last ones are lost with the power
+		"foreign_keys(1)",
+		fmt.Sprintf("cache_size(%d)", -cacheKiB),
+		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
+		fmt.Sprintf("journal_size_limit(%d)", logBytes))
+	if cfg.MaxBytes > 0 {
+		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", max(1, cfg.MaxBytes/pageSize)))
+	}
+	return pragmas
+}
+
+func commonPragmas(cfg Config) []string {
+	return []string{fmt.Sprintf("busy_timeout(%d)", cfg.BusyTimeout.Milliseconds()), "temp_store(MEMORY)"}
+}
+
+func readerPragmas(cfg Config) []string { return append(commonPragmas(cfg), "query_only(1)") }

@@ -1,0 +1,140 @@
+// Package sqlite is the task store in a SQLite file: it lasts, needs no server, and no cgo.
+//
+// # Promises
+//
+// Besides those of package store:
+//
+//   - What Insert and Finish have answered is synced to the disk: it survives the death of the process and of the power.
+//   - One process at a time has a file open; another one's Open answers store.ErrLocked at once. The lock ends with
+//     the process, however that ends. Other programs may read the file meanwhile.
+//   - Writers are served together: what gathers while a commit is under way is the next commit (group commit). Readers
+//     wait for no writer.
+//   - The file grows its schema by itself. One that a newer version has written is refused, and so is one that is not
+//     ours; neither is changed.
+//   - When the disk is full, what does not fit answers store.ErrFull, nothing that was recorded is lost, and writing
+//     works again as soon as there is room.
+//
+// Beside the database lie its log (-wal), the log's index (-shm), which SQLite removes when the store closes, and the
+// lock (.lock), which stays. To copy a database that is open, use SQLite's own means (VACUUM INTO, .backup), not a
+// copy of the file.
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Store is a store.Store in a SQLite file. All methods may be called from any goroutine.
+type Store struct {
+	file    *file
+	writer  *writer
+	readers *readers
+
+	calls gate
+	once  sync.Once
+	err   error // of Close
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in the file at path, which is made if it does not exist; its directory must. Any path will do,
+// also one with spaces, percent or question marks; it is a path, not a URI. The error names the path, and is one of
+// store.ErrLocked, ErrReadOnly, ErrCorrupt, ErrNewerVersion or ErrFull where it applies. Close the store in the end.
+func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	steps, err := migrations()
+	if err != nil {
+		return nil, named(path, err)
+	}
+	f, err := openFile(ctx, path, cfg, steps)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.makeReady(steps); err != nil {
+		_ = f.close()
+		return nil, err
+	}
+	return &Store{
+		file:    f,
+		writer:  startWriter(f.path, f.conn, cfg.Queue),
+		readers: newReaders(f.path, dsn(f.path, true, readerPragmas(cfg)...), cfg.Readers),
+		calls:   gate{idle: make(chan struct{})},
+	}, nil
+}
+
+// makeReady brings the schema up to date, and tries whether the file can be written to.
+func (f *file) makeReady(steps []migration) error {
+	if err := f.conn.migrate(steps, f.schema, len(steps)); err != nil {
+		return fault(f.path, "migrating", err)
+	}
+	return fault(f.path, "trying to write", f.conn.rewriteVersion())
+}
+
+// rewriteVersion writes the number that is there already: a real write with a sync, which changes nothing.
+func (c *conn) rewriteVersion() error {
+	version, err := c.number(`PRAGMA user_version`)
+	if err != nil {
+		return err
+	}
+	return c.script(fmt.Sprint(writeUserVersion, version))
+}
+
+// Migrate takes the schema of the file to the version, up or down, and closes the file again. Open does that by
+// itself, to the newest version; this is for going back before an older program opens the file. Going down loses what
+// the older schema cannot hold; version 0 is an empty file.
+func Migrate(ctx context.Context, path string, version int) error {
+	steps, err := migrations()
+	if err != nil {
+		return named(path, err)
+	}
+	if version < 0 || version > len(steps) {
+		return fmt.Errorf("store/sqlite: %s: schema version %d: must be from 0 to %d", path, version, len(steps))
+	}
+	cfg, err := Config{}.withDefaults()
+	if err != nil {
+		return err
+	}
+	f, err := openFile(ctx, path, cfg, steps)
+	if err != nil {
+		return err
+	}
+	err = fault(f.path, "migrating", f.conn.migrate(steps, f.schema, version))
+	if closing := f.close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// Close writes what was handed over, waits for the calls under way, and closes the file. It is idempotent.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		s.calls.close()
+		s.writer.stop()
+		s.readers.close()
+		s.err = s.file.close()
+	})
+	return s.err
+}
+
+// write has run take part in a transaction of the writer. rows is about how many it writes.
+func (s *Store) write(ctx context.Context, rows int, run func(*tx) error) error {
+	if !s.calls.enter() {
+		return store.ErrClosed
+	}
+	defer s.calls.leave()
+	return s.writer.do(ctx, rows, run)
+}
+
+func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+	if !s.calls.enter() {
+		return store.ErrClosed
+	}
+	defer s.calls.leave()
+	return s.readers.do(ctx, f)
+}

@@ -1,0 +1,168 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+var claimTests = []test{
+	{"starts a run", claimStarts},
+	{"longest due first, then in the order of insertion", claimOrder},
+	{"order across kinds", claimOrderAcrossKinds},
+	{"only these kinds", claimKinds},
+	{"only this runner", claimRunner},
+	{"nothing and nobody", claimNothing},
+	{"says when the next one is due", claimNext},
+	{"more than a few", claimMany},
+	{"a task whose history is long", claimWithHistory},
+}
+
+func claimStarts(e *env) {
+	n := newTask()
+	want := e.insert(n)[0]
+	e.pass(time.Second)
+	got := e.claimOne()
+	want.State, want.Run, want.Attempt, want.Node, want.StartedAt = store.Running, 1, 1, node, micro(e.now)
+	same(e.T, "answer", got, want)
+	same(e.T, "recorded", e.get(n.ID), want)
+
+	check(e.T, e.Report(ctx(), []store.Progress{{TaskID: n.ID, Run: 1, Fraction: 0.5}}))
+	check(e.T, e.finish(e.outcome(got, store.Retryable)))
+	e.pass(time.Minute)
+	again := e.claimOne()
+	if again.Run != 2 || again.Attempt != 2 || again.Progress != 0 || again.State != store.Running {
+		e.Errorf("second run: %+v", again)
+	}
+}
+
+func claimOrder(e *env) {
+	at := func(d time.Duration) store.NewTask {
+		n := newTask()
+		n.ScheduledAt = e.now.Add(d)
+		return n
+	}
+	second, first, third, fourth, later := at(-time.Minute), at(-time.Hour), at(-time.Minute), newTask(), at(time.Hour)
+	e.insert(second, first, third, fourth, later)
+	claimed := e.claim(10)
+	sameIDs(e.T, "claimed", ids(claimed.Tasks), []string{first.ID, second.ID, third.ID, fourth.ID})
+	if !claimed.Next.Equal(micro(later.ScheduledAt)) {
+		e.Errorf("next is %v, want %v", claimed.Next, later.ScheduledAt)
+	}
+}
+
+func claimOrderAcrossKinds(e *env) {
+	var want []string
+	for i := range 30 {
+		n := newTask()
+		n.Kind = []string{"a", "b", "c"}[i%3]
+		n.ScheduledAt = e.now.Add(time.Duration(i-100) * time.Second)
+		e.insert(n)
+		want = append(want, n.ID)
+	}
+	for len(want) > 0 {
+		claimed := e.claim(7, "c", "a", "b", "a")
+		sameIDs(e.T, "claimed", ids(claimed.Tasks), want[:min(7, len(want))])
+		want = want[len(claimed.Tasks):]
+		if more := len(want) > 0; more == claimed.Next.IsZero() {
+			e.Fatalf("%d left, next is %v", len(want), claimed.Next)
+		}
+	}
+}
+
+func claimKinds(e *env) {
+	mine, other := newTask(), newTask()
+	other.Kind = "other"
+	other.ScheduledAt = e.now.Add(-time.Hour)
+	e.insert(other, mine)
+	claimed := e.claim(10, kind, "unused")
+	sameIDs(e.T, "claimed", ids(claimed.Tasks), []string{mine.ID})
+	if !claimed.Next.IsZero() {
+		e.Errorf("next is %v although no task of this kind waits", claimed.Next)
+	}
+	if none := e.claim(10, "asset", "asset.move "); len(none.Tasks) != 0 {
+		e.Errorf("claimed %v", none.Tasks)
+	}
+}
+
+func claimRunner(e *env) {
+	other := newTask()
+	other.Runner = "other"
+	e.insert(other)
+	if claimed := e.claim(10); len(claimed.Tasks) != 0 || !claimed.Next.IsZero() {
+		e.Errorf("claimed %v of another runner", claimed)
+	}
+}
+
+func claimNothing(e *env) {
+	if claimed := e.claim(10); len(claimed.Tasks) != 0 || !claimed.Next.IsZero() {
+		e.Errorf("claimed %v from an empty store", claimed)
+	}
+	n := newTask()
+	e.insert(n)
+	claimed, err := e.Claim(ctx(), e.now, store.Claim{Runner: runner, Node: node, Limit: 1})
+	check(e.T, err)
+	if len(claimed.Tasks) != 0 || !claimed.Next.IsZero() {
+		e.Errorf("a claim of no kinds gave %v", claimed)
+	}
+	if claimed := e.claim(0); len(claimed.Tasks) != 0 || !claimed.Next.Equal(micro(e.now)) {
+		e.Errorf("a claim of no tasks gave %v", claimed)
+	}
+}
+
+func claimNext(e *env) {
+	n := newTask()
+	n.ScheduledAt = e.now.Add(time.Minute)
+	e.insert(n)
+	if claimed := e.claim(1); len(claimed.Tasks) != 0 || !claimed.Next.Equal(micro(n.ScheduledAt)) {
+		e.Errorf("a minute early: %v", claimed)
+	}
+	e.pass(time.Minute - time.Microsecond)
+	if claimed := e.claim(1); len(claimed.Tasks) != 0 || !claimed.Next.Equal(micro(n.ScheduledAt)) {
+		e.Errorf("a microsecond early: %v", claimed)
+	}
+	e.pass(time.Microsecond)
+	task := e.claimOne()
+	o := e.outcome(task, store.Retryable)
+	check(e.T, e.finish(o))
+	if claimed := e.claim(1); len(claimed.Tasks) != 0 || !claimed.Next.Equal(micro(o.ScheduledAt)) {
+		e.Errorf("before the retry: %v", claimed)
+	}
+	e.pass(time.Minute)
+	two := newTasks(2)
+	e.insert(two...)
+	if claimed := e.claim(2); len(claimed.Tasks) != 2 || claimed.Next.After(e.now) || claimed.Next.IsZero() {
+		e.Errorf("next is %v although one is left that is due", claimed.Next)
+	}
+}
+
+func claimMany(e *env) {
+	tasks := newTasks(300)
+	e.insert(tasks...)
+	var got []string
+	for {
+		claimed := e.claim(130)
+		got = append(got, ids(claimed.Tasks)...)
+		if claimed.Next.IsZero() {
+			break
+		}
+	}
+	want := make([]string, len(tasks))
+	for i := range tasks {
+		want[i] = tasks[i].ID
+	}
+	sameIDs(e.T, "claimed", got, want)
+	sameCounts(e, runner, map[store.State]int64{store.Running: 300})
+}
+
+func claimWithHistory(e *env) {
+	e.insert(newTask())
+	for range 3 {
+		task := e.claimOne()
+		if len(task.Errors) != 0 {
+			e.Errorf("run %d was claimed with %d errors: a claim carries none", task.Run, len(task.Errors))
+		}
+		check(e.T, e.finish(e.outcome(task, store.Retryable)))
+		e.pass(time.Minute)
+	}
+}

@@ -1,0 +1,199 @@
+package storetest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+var readTests = []test{
+	{"unknown task", readUnknown},
+	{"newest first", readNewestFirst},
+	{"paging", readPaging},
+	{"filters", readFilters},
+	{"default and largest size", readLimits},
+	{"a list has histories", readListHistories},
+	{"history grows by each failed run", readHistory},
+	{"last by key", readLast},
+	{"counts", readCounts},
+	{"names with every character", readNames},
+}
+
+func sameCounts(e *env, runner string, want map[store.State]int64) {
+	e.Helper()
+	got, err := e.Counts(ctx(), runner)
+	check(e.T, err)
+	if !maps.Equal(got, want) {
+		e.Errorf("counts of %q are %v, want %v", runner, got, want)
+	}
+}
+
+func readUnknown(e *env) {
+	_, err := e.Get(ctx(), newID())
+	refusedAs(e.T, "get", err, store.ErrNotFound)
+	_, err = e.Last(ctx(), kind, "nothing")
+	refusedAs(e.T, "last", err, store.ErrNotFound)
+	sameIDs(e.T, "list", e.list(store.Query{}), []string{})
+	sameCounts(e, "", map[store.State]int64{})
+}
+
+func readNewestFirst(e *env) {
+	inserted := ids(e.insert(newTasks(20)...))
+	slices.Reverse(inserted)
+	sameIDs(e.T, "list", e.list(store.Query{}), inserted)
+	sameIDs(e.T, "the first three", e.list(store.Query{Limit: 3}), inserted[:3])
+}
+
+// readPaging reads pages while tasks are added and changed: none appears twice, and none that was there is missed.
+func readPaging(e *env) {
+	want := ids(e.insert(newTasks(57)...))
+	slices.Reverse(want)
+	var got []string
+	for before := int64(0); ; {
+		page, err := e.List(ctx(), store.Query{Runner: runner, Before: before, Limit: 10})
+		check(e.T, err)
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, ids(page)...)
+		before = page[len(page)-1].Seq
+		e.insert(newTask())
+		e.claimOne()
+	}
+	sameIDs(e.T, "all pages", got, want)
+	sameIDs(e.T, "before the first", e.list(store.Query{Before: 1}), []string{})
+	if n := len(e.list(store.Query{Before: 1 << 60, Limit: 1000})); n != len(want)+6 {
+		e.Errorf("before a seq that is to come: %d tasks, want %d", n, len(want)+6)
+	}
+}
+
+func readFilters(e *env) {
+	byState := map[store.State]string{}
+	for _, state := range store.States {
+		byState[state] = e.in(state).ID
+	}
+	other := newTask()
+	other.Runner, other.Kind = "other", "other.kind"
+	e.insert(other)
+	for _, state := range store.States {
+		sameIDs(e.T, string(state), e.list(store.Query{States: []store.State{state}, Kind: kind}), []string{byState[state]})
+		sameIDs(e.T, string(state), e.list(store.Query{States: []store.State{state}, Runner: runner}), []string{byState[state]})
+		sameIDs(e.T, string(state)+" of nobody", e.list(store.Query{States: []store.State{state}, Kind: "none"}), []string{})
+	}
+	sameIDs(e.T, "other runner", e.list(store.Query{Runner: "other"}), []string{other.ID})
+	sameIDs(e.T, "other kind", e.list(store.Query{Kind: "other.kind"}), []string{other.ID})
+	sameIDs(e.T, "both", e.list(store.Query{Kind: "other.kind", Runner: runner}), []string{})
+	some := []store.State{store.Retryable, store.Running, store.Completed, store.Running}
+	want := []string{byState[store.Completed], byState[store.Retryable], byState[store.Running]}
+	sameIDs(e.T, "three states", e.list(store.Query{States: some}), want)
+	sameIDs(e.T, "three states, two tasks", e.list(store.Query{States: some, Limit: 2}), want[:2])
+	if all := e.list(store.Query{States: store.States[:]}); len(all) != len(store.States)+1 {
+		e.Errorf("all states: %d tasks", len(all))
+	}
+}
+
+func readLimits(e *env) {
+	e.insert(newTasks(store.MaxList + 1)...)
+	for limit, want := range map[int]int{0: 50, 1: 1, store.MaxList: store.MaxList} {
+		if got := len(e.list(store.Query{Limit: limit})); got != want {
+			e.Errorf("limit %d: got %d, want %d", limit, got, want)
+		}
+	}
+	if got := len(e.list(store.Query{States: []store.State{store.Available}})); got != 50 {
+		e.Errorf("by state without a limit: got %d, want 50", got)
+	}
+}
+
+func readListHistories(e *env) {
+	var want []store.Task
+	for i := range 130 {
+		task := e.running()
+		if i%2 == 0 {
+			o := e.outcome(task, store.Discarded)
+			o.Error = fmt.Sprint("failure ", i)
+			task = e.finished(o)
+		}
+		want = append(want, task)
+	}
+	slices.Reverse(want)
+	got, err := e.List(ctx(), store.Query{Limit: 130})
+	check(e.T, err)
+	for i := range want {
+		same(e.T, fmt.Sprint("task ", i), got[i], want[i])
+	}
+}
+
+func readHistory(e *env) {
+	n := newTask()
+	n.MaxAttempts = 20
+	e.insert(n)
+	var want []store.AttemptError
+	for i := range 10 {
+		task := e.claimOne()
+		o := e.outcome(task, store.Retryable)
+		o.Error = fmt.Sprint("failure ", i)
+		check(e.T, e.finish(o))
+		want = append(want, store.AttemptError{Attempt: i + 1, Run: int64(i + 1), Node: node, At: micro(e.now), Error: o.Error})
+		e.pass(time.Minute)
+	}
+	if got := e.get(n.ID).Errors; !slices.Equal(got, want) {
+		e.Errorf("history is %v\nwant %v", got, want)
+	}
+	completed := e.finished(e.outcome(e.claimOne(), store.Completed))
+	if !slices.Equal(completed.Errors, want) {
+		e.Errorf("history after completing is %v", completed.Errors)
+	}
+}
+
+func readLast(e *env) {
+	keyed := func(kind, key string, to store.State) store.Task {
+		n := onNode(newTask())
+		n.Kind, n.Key = kind, key
+		return e.finished(e.outcome(e.insert(n)[0], to))
+	}
+	keyed(kind, "a", store.Completed)
+	newest := keyed(kind, "a", store.Completed)
+	keyed(kind, "a", store.Discarded)
+	keyed(kind, "b", store.Completed)
+	keyed("other", "a", store.Completed)
+	keyed(kind, "", store.Completed)
+	failed := keyed(kind, "c", store.Retryable)
+	got, err := e.Last(ctx(), kind, "a")
+	check(e.T, err)
+	same(e.T, "last", got, newest)
+	_, err = e.Last(ctx(), kind, failed.Key)
+	refusedAs(e.T, "last of what never completed", err, store.ErrNotFound)
+}
+
+func readCounts(e *env) {
+	want := map[store.State]int64{}
+	for i, state := range store.States {
+		for range i + 1 {
+			e.in(state)
+			want[state]++
+		}
+	}
+	other := newTask()
+	other.Runner = "other"
+	e.insert(other)
+	sameCounts(e, runner, want)
+	sameCounts(e, "other", map[store.State]int64{store.Available: 1})
+	sameCounts(e, "nobody", map[store.State]int64{})
+	want[store.Available]++
+	sameCounts(e, "", want)
+}
+
+func readNames(e *env) {
+	n := onNode(newTask())
+	n.Runner, n.Kind, n.Key = `a'b"c;--%_\`, "日本語 🎉", strings.Repeat("k", store.MaxName)
+	task := e.finished(e.outcome(e.insert(n)[0], store.Completed))
+	got, err := e.Last(ctx(), n.Kind, n.Key)
+	check(e.T, err)
+	same(e.T, "last", got, task)
+	sameIDs(e.T, "list", e.list(store.Query{Runner: n.Runner, Kind: n.Kind}), []string{n.ID})
+	sameCounts(e, n.Runner, map[store.State]int64{store.Completed: 1})
+}

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Tests everything: gofmt, go vet, go test; with the race detector where there is a C compiler, which it needs.
+#
+#   ./test.sh                    needs Go and git; a test that wants a server which is not there is skipped and says so
+#   ./test.sh --install          first installs those servers: Debian packages by apt-get, all else into .tools/
+#   ./test.sh -run TestX ./...   what is left of the arguments goes to go test
+#
+# With CI=true it installs without being asked, and what is missing then is a failure.
+set -eu
+cd "$(dirname "$0")"
+
+VERSITYGW=v1.8.0 # an S3 server that is not ours
+MDI_SVG=7.4.47   # 7,447 small files to move
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Each argument is a program, or program=package where the Debian package has another name.
+apt_install() {
+  packages=
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null || packages="$packages ${pair#*=}"
+  done
+  [ -n "$packages" ] || return 0
+  echo "-- installing$packages"
+  as_root apt-get update -q
+  # shellcheck disable=SC2086 # one word for each package
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+}
+
+install_tools() {
+  if command -v apt-get >/dev/null; then
+    apt_install nginx chromium npm
+  else
+    echo "-- no apt-get here: install nginx, chromium and npm by hand"
+  fi
+  mkdir -p .tools/bin
+  if ! go version -m .tools/bin/versitygw 2>/dev/null | grep -q "versitygw[[:space:]]$VERSITYGW"; then
+    echo "-- building versitygw $VERSITYGW"
+    GOBIN=$PWD/.tools/bin go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW"
+  fi
+  if [ ! -d ".tools/mdi-svg-$MDI_SVG" ]; then
+    echo "-- fetching @mdi/svg $MDI_SVG"
+    rm -rf .tools/mdi-part && mkdir .tools/mdi-part
+    (cd .tools/mdi-part && npm pack --silent "@mdi/svg@$MDI_SVG" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz)
+    mv .tools/mdi-part ".tools/mdi-svg-$MDI_SVG" # only a whole one gets its name
+  fi
+}
+
+if [ "${1-}" = --install ]; then
+  shift
+  install_tools
+elif [ "${CI-}" = true ]; then
+  install_tools
+fi
+
+echo "-- gofmt"
+unformatted=$("$(go env GOROOT)/bin/gofmt" -l .)
+if [ -n "$unformatted" ]; then
+  printf 'not formatted, run gofmt -w on:\n%s\n' "$unformatted"
+  exit 1
+fi
+
+echo "-- go vet"
+go vet ./...
+
+race=-race
+if [ "$(go env CGO_ENABLED)" != 1 ] || ! command -v "$(go env CC)" >/dev/null; then
+  echo "-- no C compiler here: testing without the race detector"
+  race=
+fi
+[ $# -gt 0 ] || set -- ./...
+echo "-- go test" $race "$@"
+# shellcheck disable=SC2086 # no word at all where there is no race detector
+exec go test $race "$@"
