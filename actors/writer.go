@@ -134,6 +134,9 @@ func (w *writer) write(ctx context.Context, batch []*run) (err error) {
 	for i, r := range batch {
 		r.mu.Lock()
 		r.stage, r.refused = recorded, refused[i]
+		if errors.Is(refused[i], store.ErrCancelled) {
+			r.fate, r.refused = fate{state: store.Cancelled, err: ErrTaskCancelled}, nil
+		}
 		r.mu.Unlock()
 	}
 	w.runner.server().Info(context.WithoutCancel(ctx), recordedRuns(batch))

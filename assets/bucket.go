@@ -20,7 +20,7 @@ const (
 	// partSize and partsAtOnce are what a large upload is cut into, and how many pieces lie in memory. They are smaller
 	// than the S3 driver's own (8 MiB, 5) to keep a move of any size below 100 MB.
 	partSize    = 5 << 20
-	partsAtOnce = 3
+	partsAtOnce = 2
 	// wholeSize is what the S3 driver reads into memory before it decides to cut an upload into parts.
 	wholeSize = 16 << 20
 	// minUploadRate is the slowest upload that is waited for, in bytes per second. Drivers take a part as a whole and

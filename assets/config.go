@@ -26,7 +26,8 @@ type Config struct {
 	// "destination:", as in source:file:///srv/old/. Whoever may write somewhere should not always be able to read there:
 	// a caller could have a private file copied to a public place.
 	//
-	// Comparison is by scheme, host, port and whole path segments. Among several matching prefixes the longest decides.
+	// Comparison is by scheme, host, port and whole path segments: /a allows /a and what is below /a/, but not /ab, and /a/
+	// only what is below. Among several matching prefixes the longest decides.
 	// Query parameters are those of the gocloud.dev/blob driver, for file: create_dir, dir_file_mode, no_tmp_dir (which
 	// changes nothing) and metadata=skip (no sidecar files: content types and cache headers are lost). Credentials belong
 	// into the driver's environment, never here.

@@ -63,7 +63,7 @@ func (f *folder) put(ctx context.Context, l location, body *spool, h Headers) (O
 			return Object{}, err
 		}
 	}
-	return Object{Size: body.size}, f.syncFolder(filepath.Dir(name))
+	return Object{Size: body.size}, f.syncFolders(name)
 }
 
 // verifyFile reads back what was written. A small asset is compared with what is still in memory; a large one is hashed.
@@ -117,14 +117,21 @@ func (f *folder) publish(staged, name string) error {
 	}
 }
 
-// syncFolder makes a new name last, if that is asked for.
-func (f *folder) syncFolder(dir string) error {
+// syncFolders makes a new name last, if that is asked for, and the folders on the way to it, which may be new too.
+func (f *folder) syncFolders(name string) error {
 	if !f.sync {
 		return nil
 	}
-	opened, err := f.root.Open(dir)
-	if err != nil {
-		return err
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		opened, err := f.root.Open(dir)
+		if err != nil {
+			return &scratchError{err}
+		}
+		if err := errors.Join(opened.Sync(), opened.Close()); err != nil {
+			return &scratchError{err}
+		}
+		if dir == "." {
+			return nil
+		}
 	}
-	return errors.Join(opened.Sync(), opened.Close())
 }

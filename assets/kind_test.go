@@ -2,6 +2,7 @@ package assets_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -105,4 +106,29 @@ func count(t testing.TB, db store.Store) int64 {
 		n += k
 	}
 	return n
+}
+
+// The outcome lies in databases for years, so its form must not change by accident.
+func TestMovedAsJSON(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2030, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
+	moved := assets.Moved{
+		Source: "https://h/a", Destination: "mem://b/a", Bytes: 1, SHA256: "00ff",
+		Headers: assets.Headers{
+			ContentType: "image/png", CacheControl: "no-store", ContentEncoding: "br", ContentLanguage: "de", ContentDisposition: "inline",
+		},
+		Validators: assets.Validators{ETag: `"e"`, LastModified: at, Size: 1}, Object: assets.Object{Size: 1, MD5: "aa", ETag: `"o"`},
+		Unchanged: assets.ByContent, StartedAt: at, FinishedAt: at, Attempts: 2,
+	}
+	got, err := json.Marshal(moved)
+	const want = `{"source":"https://h/a","destination":"mem://b/a","bytes":1,"sha256":"00ff",` +
+		`"contentType":"image/png","cacheControl":"no-store","contentEncoding":"br","contentLanguage":"de","contentDisposition":"inline",` +
+		`"validators":{"etag":"\"e\"","lastModified":"2030-01-02T03:04:05.006Z","size":1},"object":{"size":1,"md5":"aa","etag":"\"o\""},` +
+		`"copied":false,"unchanged":"content","startedAt":"2030-01-02T03:04:05.006Z","finishedAt":"2030-01-02T03:04:05.006Z","attempts":2}`
+	if err != nil || string(got) != want {
+		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
+	}
+	if again := reload(t, moved); *again != moved {
+		t.Errorf("read back: %+v", again)
+	}
 }

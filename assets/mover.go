@@ -87,7 +87,7 @@ func (m *Mover) openPlaces(ctx context.Context) error {
 			err = m.openBucket(ctx, p, buckets, memory)
 		}
 		if err != nil {
-			return fmt.Errorf("assets: Config.Allow[%d] %s: %w", i, quoted(m.config.Allow[i]), err)
+			return &cleanError{fmt.Sprintf("Config.Allow[%d] %s", i, quoted(m.config.Allow[i])), err}
 		}
 	}
 	return nil

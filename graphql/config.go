@@ -72,7 +72,7 @@ type Limits struct {
 	// MaxTokens is how many words, numbers, strings and signs the query text may have; by default 10,000.
 	MaxTokens int
 	// MaxSelections is how many fields and fragments may stand in the query text; by default 500. Checking a query takes
-	// time that grows with its square: 500 take some 15 ms, 10,000 would take 5 s.
+	// time that grows with its square: 500 fields take up to 0.1 s, 10,000 would take 5 s and more.
 	MaxSelections int
 	// MaxDepth is how deep fields may be nested; by default 20. GraphiQL's question about the schema has 15.
 	MaxDepth int

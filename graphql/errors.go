@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/assets"
@@ -168,13 +171,38 @@ func explainInput(input *assets.InputError, err error) *problem {
 	return p
 }
 
-// maxShown is how many bytes of a refused value an error shows: enough to recognise it.
-const maxShown = 80
+const (
+	// maxShown is how many bytes of a refused value an error shows: enough to recognise it.
+	maxShown = 80
+	// maxMessage is how many bytes of a message of gqlparser are told. It quotes values and does not shorten them.
+	maxMessage = 400
+)
 
 // shown quotes a value that somebody sent, so that nothing of it can be taken for something else.
 func shown(value string) string {
 	if len(value) > maxShown {
-		return strconv.QuoteToASCII(strings.ToValidUTF8(value[:maxShown], "")) + "…"
+		return strconv.QuoteToASCII(cut(value, maxShown)) + "…"
 	}
 	return strconv.QuoteToASCII(value)
 }
+
+func shortened(message string) string {
+	if len(message) > maxMessage {
+		return cut(message, maxMessage) + "…"
+	}
+	return message
+}
+
+// shortPath shortens the names in the path of an error: a field of an input that does not exist has any name.
+func shortPath(path ast.Path) ast.Path {
+	short := slices.Clone(path)
+	for i, element := range short {
+		if name, ok := element.(ast.PathName); ok && len(name) > maxName {
+			short[i] = ast.PathName(cut(string(name), maxName) + "…")
+		}
+	}
+	return short
+}
+
+// cut takes the beginning of a text, without the half of a character at its end.
+func cut(text string, most int) string { return strings.ToValidUTF8(text[:most], "") }

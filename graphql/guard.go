@@ -29,6 +29,7 @@ func CheckListen(address, token string) error {
 type guard struct {
 	token   [sha256.Size]byte // of the token, so that comparing tells nothing about its length either
 	open    bool              // no token is needed, and everything else must be local
+	limits  Limits
 	hosts   map[string]bool
 	origins map[string]bool
 	cross   *http.CrossOriginProtection
@@ -36,7 +37,7 @@ type guard struct {
 
 func newGuard(c Config) *guard {
 	g := &guard{
-		token: sha256.Sum256([]byte(c.Token)), open: c.Token == "",
+		token: sha256.Sum256([]byte(c.Token)), open: c.Token == "", limits: c.Limits,
 		hosts: map[string]bool{}, origins: map[string]bool{}, cross: http.NewCrossOriginProtection(),
 	}
 	for _, host := range c.Hosts {
@@ -52,6 +53,7 @@ func newGuard(c Config) *guard {
 // around lets only those in who may speak to the service at all, also to its page.
 func (g *guard) around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hurry(w, g.limits)
 		refused := g.checkRemote(r)
 		if refused == nil {
 			refused = g.checkHost(r)

@@ -32,8 +32,8 @@ func (l limiter) MutateOperationParameters(_ context.Context, request *gqlgen.Ra
 		return refusal(exceeded("MaxQuery", l.MaxQuery, "the query has %d bytes", len(request.Query)))
 	}
 	source := &ast.Source{Input: request.Query}
-	if tooManyTokens(source, l.MaxTokens) {
-		return refusal(exceeded("MaxTokens", l.MaxTokens, "the query has too many words and signs; long input goes into variables"))
+	if p := checkTokens(source, l.MaxTokens); p != nil {
+		return refusal(p)
 	}
 	document, err := parser.ParseQuery(source)
 	if err != nil {
@@ -52,15 +52,23 @@ func (l limiter) MutateOperationParameters(_ context.Context, request *gqlgen.Ra
 	return nil
 }
 
-// tooManyTokens stops as soon as it knows.
-func tooManyTokens(source *ast.Source, most int) bool {
+// maxName is the longest name of a field, a type or a variable, in bytes. Those of the schema have 15. A name that is not
+// known is compared with all that are, and told again in the error.
+const maxName = 100
+
+// checkTokens reads no further than it has to.
+func checkTokens(source *ast.Source, most int) *problem {
 	tokens := lexer.New(source)
 	for range most + 1 { // one more for the end
-		if token, err := tokens.ReadToken(); err != nil || token.Kind == lexer.EOF {
-			return false
+		token, err := tokens.ReadToken()
+		switch {
+		case err != nil || token.Kind == lexer.EOF:
+			return nil
+		case token.Kind == lexer.Name && len(token.Value) > maxName:
+			return badInput("the name %s has %d bytes, want at most %d", shown(token.Value), len(token.Value), maxName)
 		}
 	}
-	return true
+	return exceeded("MaxTokens", most, "the query has too many words and signs; long input goes into variables")
 }
 
 // count gives how many selections stand in a set and in the sets inside it. The parser has limited how deep that goes.
@@ -88,7 +96,7 @@ func (l limiter) MutateOperationContext(_ context.Context, operation *gqlgen.Ope
 	case asked.depth > l.MaxDepth:
 		return refusal(exceeded("MaxDepth", l.MaxDepth, "fields are nested %d deep", asked.depth))
 	case asked.values > float64(l.MaxComplexity):
-		return refusal(exceeded("MaxComplexity", l.MaxComplexity, "the answer can have %.0f values; ask for fewer fields or tasks", asked.values))
+		return refusal(exceeded("MaxComplexity", l.MaxComplexity, "the answer can have %.10g values; ask for fewer fields or tasks", asked.values))
 	}
 	return nil
 }

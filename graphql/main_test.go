@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 	_ "gocloud.dev/blob/memblob" // mem:// destinations
 
@@ -27,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const token = "a token of the tests, with more than 16 bytes"
+const token = "a-token-of-the-tests-with-more-than-16-bytes"
 
 // codes are all there are.
 var codes = []graphql.Code{
@@ -356,6 +357,24 @@ func (f faulty) List(ctx context.Context, query store.Query) ([]store.Task, erro
 	}
 	return f.list(ctx, query)
 }
+
+// call asks the handler without a network between.
+func (s *service) call(t testing.TB, body string) reply {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, newCall(body))
+	return parseReply(t, w.Code, w.Header(), w.Body.Bytes())
+}
+
+// newCall is a request of this machine, as the server hands it over.
+func newCall(body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, graphql.Path, strings.NewReader(body))
+	r.Host, r.RemoteAddr = "127.0.0.1:8080", "127.0.0.1:54321"
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // anID is an id that no task has.
 const anID = "01980000-0000-7000-8000-000000000000"

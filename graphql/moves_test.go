@@ -230,3 +230,27 @@ func TestMoveAssetsWhenTheRunnerIsFull(t *testing.T) {
 		t.Errorf("the extensions are %v, want the limit in them", r.Errors[0].Extensions)
 	}
 }
+
+// Where the runner is stricter than CheckMoves, its word counts, and the error says where the mistake is all the same.
+func TestWhatTheRunnerItselfRefuses(t *testing.T) {
+	t.Parallel()
+	mover, memory := newMover(t), store.NewMemory()
+	strict, err := actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{
+		Name: "strict", Store: memory, DrainTimeout: -1, Kinds: actors.Kinds{assets.Kind(mover)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = strict.Stop(context.Background()) })
+	s := newService(t, func(c *graphql.Config) {
+		c.Tasks, c.Runners, c.CheckMoves = memory, []*actors.TaskRunner{strict}, func([]assets.Move) error { return nil }
+	})
+	wrong := map[string]any{"source": "https://elsewhere.example.com/a", "destination": "mem://new/b"}
+	r := s.refuses(graphql.Forbidden, moveMutation, moves(move("a"), wrong), "input[1].source", "allows")
+	if r.Errors[0].Extensions["index"] != 1.0 || r.Errors[0].Extensions["field"] != "source" {
+		t.Errorf("the extensions are %v, want index 1 and field source", r.Errors[0].Extensions)
+	}
+	if counts, err := memory.Counts(t.Context(), ""); err != nil || len(counts) != 0 {
+		t.Errorf("%v, %v, want nothing recorded", counts, err)
+	}
+}

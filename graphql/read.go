@@ -13,19 +13,23 @@ import (
 	gqlgen "github.com/99designs/gqlgen/graphql"
 )
 
-// read gives the operation that the request asks for. The time in which it has to arrive is limited here and not by the
-// server alone, which may have other handlers that need more.
+// hurry limits the time in which a request has to arrive, which the server alone may not do: it may have other handlers that
+// need more. It holds until read has the body. For a request that is refused before that it holds to the end, because
+// net/http reads what is left of a body before it answers.
+func hurry(w http.ResponseWriter, limits Limits) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.RequestTimeout)) // not every server can
+}
+
+// read gives the operation that the request asks for.
 func (a *api) read(w http.ResponseWriter, r *http.Request) (*gqlgen.RawParams, error) {
 	if r.ContentLength > a.limits.MaxBody {
 		return nil, &http.MaxBytesError{Limit: a.limits.MaxBody} // no need to read it first
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(a.limits.RequestTimeout)) // not every server can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.limits.MaxBody))
-	_ = control.SetReadDeadline(time.Time{}) // or the server would take the request for dead while it is worked on
 	if err != nil {
 		return nil, unreadable(err)
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or net/http would take the caller for gone when it is over
 	return decode(body)
 }
 

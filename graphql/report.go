@@ -25,11 +25,11 @@ func (r *reporter) present(ctx context.Context, err error) *gqlerror.Error {
 	told := &gqlerror.Error{}
 	var position *gqlerror.Error
 	if errors.As(err, &position) {
-		told.Path, told.Locations = position.Path, position.Locations
+		told.Path, told.Locations = shortPath(position.Path), position.Locations
 	}
 	p := explain(err)
 	if p.code == Internal && position != nil && inArguments(ctx, err) {
-		p = badInput("%s", position.Message)
+		p = badInput("%s", shortened(position.Message))
 	}
 	told.Message, told.Extensions = p.text, r.extensions(ctx, p, err)
 	return told

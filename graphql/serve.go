@@ -122,7 +122,7 @@ const maxErrors = 20
 func requestErrors(list gqlerror.List) gqlerror.List {
 	told := make(gqlerror.List, 0, min(len(list), maxErrors))
 	for _, err := range list[:cap(told)] {
-		clean := &gqlerror.Error{Message: err.Message, Path: err.Path, Locations: err.Locations}
+		clean := &gqlerror.Error{Message: shortened(err.Message), Path: shortPath(err.Path), Locations: err.Locations}
 		clean.Extensions = map[string]any{"code": string(BadUserInput)}
 		if limit, ok := err.Extensions["limit"]; ok {
 			clean.Extensions = map[string]any{"code": string(LimitExceeded), "limit": limit}
@@ -161,8 +161,12 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, status int, response
 	_ = control.SetWriteDeadline(time.Time{}) // the next request on the connection may be for another handler
 }
 
-// writeProblem refuses a request at the door.
+// writeProblem refuses a request at the door. The connection is given up, so that net/http does not wait for a body that
+// nobody wants, and that may never come.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *problem) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+	}
 	extensions := map[string]any{"code": string(p.code)}
 	maps.Copy(extensions, p.more)
 	body, _ := json.Marshal(&gqlgen.Response{Errors: gqlerror.List{{Message: p.text, Extensions: extensions}}})

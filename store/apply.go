@@ -78,6 +78,14 @@ func ApplyOutcome(t *Task, o Outcome) (changed bool, err error) {
 	return true, nil
 }
 
+// AsAsked says what Finish answers for an outcome that was recorded: ErrCancelled if ApplyOutcome made another state of it.
+func AsAsked(now State, o Outcome) error {
+	if now == Cancelled && o.To.Waiting() {
+		return fmt.Errorf("%w: task %s", ErrCancelled, o.TaskID)
+	}
+	return nil
+}
+
 // ApplyOrphan takes a running task from a node that died. The attempt is used, so that a task which kills its process
 // ends at last.
 func ApplyOrphan(t *Task, now time.Time) {

@@ -94,8 +94,11 @@ func (m *Memory) finish(o Outcome) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	_, err := m.apply(o.TaskID, func(t *Task) (bool, error) { return ApplyOutcome(t, o) })
-	return err
+	task, err := m.apply(o.TaskID, func(t *Task) (bool, error) { return ApplyOutcome(t, o) })
+	if err != nil {
+		return err
+	}
+	return AsAsked(task.State, o)
 }
 
 // Report implements Worker.

@@ -29,6 +29,9 @@ var (
 	ErrNotFound = errors.New("store: no such task")
 	// ErrFenced says that an outcome came from a run that is no longer the task's current one.
 	ErrFenced = errors.New("store: the run is not the task's current run")
+	// ErrCancelled says that an outcome which would have made the task wait was recorded as Cancelled instead, because
+	// its cancel was requested while it ran.
+	ErrCancelled = errors.New("store: recorded as cancelled, as was requested")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 	// ErrLocked says that another process has the database file open.
@@ -59,7 +62,7 @@ type Worker interface {
 	Claim(ctx context.Context, now time.Time, claim Claim) (Claimed, error)
 
 	// Finish records outcomes and answers one error for each, nil where it is recorded: ErrNotFound, ErrFenced,
-	// *StateError. The second result is for the batch as a whole: if it is not nil, nothing is known to be recorded,
+	// *StateError; ErrCancelled where it is recorded, but as Cancelled. The second result is for the batch as a whole: if it is not nil, nothing is known to be recorded,
 	// and the batch may be given again.
 	Finish(ctx context.Context, outcomes []Outcome) ([]error, error)
 

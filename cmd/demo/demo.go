@@ -94,7 +94,7 @@ func (d *demo) start(ctx context.Context) error {
 			actors.WithBackoff(actors.Backoff{Base: 100 * time.Millisecond, Max: 500 * time.Millisecond}),
 		},
 		web:    webConfig{address: d.listen, finish: demoFinish},
-		logger: slog.New(slog.DiscardHandler),
+		logger: newLogger(d.screen, slog.LevelWarn),
 	})
 	if err == nil {
 		d.stops.push("the service", d.service.stops.unwind)
@@ -198,7 +198,9 @@ func (d *demo) moves(ctx context.Context) ([]recorded, error) {
 }
 
 // nameOf is what an asset is called below the old provider.
-func (d *demo) nameOf(move assets.Move) string { return strings.TrimPrefix(move.Source, d.old.url("/")) }
+func (d *demo) nameOf(move assets.Move) string {
+	return strings.TrimPrefix(move.Source, d.old.url("/"))
+}
 
 func (d *demo) introduce() {
 	faulty := 0

@@ -46,13 +46,13 @@ type service struct {
 
 // serviceConfig says what a service is. Zero values are the defaults of the packages.
 type serviceConfig struct {
-	db       store.Store // which the service closes
-	path     string      // of its file, for error texts
-	assets   assets.Config
-	runner   actors.TaskRunnerConfig // without Kinds, Store and System
-	kind     []actors.Option         // of the moves
-	web      webConfig
-	logger   *slog.Logger
+	db     store.Store // which the service closes
+	path   string      // of its file, for error texts
+	assets assets.Config
+	runner actors.TaskRunnerConfig // without Kinds, Store and System
+	kind   []actors.Option         // of the moves
+	web    webConfig
+	logger *slog.Logger
 }
 
 // start starts a service from the bottom to the top: each part needs those before it. It takes the database over, and
@@ -91,7 +91,7 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 	s.stops.push("the mover", func(context.Context) error { return s.mover.Close() })
 
 	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger
-	c.runner.Kinds = actors.Kinds{moveKind(s.mover, c.kind...)}
+	c.runner.Kinds = actors.Kinds{assets.Kind(s.mover, c.kind...)}
 	if s.runner, err = actors.StartTaskRunner(ctx, c.runner); err != nil {
 		return databaseError(c.path, err)
 	}

@@ -235,10 +235,13 @@ func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	handles, err := actors.RunMany[assets.Moved](ctx, m.service.runner, kindName, batch, actors.WithWait())
+	handles, err := actors.RunMany[assets.Moved](ctx, m.service.runner, assets.KindName, batch, actors.WithWait())
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if databaseTrouble(err) != "" {
+			return databaseError(m.database, err)
 		}
 		return other(err)
 	}

@@ -142,7 +142,6 @@ func size(bytes int64) string {
 	return threeDigits(value/1000) + " PB"
 }
 
-
 func threeDigits(value float64) string {
 	if value < 9.95 {
 		return fmt.Sprintf("%.1f", value)

@@ -81,7 +81,7 @@ func (p *oldProvider) give(w http.ResponseWriter, r *http.Request, s sample, req
 		s.head(w)
 		_, _ = w.Write(s.body[:len(s.body)/2])
 		_ = http.NewResponseController(w).Flush() // or nothing at all would have been sent, which clients try again unseen
-		panic(http.ErrAbortHandler) // net/http's own word for: break the connection off
+		panic(http.ErrAbortHandler)               // net/http's own word for: break the connection off
 	case s.fault == slow && r.Header.Get("If-None-Match") == "":
 		s.head(w)
 		drip(r.Context(), w, s.body)

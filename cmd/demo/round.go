@@ -21,7 +21,7 @@ type recorded struct {
 // one task is still to run, oldest first. The tasks of one mutation are recorded at the same moment, and so known.
 func unfinishedRounds(ctx context.Context, db store.Store, runner string) ([]recorded, error) {
 	rounds, since := map[time.Time]bool{}, time.Time{}
-	open := store.Query{Runner: runner, Kind: kindName, States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
+	open := store.Query{Runner: runner, Kind: assets.KindName, States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
 	err := eachTask(ctx, db, open, func(t store.Task) bool {
 		rounds[t.InsertedAt] = true
 		since = t.InsertedAt // they come newest first
@@ -31,7 +31,7 @@ func unfinishedRounds(ctx context.Context, db store.Store, runner string) ([]rec
 		return nil, err
 	}
 	var found []recorded
-	err = eachTask(ctx, db, store.Query{Runner: runner, Kind: kindName}, func(t store.Task) bool {
+	err = eachTask(ctx, db, store.Query{Runner: runner, Kind: assets.KindName}, func(t store.Task) bool {
 		var move assets.Move
 		if rounds[t.InsertedAt] && json.Unmarshal(t.Args, &move) == nil {
 			found = append(found, recorded{t.ID, move})
@@ -71,7 +71,7 @@ func eachTask(ctx context.Context, db store.Reader, query store.Query, visit fun
 // lastOrigin gives the address of the HTTP origin that the newest task reads from, "" if there is none on this machine.
 // It is how a demo that is started again knows the port its tasks need.
 func lastOrigin(ctx context.Context, db store.Store, runner string) (string, error) {
-	newest, err := db.List(ctx, store.Query{Runner: runner, Kind: kindName, Limit: 1})
+	newest, err := db.List(ctx, store.Query{Runner: runner, Kind: assets.KindName, Limit: 1})
 	if err != nil || len(newest) == 0 {
 		return "", err
 	}

@@ -49,6 +49,12 @@ func (s *screen) printf(format string, args ...any) { s.write(s.stdout, format, 
 // notef writes whole lines to the standard error.
 func (s *screen) notef(format string, args ...any) { s.write(s.stderr, format, args...) }
 
+// Write makes the screen the place of a log: its lines are notes.
+func (s *screen) Write(line []byte) (int, error) {
+	s.notef("%s", line)
+	return len(line), nil
+}
+
 func (s *screen) write(w io.Writer, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

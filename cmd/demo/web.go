@@ -49,7 +49,7 @@ func (c webConfig) check() error {
 	if err == nil {
 		return nil
 	}
-	words := strings.NewReplacer("graphql: Config.", "", "Token has", "--token has", "Hosts", "--host ", "Origins", "--web-origin ")
+	words := strings.NewReplacer("graphql: Config.", "", "Token has", "--token has", "Hosts", "--host", "Origins", "--web-origin", "a Token", "a --token")
 	return errors.New(words.Replace(err.Error()))
 }
 

@@ -39,8 +39,10 @@ func Need(t testing.TB, program string) string {
 	if path, ok := inTools("bin", program); ok {
 		return path
 	}
-	if path, err := exec.LookPath(program); err == nil {
-		return path
+	for _, name := range []string{program, "/usr/sbin/" + program} { // Debian's nginx is where not every user looks
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
 	}
 	missing(t, program)
 	return ""

@@ -8,6 +8,8 @@ import (
 	"io"
 
 	modernc "modernc.org/sqlite"
+
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // conn is one connection to the database, with the statements that it has prepared. One goroutine uses it at a time.
@@ -152,7 +154,8 @@ func (s *statement) query(ctx context.Context, each func([]driver.Value) error, 
 	}
 }
 
-// errColumn says that a column does not hold what the schema says, which only a foreign program can have written.
+// errColumn says that a column does not hold what the schema says. SQLite lets nobody write that (the tables are STRICT):
+// the file is damaged.
 func errColumn(got, want any) error {
-	return fmt.Errorf("a column holds %v (%T), want a %T", got, got, want)
+	return fmt.Errorf("%w: a column holds %v (%T), want a %T", store.ErrCorrupt, got, got, want)
 }

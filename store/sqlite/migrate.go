@@ -88,7 +88,7 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS migrations (
 	version INTEGER PRIMARY KEY,
 	name TEXT NOT NULL,
 	applied_at INTEGER NOT NULL DEFAULT (unixepoch()) -- in seconds
-)`
+) STRICT`
 
 // migrate takes the schema from one version to the other, up or down, in one transaction: all of it or nothing.
 func (c *conn) migrate(steps []migration, from, to int) (err error) {

@@ -281,6 +281,23 @@ func TestDamageMetLater(t *testing.T) {
 	wantFault(t, err, store.ErrCorrupt, path)
 }
 
+// TestForeignRows has values that no schema of ours lets in.
+func TestForeignRows(t *testing.T) {
+	for _, change := range []string{"node = x'00'", "run = 'one'", "state = 7", "id = 12", "inserted_at = 0.5"} {
+		path, _ := filled(t)
+		raw(t, path, "PRAGMA writable_schema = ON",
+			"UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT', ''), 'BETWEEN 0 AND 6', '>= 0')",
+			"PRAGMA writable_schema = RESET", "UPDATE tasks SET "+change+" WHERE seq = 150")
+		s := open(t, path)
+		_, err := s.List(t.Context(), store.Query{Limit: 100})
+		wantFault(t, err, store.ErrCorrupt, path)
+		claim := store.Claim{Runner: "assets", Node: "n", Kinds: []string{"asset.move"}, Limit: 100}
+		if _, err := s.Claim(t.Context(), benchTime, claim); err != nil && !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: claim: %v", change, err)
+		}
+	}
+}
+
 func TestSpotChecks(t *testing.T) {
 	path, _ := filled(t)
 	s := open(t, path)

@@ -57,8 +57,8 @@ func taskRow(t *store.Task) [insertColumns]driver.Value {
 	}
 }
 
-// columns takes the values of a row one after the other. What is of another type than the schema says can only come
-// from a foreign program, or a damaged file: the first one is remembered as the error.
+// columns takes the values of a row one after the other. What is of another type than the schema says comes from a
+// damaged file: the first such value is remembered as the error.
 type columns struct {
 	row []driver.Value
 	err error

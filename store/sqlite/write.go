@@ -92,6 +92,9 @@ func (x *tx) finish(outcomes []store.Outcome, keys []driver.Value, refused []err
 		if err != nil {
 			return err
 		}
+		if refused[i] == nil {
+			refused[i] = store.AsAsked(task.State, o)
+		}
 	}
 	return nil
 }

@@ -329,6 +329,40 @@ func TestHundredThousandAtOnce(t *testing.T) {
 	}
 }
 
+// TestReadIsInterrupted ends the context while SQLite looks through all rows for a kind that is not there.
+func TestReadIsInterrupted(t *testing.T) {
+	s, err := sqlite.Open(t.Context(), tempFile(t), sqlite.Config{Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if _, err := s.Insert(t.Context(), benchTime, benchTasks(0, 20_000, "")); err != nil {
+		t.Fatal(err)
+	}
+	interrupted := false
+	for range 200 { // the context may end before or after the query: then again
+		ctx, cancel := context.WithCancel(t.Context())
+		begun := make(chan struct{})
+		go func() {
+			<-begun
+			cancel()
+		}()
+		close(begun)
+		_, err := s.List(ctx, store.Query{Kind: "rare"})
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		interrupted = interrupted || err != nil && strings.Contains(err.Error(), "reading")
+		if page, err := s.List(t.Context(), store.Query{}); err != nil || len(page) != 50 { // on the same connection
+			t.Fatal(len(page), err)
+		}
+		cancel()
+	}
+	if !interrupted {
+		t.Error("not one query was interrupted")
+	}
+}
+
 func TestPlansUseIndices(t *testing.T) {
 	path, _ := filled(t)
 	db := rawDB(t, path)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -198,15 +199,18 @@ func finishCancelRequested(e *env) {
 		_, err := e.Cancel(ctx(), e.now, task.ID)
 		check(e.T, err)
 		o := e.outcome(task, to)
-		got := e.finished(o)
-		want := to
+		want, answer := to, error(nil)
 		if to.Waiting() {
-			want = store.Cancelled
+			want, answer = store.Cancelled, store.ErrCancelled
 		}
+		if err := e.finish(o); !errors.Is(err, answer) {
+			e.Errorf("%s after a wish to cancel: answer %v, want %v", to, err, answer)
+		}
+		got := e.get(task.ID)
 		if got.State != want || !got.CancelRequested || !got.FinishedAt.Equal(micro(e.now)) {
 			e.Errorf("%s after a wish to cancel: %+v", to, got)
 		}
-		if err := e.finish(o); err != nil {
+		if err := e.finish(o); !errors.Is(err, answer) {
 			e.Errorf("%s after a wish to cancel, twice: %v", to, err)
 		}
 		same(e.T, "twice", e.get(task.ID), got)

@@ -92,17 +92,27 @@ func insertTwice(e *env) {
 	same(e.T, "recorded", e.get(n.ID), failed)
 }
 
+// insertTwiceInOneCall repeats ids next to each other and far apart, because a store may insert many rows with one
+// statement.
 func insertTwiceInOneCall(e *env) {
-	n, m := newTask(), newTask()
-	inserted, err := e.Insert(ctx(), e.now, []store.NewTask{n, n, m, n})
-	check(e.T, err)
-	for i, want := range []bool{false, true, false, true} {
-		if inserted[i].Existed != want {
-			e.Errorf("answer %d: Existed is %v, want %v", i, inserted[i].Existed, want)
+	fresh := newTasks(100)
+	var tasks []store.NewTask
+	var existed []bool
+	for i, n := range fresh {
+		tasks, existed = append(tasks, n), append(existed, false)
+		if i%3 == 0 {
+			tasks, existed = append(tasks, n, fresh[i/2]), append(existed, true, true)
 		}
 	}
-	same(e.T, "second answer", inserted[1].Task, inserted[0].Task)
-	sameIDs(e.T, "recorded", e.list(store.Query{}), []string{m.ID, n.ID})
+	inserted, err := e.Insert(ctx(), e.now, tasks)
+	check(e.T, err)
+	for i, answer := range inserted {
+		if answer.Existed != existed[i] {
+			e.Errorf("answer %d: Existed is %v, want %v", i, answer.Existed, existed[i])
+		}
+		same(e.T, fmt.Sprint("answer ", i), answer.Task, e.get(tasks[i].ID))
+	}
+	sameCounts(e, runner, map[store.State]int64{store.Available: 100})
 }
 
 // insertMixed has old ids at every place of a long list, because a store may insert many rows with one statement.

@@ -176,10 +176,15 @@ func (m *model) outcome(task *modelTask, o store.Outcome) string {
 	switch {
 	case task.run != o.Run:
 		return "fenced"
-	case task.state == to:
-		return ""
-	case task.state != store.Running:
+	case task.state != to && task.state != store.Running:
 		return "state"
+	}
+	answer := ""
+	if to != o.To {
+		answer = "cancelled"
+	}
+	if task.state == to {
+		return answer
 	}
 	m.move(task, to)
 	if to == store.Discarded || o.To == store.Retryable || to == store.Cancelled && o.Error != "" {
@@ -191,7 +196,7 @@ func (m *model) outcome(task *modelTask, o store.Outcome) string {
 	if to == store.Scheduled || to == store.Retryable {
 		task.scheduled = o.ScheduledAt
 	}
-	return ""
+	return answer
 }
 
 func (m *model) move(task *modelTask, to store.State) {
@@ -379,6 +384,8 @@ func class(err error) string {
 		return ""
 	case errors.Is(err, store.ErrFenced):
 		return "fenced"
+	case errors.Is(err, store.ErrCancelled):
+		return "cancelled"
 	case errors.As(err, &state):
 		return "state"
 	}

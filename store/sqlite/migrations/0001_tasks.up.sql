@@ -20,7 +20,7 @@ CREATE TABLE tasks (
     -- The large columns are last: to read the others, SQLite need not follow a long row's overflow pages.
     args BLOB,
     result BLOB
-);
+) STRICT;
 
 CREATE UNIQUE INDEX tasks_id ON tasks (id);
 
@@ -45,7 +45,7 @@ CREATE TABLE attempts (
     at INTEGER NOT NULL,
     error TEXT NOT NULL,
     stack TEXT NOT NULL
-);
+) STRICT;
 
 CREATE UNIQUE INDEX attempts_task ON attempts (task, run);
 
@@ -55,4 +55,4 @@ CREATE TABLE counts (
     state INTEGER NOT NULL,
     tasks INTEGER NOT NULL,
     PRIMARY KEY (runner, state)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	_ "modernc.org/sqlite" // to spoil files
+
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/sqlite"
+)
+
+// spoiled makes a database that cannot be used, and gives its path.
+var spoiled = []struct {
+	name  string
+	want  string
+	spoil func(t *testing.T, path string)
+}{
+	{"locked", "in use by another process", func(t *testing.T, path string) {
+		t.Helper()
+		db, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+	}},
+	{"corrupt", "damaged", func(t *testing.T, path string) {
+		t.Helper()
+		makeDatabase(t, path)
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = file.WriteAt([]byte(strings.Repeat("damage", 2000)), 100)
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"foreign", "no database of this program", func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("Dear diary,\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"newer", "newer version", func(t *testing.T, path string) {
+		t.Helper()
+		makeDatabase(t, path)
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 1000000")
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"read-only", "cannot be written to", func(t *testing.T, path string) {
+		t.Helper()
+		makeDatabase(t, path)
+		if err := errors.Join(os.Chmod(path, 0o444), os.Chmod(filepath.Dir(path), 0o555)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(filepath.Dir(path), 0o755) })
+	}},
+	{"nowhere", "does not exist", func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.Remove(filepath.Dir(path)); err != nil {
+			t.Fatal(err)
+		}
+	}},
+}
+
+func makeDatabase(t *testing.T, path string) {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Close(), os.Remove(path+".lock")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A database that cannot be used is told on one line, with exit code 3, and stays as it is.
+func TestDatabaseThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for _, test := range spoiled {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			// Not t.TempDir: its parent keeps others out, and who is root can write everywhere and has to start the program as
+			// somebody else.
+			dir, err := os.MkdirTemp("", "demo-test-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			path := filepath.Join(dir, "a folder", "tasks.db")
+			if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Dir(path), 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			test.spoil(t, path)
+			before, _ := os.ReadFile(path)
+			for _, args := range [][]string{
+				{"--dir", filepath.Join(t.TempDir(), "demo"), "--listen", "127.0.0.1:0", "--db", path},
+				{"move", "mem://from/", "mem://to/", "--db", path},
+				{"serve", "--listen", "127.0.0.1:0", "--allow", "mem://x/", "--db", path},
+			} {
+				if test.name == "nowhere" && args[0] == "--dir" {
+					continue // the demo makes its folders
+				}
+				cmd := command(args...)
+				if test.name == "read-only" && os.Getuid() == 0 {
+					cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+					cmd.Dir = "/"
+					if args[0] == "--dir" {
+						args[1] = ""
+						cmd.Args[2] = filepath.Join(os.TempDir(), fmt.Sprintf("demo-test-nobody-%d", os.Getpid()))
+						t.Cleanup(func() { _ = os.RemoveAll(cmd.Args[2]) })
+					}
+				}
+				c := launchCommand(t, cmd)
+				code := c.end()
+				stderr := c.stderr.String()
+				if code != exitDatabase || !strings.Contains(stderr, test.want) || !strings.Contains(stderr, path) && !strings.Contains(stderr, filepath.Dir(path)) {
+					t.Errorf("%q: exit code %d: %s", args, code, stderr)
+				}
+				if strings.Count(stderr, "\n") != 1 || c.stdout.String() != "" || strings.Contains(stderr, "goroutine") {
+					t.Errorf("%q: more than one line: %s%s", args, c.stdout, stderr)
+				}
+			}
+			if after, _ := os.ReadFile(path); string(after) != string(before) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func TestDatabaseErrors(t *testing.T) {
+	t.Parallel()
+	for _, sentinel := range []error{store.ErrLocked, store.ErrReadOnly, store.ErrCorrupt, store.ErrNewerVersion, store.ErrFull} {
+		err := databaseError("/x/tasks.db", fmt.Errorf("sqlite: %w", sentinel))
+		if codeOf(err) != exitDatabase || !strings.Contains(err.Error(), "/x/tasks.db") || !strings.Contains(err.Error(), "--db") {
+			t.Errorf("%v: %d %v", sentinel, codeOf(err), err)
+		}
+	}
+	if err := databaseError("/x", errors.New("odd")); codeOf(err) != exitDatabase {
+		t.Errorf("%v has code %d", err, codeOf(err))
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/taskrunner-go/taskrunner/graphql"
+)
+
+func (a app) demoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "move assets between storage providers, supervised",
+		UsageText: `demo [--exit] [flags]
+demo move FROM TO [flags]
+demo serve --db FILE --allow PREFIX [flags]`,
+		Description: `Without a command it tells the whole story on this machine: it makes an old provider with 232 assets, some
+of them faulty on purpose, and a new provider, a local folder; starts a TaskRunner on a SQLite file and a GraphQL
+server; sends the mutation that moves all assets; and shows how each ends. Then it stays up, with GraphiQL to play
+with. Ctrl-C stops it in order within 5 seconds, a second one at once. Started again it goes on with what had not
+ended; if all had, it moves the same assets again, and finds them unchanged.
+
+Examples:
+  demo                              tell the story, and stay up
+  demo --exit                       the same, and stop when every task has ended; the last line counts them
+  demo --dir ./here --listen 127.0.0.1:9000
+
+` + exitHelp,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "exit", Usage: "stop when every task has ended", Local: true, Sources: env(demoEnv, "exit")},
+			&cli.StringFlag{
+				Name: "dir", Usage: "the `FOLDER` of the demo: its database, new provider and temporary files; default: taskrunner-demo in the user's cache folder",
+				Local: true, Sources: env(demoEnv, "dir"), TakesFile: true,
+			},
+			&cli.StringFlag{Name: "db", Usage: "the database `FILE`; default: demo.db in --dir", Local: true, Sources: env(demoEnv, "db"), TakesFile: true},
+			&cli.StringFlag{Name: "listen", Usage: "where GraphQL is served, a `HOST:PORT` of this machine only", Value: defaultListen, Local: true, Sources: env(demoEnv, "listen")},
+			&cli.StringFlag{
+				Name: "origin", Usage: "where the old provider is served, a `HOST:PORT` of this machine only; default: where it was the last time, or any free port",
+				Local: true, Sources: env(demoEnv, "origin"),
+			},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if name := c.Args().First(); name != "" {
+				return fmt.Errorf("unknown command %q, want move, serve or none", name)
+			}
+			config, err := demoFlags(c)
+			if err != nil {
+				return err
+			}
+			return runDemo(ctx, config, newScreen(a.stdout, a.stderr))
+		},
+	}
+}
+
+func demoFlags(c *cli.Command) (demoConfig, error) {
+	config := demoConfig{dir: c.String("dir"), database: c.String("db"), listen: c.String("listen"), origin: c.String("origin"), exit: c.Bool("exit")}
+	for flag, address := range map[string]string{"--listen": config.listen, "--origin": config.origin} {
+		if address == "" && flag == "--origin" {
+			continue
+		}
+		if err := graphql.CheckListen(address, ""); err != nil {
+			return config, fmt.Errorf("%s is %q, want 127.0.0.1, [::1] or localhost with a port: the demo asks for no token", flag, address)
+		}
+	}
+	if config.dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return config, fmt.Errorf("there is no cache folder for the demo (%w): give one with --dir", err)
+		}
+		config.dir = filepath.Join(cache, "taskrunner-demo")
+	}
+	if config.database == "" {
+		config.database = filepath.Join(config.dir, "demo.db")
+	}
+	return config, nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/urfave/cli/v3"
+)
+
+func (a app) moveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "move",
+		Usage:     "move every asset below FROM to TO",
+		UsageText: "demo move FROM TO [flags]",
+		Description: `FROM is an HTTP origin (https://old.example.com/img/), a bucket (s3://bucket/img), a folder (file:///srv/img or
+./img). TO is a bucket or a folder. All that lies below FROM is moved: a bucket is listed, a folder walked, and of
+an HTTP origin the links of its index pages are followed, unless --list names the assets. The originals stay.
+
+Parameters of a bucket stand in its URL or in the environment of its provider:
+  s3://bucket/img?endpoint=http://127.0.0.1:7070&region=us-east-1&use_path_style=true
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE
+
+With --db the tasks are in a file, and the same command goes on where it was interrupted, and copies nothing that is
+unchanged. Without it they are in memory, about 3 kB each, and a second run copies everything again.
+
+Content types and cache headers come along. In a folder they stand in .attrs files beside the assets, unless TO is
+given as file:///srv/new/?metadata=skip.
+
+Examples:
+  demo move https://old.example.com/img/ s3://new-bucket/img --db move.db
+  demo move ./public s3://new-bucket?region=eu-central-1 --transfers 64
+  find . -name '*.svg' | demo move . /srv/icons --list -
+
+` + exitHelp,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "list", Usage: "move only what the `FILE` names (- is the standard input): one name a line, relative to FROM, not percent-encoded", Sources: env(moveEnv, "list"), TakesFile: true},
+			&cli.IntFlag{Name: "transfers", Usage: "how many assets are moved at once", Value: 32, Sources: env(moveEnv, "transfers")},
+			&cli.IntFlag{Name: "attempts", Usage: "how often an asset is tried; between tries it waits for 0.5 s, 1 s, 2 s, … 30 s", Value: 8, Sources: env(moveEnv, "attempts")},
+			&cli.StringFlag{Name: "db", Usage: "the database `FILE`; without it nothing is kept", Sources: env(moveEnv, "db"), TakesFile: true},
+			&cli.StringFlag{Name: "temp-dir", Usage: "the `FOLDER` for temporary files; default: the system's", Sources: env(moveEnv, "temp-dir"), TakesFile: true},
+			&cli.StringSliceFlag{Name: "allow", Usage: "where FROM may redirect to, a URL `PREFIX`; can be given several times", Sources: env(moveEnv, "allow")},
+			levelFlag(moveEnv, slog.LevelWarn),
+		},
+		DisableSliceFlagSeparator: true,
+		Action: func(ctx context.Context, c *cli.Command) error {
+			config, err := a.moveFlags(c)
+			if err != nil {
+				return err
+			}
+			screen := newScreen(a.stdout, a.stderr)
+			if config.logger, err = logger(c, screen); err != nil {
+				return err
+			}
+			return runMove(ctx, config, screen)
+		},
+	}
+}
+
+func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
+	if c.Args().Len() != 2 {
+		return config, fmt.Errorf("move has %d arguments, want FROM and TO", c.Args().Len())
+	}
+	config = moveConfig{
+		list: c.String("list"), stdin: a.stdin, database: c.String("db"), transfers: c.Int("transfers"), attempts: c.Int("attempts"),
+		tempDir: c.String("temp-dir"), allow: words(c.StringSlice("allow")),
+	}
+	from, to := c.Args().Get(0), c.Args().Get(1)
+	if config.from, err = parsePlace(from); err != nil {
+		return config, fmt.Errorf("FROM %w", err)
+	}
+	if config.to, err = parsePlace(to); err != nil {
+		return config, fmt.Errorf("TO %w", err)
+	}
+	if err = config.from.checkSource(from); err != nil {
+		return config, err
+	}
+	if err = checkApart(config.from, config.to); err != nil {
+		return config, err
+	}
+	if err = inRange("--transfers", config.transfers, 1, 10_000); err != nil {
+		return config, err
+	}
+	return config, inRange("--attempts", config.attempts, 1, 1000)
+}

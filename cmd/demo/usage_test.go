@@ -1,0 +1,86 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Each mistake is told on one line that names the flag, with exit code 2, and nothing is begun.
+func TestWrongUsage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := filepath.Join(dir, "tasks.db")
+	serve := func(args ...string) []string {
+		return append([]string{"serve", "--db", db, "--allow", "https://example.com/"}, args...)
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--bogus"}, "-bogus"},
+		{[]string{"sreve"}, `"sreve"`},
+		{[]string{"--listen", "0.0.0.0:8080"}, "--listen"},
+		{[]string{"--listen", "nonsense"}, "--listen"},
+		{[]string{"--origin", "10.0.0.1:80"}, "--origin"},
+		{[]string{"--exit=perhaps"}, "exit"},
+		{[]string{"move"}, "FROM and TO"},
+		{[]string{"move", "a", "b", "c"}, "FROM and TO"},
+		{[]string{"move", "--bogus", "a", "b"}, "-bogus"},
+		{[]string{"move", filepath.Join(dir, "nowhere"), dir}, "FROM"},
+		{[]string{"move", "", dir}, "FROM"},
+		{[]string{"move", dir, filepath.Join(dir, "inside")}, "within FROM"},
+		{[]string{"move", "ftp://host/", dir}, "FROM"},
+		{[]string{"move", dir, "ftp://host/"}, "TO"},
+		{[]string{"move", dir, "https://host/"}, "TO"},
+		{[]string{"move", "https://user:secret@host/", dir}, "FROM"},
+		{[]string{"move", "--transfers", "0", dir, "mem://b/"}, "--transfers is 0"},
+		{[]string{"move", "--transfers", "many", dir, "mem://b/"}, "transfers"},
+		{[]string{"move", "--attempts", "-1", dir, "mem://b/"}, "--attempts is -1"},
+		{[]string{"move", "--list", filepath.Join(dir, "nowhere"), dir, "mem://b/"}, "--list"},
+		{[]string{"move", "--temp-dir", filepath.Join(dir, "nowhere"), dir, "mem://b/"}, "--temp-dir"},
+		{[]string{"move", "--log-level", "loud", dir, "mem://b/"}, "--log-level"},
+		{[]string{"serve", "--db", db}, "--allow is missing"},
+		{[]string{"serve", "--allow", "https://example.com/"}, "--db is missing"},
+		{serve("extra"), "extra"},
+		{serve("--allow", "ftp://host/"), "--allow"},
+		{serve("--allow", "file:///no/such/folder/"), "--allow"},
+		{serve("--listen", "0.0.0.0:0"), "--listen"},
+		{serve("--listen", ":0"), "--token"},
+		{serve("--token", "short"), "--token"},
+		{serve("--host", "tasks.example.com"), "--host"},
+		{serve("--web-origin", "example.com"), "--web-origin"},
+		{serve("--allow-address", "10.0.0.1"), "--allow-address"},
+		{serve("--max-children", "0"), "--max-children"},
+		{serve("--max-waiting", "-1"), "--max-waiting"},
+		{serve("--per-host", "0"), "--per-host"},
+		{serve("--drain", "soon"), "drain"},
+		{serve("--drain", "-1s"), "--drain"},
+		{serve("--temp-dir", filepath.Join(dir, "nowhere")), "--temp-dir"},
+		{serve("--log-level", "loud"), "--log-level"},
+	} {
+		stdout, stderr, code := runToEnd(t, test.args...)
+		first, rest, _ := strings.Cut(stderr, "\n")
+		if code != exitUsage || !strings.Contains(first, test.want) || strings.Count(rest, "\n") > 1 || stdout != "" {
+			t.Errorf("%q: exit code %d: %s%s; want %s", test.args, code, stdout, stderr, test.want)
+		}
+		if strings.Contains(stderr, "secret") {
+			t.Errorf("%q: a password is told: %s", test.args, stderr)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, command := range [][]string{{"-h"}, {"move", "-h"}, {"serve", "--help"}} {
+		stdout, stderr, code := runToEnd(t, command...)
+		if code != exitOK || stderr != "" {
+			t.Errorf("%q: exit code %d: %s", command, code, stderr)
+		}
+		for _, want := range []string{"Examples:", "Exit codes:", "130", "$TASKRUNNER_"} {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%q: the help has no %q", command, want)
+			}
+		}
+	}
+}

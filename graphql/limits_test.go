@@ -1,0 +1,202 @@
+package graphql_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/taskrunner-go/taskrunner/graphql"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Each limit lets through what just fits, and names itself where it does not.
+func TestLimitsOfQueries(t *testing.T) {
+	t.Parallel()
+	nested := func(depth int) string {
+		return `{ __type(name: "Task") { ` + strings.Repeat("... { ", 3) + strings.Repeat("ofType { ", depth-2) + "name" + strings.Repeat(" }", depth-2+3) + ` } }`
+	}
+	for _, test := range []struct {
+		limit      string
+		set        func(*graphql.Limits)
+		fits, over string
+	}{
+		{"MaxQuery", func(l *graphql.Limits) { l.MaxQuery = 30 }, padded(30), padded(31)},
+		{"MaxTokens", func(l *graphql.Limits) { l.MaxTokens = 5 }, `{ a: __typename }`, `{ a: __typename # a note
+			b }`},
+		{"MaxSelections", func(l *graphql.Limits) { l.MaxSelections = 4 },
+			`{ ...f ... { a: __typename } } fragment f on Query { __typename }`,
+			`{ ...f ... { a: __typename } } fragment f on Query { __typename b: __typename }`},
+		{"MaxDepth", func(l *graphql.Limits) { l.MaxDepth = 6 }, nested(6), nested(7)},
+		{"MaxDepth", func(l *graphql.Limits) { l.MaxDepth = 3 },
+			`{ ...a } fragment a on Query { __type(name: "x") { ...b } } fragment b on __Type { ofType { name } }`,
+			`{ ...a } fragment a on Query { __type(name: "x") { ...b } } fragment b on __Type { ofType { ofType { name } } }`},
+		{"MaxRootFields", func(l *graphql.Limits) { l.MaxRootFields = 2 },
+			`{ a: __typename a: __typename b: __typename c: __typename @skip(if: true) }`,
+			`{ a: __typename ... { b: __typename c: __typename } }`},
+		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 301 },
+			`{ tasks(first: 60) { edges { cursor node { id kind } } } }`,
+			`{ tasks(first: 61) { edges { cursor node { id kind } } } }`},
+		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 301 },
+			`query($first: Int = 60) { tasks(first: $first) { edges { cursor node { id kind } } } }`,
+			`query($first: Int = 61) { tasks(first: $first) { edges { cursor node { id kind } } } }`},
+		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 201 }, // 50 by default
+			`{ tasks { edges { cursor node { __typename } } } }`,
+			`{ tasks { edges { cursor node { __typename } cursor } } }`},
+		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 2 + 3*10 },
+			`{ task(id: "` + anID + `") { errors { run node error } } }`,
+			`{ task(id: "` + anID + `") { errors { run node error } id } }`},
+		{"MaxFirst", func(l *graphql.Limits) { l.MaxFirst = 51 }, `{ tasks(first: 51) { edges { cursor } } }`, `{ tasks(first: 52) { edges { cursor } } }`},
+	} {
+		t.Run(test.limit, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, func(c *graphql.Config) { test.set(&c.Limits) })
+			if r := s.ask(test.fits, nil); len(r.Errors) > 0 {
+				t.Errorf("%s: %s", test.fits, r.body)
+			}
+			r := s.refuses(graphql.LimitExceeded, test.over, nil, test.limit)
+			if r.Errors[0].Extensions["limit"] != test.limit {
+				t.Errorf("the extensions are %v, want the limit in them", r.Errors[0].Extensions)
+			}
+			if s.log.String() != "" {
+				t.Errorf("limits of callers are logged:\n%s", s.log)
+			}
+		})
+	}
+}
+
+// padded is a query of so many bytes.
+func padded(length int) string {
+	const query = `{ __typename }`
+	return query + strings.Repeat(" ", length-len(query))
+}
+
+func TestMaxInputs(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxInputs = 2 })
+	s.start("a", "b")
+	r := s.refuses(graphql.LimitExceeded, moveMutation, moves(move("c"), move("d"), move("e")), "MaxInputs", "3", "2")
+	if r.Errors[0].Extensions["limit"] != "MaxInputs" {
+		t.Errorf("the extensions are %v", r.Errors[0].Extensions)
+	}
+	inline := `mutation { moveAssets(input: [` + strings.Repeat(`{source: "x", destination: "y"} `, 3) + `]) { id } }`
+	s.refuses(graphql.LimitExceeded, inline, nil, "MaxInputs")
+	if n := s.count(); n != 2 {
+		t.Errorf("%d tasks are recorded, want 2", n)
+	}
+}
+
+// The complexity of a mutation counts its inputs, before anything is recorded.
+func TestMaxComplexityOfAMutation(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxComplexity = 5 })
+	const query = `mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) { id state } }`
+	s.refuses(graphql.LimitExceeded, query, moves(move("a"), move("b"), move("c")), "MaxComplexity", "7")
+	if n := s.count(); n != 0 {
+		t.Errorf("%d tasks are recorded, want none", n)
+	}
+	if r := s.ask(query, moves(move("a"), move("b"))); len(r.Errors) > 0 {
+		t.Errorf("got %s", r.body)
+	}
+}
+
+func TestMaxBody(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxBody = 100 })
+	body := func(length int) string {
+		const request = `{"query":"{__typename}"}`
+		return request + strings.Repeat(" ", length-len(request))
+	}
+	if r := s.post(strings.NewReader(body(100)), nil); len(r.Errors) > 0 {
+		t.Errorf("a body of 100 bytes: %s", r.body)
+	}
+	for name, reader := range map[string]interface {
+		Read([]byte) (int, error)
+	}{
+		"of a length that is known":     strings.NewReader(body(101)),
+		"of a length that is not known": struct{ *strings.Reader }{strings.NewReader(body(101))},
+	} {
+		r := s.post(reader, nil)
+		wantRefusal(t, r, graphql.LimitExceeded, "MaxBody", "100")
+		if r.status != http.StatusRequestEntityTooLarge || r.Errors[0].Extensions["limit"] != "MaxBody" {
+			t.Errorf("a body %s: status %d, %s", name, r.status, r.body)
+		}
+	}
+}
+
+// Requests beyond the load are refused at once, and room is given back when one is done.
+func TestMaxLoad(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s := newService(t, func(c *graphql.Config) {
+		c.Limits.MaxBody, c.Limits.MaxLoad = 2<<20, 3<<20
+		c.Tasks = faulty{Reader: c.Tasks, get: func(ctx context.Context, _ string) (store.Task, error) {
+			entered <- struct{}{}
+			<-leave
+			return store.Task{}, store.ErrNotFound
+		}}
+	})
+	answers := make(chan reply, 3)
+	for range 3 { // each counts as a MiB
+		go func() { answers <- s.ask(askTask, nil) }()
+		<-entered
+	}
+	r := s.ask(`{ __typename }`, nil)
+	wantRefusal(t, r, graphql.Unavailable, "MaxLoad")
+	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") != "1" || r.Errors[0].Extensions["limit"] != "MaxLoad" {
+		t.Errorf("status %d, %v, %s", r.status, r.header, r.body)
+	}
+	close(leave)
+	for range 3 {
+		if r := <-answers; len(r.Errors) > 0 {
+			t.Errorf("a request within the load: %s", r.body)
+		}
+	}
+	if r := s.ask(`{ __typename }`, nil); len(r.Errors) > 0 {
+		t.Errorf("afterwards: %s", r.body)
+	}
+	chunked := struct{ *strings.Reader }{strings.NewReader(`{"query":"{__typename}"}`)} // counts as MaxBody
+	if r := s.post(chunked, nil); len(r.Errors) > 0 {
+		t.Errorf("a body of unknown length: %s", r.body)
+	}
+}
+
+// A task may have a megabyte of arguments, and a query may ask for them under many names. The answer is all or nothing, and
+// has one error, not one for each field that had no room.
+func TestMaxAnswer(t *testing.T) {
+	t.Parallel()
+	args, err := json.Marshal(strings.Repeat("x", 10_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := store.Task{State: store.Completed, Args: args, InsertedAt: at(0), ScheduledAt: at(0)}
+	s := withTask(t, large, func(c *graphql.Config) { c.Limits.MaxAnswer = 100_000 })
+	aliases := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "a%d: args ", i)
+		}
+		return `{ task(id: "` + anID + `") { id state ` + b.String() + ` } }`
+	}
+	if r := s.ask(aliases(9), nil); len(r.Errors) > 0 {
+		t.Errorf("9 times 10,000 bytes: %.300s", r.body)
+	}
+	for _, n := range []int{10, 400} {
+		r := s.refuses(graphql.LimitExceeded, aliases(n), nil, "MaxAnswer", "100000", "fewer")
+		if len(r.Errors) != 1 || r.Data != nil {
+			t.Errorf("%d times 10,000 bytes: %d errors, data %v", n, len(r.Errors), r.Data)
+		}
+	}
+}
+
+// That a mutation was carried out must not be a secret only because there is no room to say what it did.
+func TestMaxAnswerOfAMutation(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxAnswer = 100 })
+	s.refuses(graphql.LimitExceeded, moveMutation, moves(move("a"), move("b")), "is done", "MaxAnswer")
+	if n := s.count(); n != 2 {
+		t.Errorf("%d tasks are recorded, want 2", n)
+	}
+}

@@ -1,0 +1,253 @@
+package graphql_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/graphql"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// pipes is a listener without a network, whose connections a bubble can wait for.
+type pipes struct {
+	dialled chan net.Conn
+	closed  chan struct{}
+}
+
+// local1 says that a pipe comes from this machine.
+type local1 struct{ net.Conn }
+
+func (local1) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.dialled:
+		return local1{conn}, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// dial gives the client's end of a new connection.
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.dialled <- server
+	return client
+}
+
+// inBubble runs the test with a server of the handler, in fake time.
+func inBubble(t *testing.T, config graphql.Config, test func(t *testing.T, dial func() net.Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		listener := &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}
+		server := &http.Server{Handler: newHandler(t, config)}
+		served := make(chan error)
+		go func() { served <- server.Serve(listener) }()
+		test(t, listener.dial)
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+func post(length int, body string) string {
+	return fmt.Sprintf("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", length, body)
+}
+
+// readReply reads one answer off a connection.
+func readReply(t *testing.T, reader *bufio.Reader) reply {
+	t.Helper()
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseReply(t, response.StatusCode, response.Header, body)
+}
+
+const small = `{"query":"{__typename}"}`
+
+func TestABodyThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	inBubble(t, graphql.Config{Tasks: store.NewMemory()}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		began := time.Now()
+		send(t, conn, post(1000, `{"query":`))
+		r := readReply(t, bufio.NewReader(conn))
+		wantRefusal(t, r, graphql.LimitExceeded, "RequestTimeout")
+		if took := time.Since(began); r.status != http.StatusRequestTimeout || took != 30*time.Second {
+			t.Errorf("status %d after %s, want 408 after 30s", r.status, took)
+		}
+	})
+}
+
+// Who is refused at the door need not send a body, and has no time to waste either.
+func TestARefusalDoesNotWaitForTheBody(t *testing.T) {
+	t.Parallel()
+	inBubble(t, graphql.Config{Tasks: store.NewMemory(), Token: token}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		began := time.Now()
+		send(t, conn, post(1000, `{"query":`))
+		r := readReply(t, bufio.NewReader(conn))
+		wantRefusal(t, r, graphql.Unauthenticated)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the refusal took %s", took)
+		}
+		if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("the connection gives %d bytes, %v, want its end", n, err)
+		}
+	})
+}
+
+func TestABodyThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	inBubble(t, graphql.Config{Tasks: store.NewMemory()}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		send(t, conn, post(1000, `{"query":`))
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait() // nothing is left of it, or the bubble would say so
+	})
+}
+
+// A body may come slowly as long as it comes in time, and what the connection is used for afterwards is not hurried.
+func TestASlowBodyAndALongPause(t *testing.T) {
+	t.Parallel()
+	inBubble(t, graphql.Config{Tasks: store.NewMemory()}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		reader := bufio.NewReader(conn)
+		send(t, conn, post(len(small), ""))
+		for i := range small {
+			time.Sleep(time.Second)
+			send(t, conn, small[i:i+1])
+		}
+		if r := readReply(t, reader); len(r.Errors) > 0 {
+			t.Errorf("a slow body: %s", r.body)
+		}
+		time.Sleep(time.Hour)
+		send(t, conn, post(len(small), small))
+		if r := readReply(t, reader); len(r.Errors) > 0 {
+			t.Errorf("an hour later: %s", r.body)
+		}
+	})
+}
+
+func send(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAStoreThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	absent := faulty{Reader: store.NewMemory(), get: func(ctx context.Context, _ string) (store.Task, error) {
+		<-ctx.Done()
+		return store.Task{}, fmt.Errorf("store: %w", ctx.Err())
+	}}
+	config := graphql.Config{Tasks: absent, Limits: graphql.Limits{RequestTimeout: 7 * time.Second}}
+	inBubble(t, config, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		began := time.Now()
+		body := fmt.Sprintf(`{"query":%q}`, askTask)
+		send(t, conn, post(len(body), body))
+		wantRefusal(t, readReply(t, bufio.NewReader(conn)), graphql.Unavailable, "RequestTimeout")
+		if took := time.Since(began); took != 7*time.Second {
+			t.Errorf("the answer took %s, want 7s", took)
+		}
+	})
+}
+
+// What nobody waits for any more is not done to its end.
+func TestACallerWhoGoesAway(t *testing.T) {
+	t.Parallel()
+	cancelled := make(chan error, 1)
+	waits := faulty{Reader: store.NewMemory(), get: func(ctx context.Context, _ string) (store.Task, error) {
+		<-ctx.Done()
+		cancelled <- ctx.Err()
+		return store.Task{}, ctx.Err()
+	}}
+	inBubble(t, graphql.Config{Tasks: waits}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		body := fmt.Sprintf(`{"query":%q}`, askTask)
+		send(t, conn, post(len(body), body))
+		synctest.Wait()
+		began := time.Now()
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		select {
+		case err := <-cancelled:
+			if !errors.Is(err, context.Canceled) || time.Since(began) != 0 {
+				t.Errorf("%v after %s, want context.Canceled at once", err, time.Since(began))
+			}
+		default:
+			t.Error("the store still works for somebody who has gone")
+		}
+	})
+}
+
+// A reader who does not read holds its request no longer than the limit.
+func TestAnAnswerThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	large := faulty{Reader: store.NewMemory(), get: func(context.Context, string) (store.Task, error) {
+		return store.Task{Kind: strings.Repeat("k", 100_000)}, nil
+	}}
+	inBubble(t, graphql.Config{Tasks: large}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		body := `{"query":"{task(id:\"` + anID + `\"){kind}}"}`
+		send(t, conn, post(len(body), body))
+		time.Sleep(30*time.Second + time.Millisecond)
+		answer, err := io.ReadAll(conn)
+		if err != nil || len(answer) > 10_000 {
+			t.Errorf("after 30 s there were still %d bytes to read, %v", len(answer), err)
+		}
+	})
+}
+
+// The fields of a query share its time.
+func TestSeveralFieldsHaveOneTimeout(t *testing.T) {
+	t.Parallel()
+	listed := faulty{Reader: store.NewMemory(), list: func(ctx context.Context, _ store.Query) ([]store.Task, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	inBubble(t, graphql.Config{Tasks: listed}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		began := time.Now()
+		body := `{"query":"{a:tasks{edges{cursor}} b:tasks{edges{cursor}} c:__typename}"}`
+		send(t, conn, post(len(body), body))
+		r := readReply(t, bufio.NewReader(conn))
+		wantRefusal(t, r, graphql.Unavailable, "RequestTimeout")
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("the answer took %s, want 30s", took)
+		}
+	})
+}
