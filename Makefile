@@ -37,3 +37,7 @@ ci: ## all that must pass; installs what the tests need, with apt-get
 .PHONY: clean
 clean: ## forget the installed tools
 	rm -rf .tools
+
+.PHONY: bench-mutation
+bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are under way
+	cd bench && go test -run '^$$' -bench MoveAssetsWhileBusy -benchtime 1000x ./mutation

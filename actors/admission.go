@@ -18,7 +18,7 @@ type admission struct {
 
 	mu      sync.Mutex
 	running int
-	waiting int
+	waiting int  // may be below zero for a moment: a task is claimed before its return to the store is counted
 	held    int  // slots for tasks that the store is being asked for
 	backlog bool // tasks wait that could run: new ones must not overtake them
 	closed  bool
@@ -184,7 +184,7 @@ func (a *admission) claimed(held, tasks int) {
 	defer a.mu.Unlock()
 	a.held -= held
 	a.running += tasks
-	a.waiting = max(0, a.waiting-tasks)
+	a.waiting -= tasks
 	a.serve()
 }
 
@@ -196,7 +196,7 @@ func (a *admission) begin() bool {
 		return false
 	}
 	a.running++
-	a.waiting = max(0, a.waiting-1)
+	a.waiting--
 	return true
 }
 
@@ -205,7 +205,7 @@ func (a *admission) change(running, waiting int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.running += running
-	a.waiting = max(0, a.waiting+waiting)
+	a.waiting += waiting
 	if running < 0 || waiting < 0 {
 		a.serve()
 	}

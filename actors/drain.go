@@ -25,7 +25,7 @@ func (s *runner) Terminate(ctx context.Context, reason error) {
 	}
 	s.stopLoop(ctx, 0) // the claimer first: nothing new comes then
 	s.letFinish(ctx, s.config.DrainTimeout)
-	for _, r := range s.runs.all() {
+	for _, r := range s.runs.list() {
 		r.tell(s.system, ErrStopping, s.config.Grace)
 	}
 	s.letFinish(ctx, 2*s.config.Grace)
@@ -83,7 +83,7 @@ func (s *runner) giveUpRunning(ctx context.Context) {
 
 func (s *runner) running() []*run {
 	var running []*run
-	for _, r := range s.runs.all() {
+	for _, r := range s.runs.list() {
 		r.mu.Lock()
 		if r.stage == started {
 			running = append(running, r)
@@ -96,7 +96,7 @@ func (s *runner) running() []*run {
 // putBackWaiting ends what was accepted and never started: a recorded task goes back to the store, a plain func is
 // cancelled, since nothing could start it later.
 func (s *runner) putBackWaiting(ctx context.Context) {
-	for _, r := range s.runs.all() {
+	for _, r := range s.runs.list() {
 		r.mu.Lock()
 		waiting := r.stage == accepted
 		switch {
@@ -122,7 +122,7 @@ func (s *runner) flush(ctx context.Context) {
 				"runner", s.config.Name, "outcomes", s.writer.pending())
 		}
 	}
-	for _, r := range s.runs.all() {
+	for _, r := range s.runs.list() {
 		r.mu.Lock()
 		ready := r.stage == recorded
 		r.mu.Unlock()

@@ -1,11 +1,13 @@
 package actors
 
+import "fmt"
+
 // Kill kills the runner's server, as a crash of ours would.
 func (r *TaskRunner) Kill() { r.system.Kill(r.server().PID()) }
 
 // Crash kills all of the runner at once, as the death of its program would: nothing is put back.
 func (r *TaskRunner) Crash() {
-	for _, run := range r.runs.all() {
+	for _, run := range r.runs.list() {
 		run.mu.Lock()
 		pid := run.pid
 		run.mu.Unlock()
@@ -14,4 +16,15 @@ func (r *TaskRunner) Crash() {
 	r.system.Kill(r.keeper.PID())
 	r.Kill()
 	r.system.Kill(r.children.PID())
+}
+
+// Dump describes where the runner stands.
+func (r *TaskRunner) Dump() string {
+	text := fmt.Sprintf("running %d waiting %d held %d backlog %v next %s unrecorded %d\n", r.admission.running,
+		r.admission.waiting, r.admission.held, r.admission.backlog, r.claimer.next, r.writer.pending())
+	for _, run := range r.runs.list() {
+		text += fmt.Sprintf("run %+v stage %d slot %v pid %s told %v ending %+v fate %+v\n", run.task, run.stage, run.slot,
+			run.pid, run.told, run.ending, run.fate)
+	}
+	return text
 }

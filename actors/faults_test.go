@@ -471,8 +471,13 @@ func TestChaos(t *testing.T) {
 				}
 				db.set(false, false)
 				final := map[string]int{}
+				patient, cancel := context.WithTimeout(ctx, 24*time.Hour)
+				defer cancel()
 				for _, task := range tasks {
-					_, _ = task.Await(ctx)
+					if _, err := task.Await(patient); errors.Is(err, context.DeadlineExceeded) {
+						recorded, _ := db.Get(ctx, task.ID())
+						t.Errorf("task %s has no outcome: %+v\n%s", task.ID(), recorded, r.Dump())
+					}
 				}
 				for _, message := range box.messages() {
 					switch m := message.(type) {
@@ -493,6 +498,11 @@ func TestChaos(t *testing.T) {
 					}
 					if final[task.ID()] != 1 {
 						t.Errorf("task %s, %s: %d final outcomes were told", task.ID(), recorded.State, final[task.ID()])
+						for _, message := range box.messages() {
+							if strings.Contains(fmt.Sprintf("%+v", message), task.ID()) {
+								t.Logf("%+v", message)
+							}
+						}
 					}
 				}
 				stats, err := r.Stats(ctx)

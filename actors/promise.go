@@ -84,17 +84,6 @@ func (p *promises) keep(r *run) {
 	}
 }
 
-// settled keeps the promise of a task that came to its end in the store.
-func (p *promises) settled(t store.Task) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if promise := p.byID[t.ID]; promise != nil {
-		delete(p.byID, t.ID)
-		promise.state, promise.result, promise.err = t.State, t.Result, lastError(t)
-		close(promise.done)
-	}
-}
-
 // fail ends the waiting for all tasks that have no outcome yet.
 func (p *promises) fail(err error) {
 	p.mu.Lock()

@@ -47,7 +47,7 @@ func (s *runner) Init(ctx context.Context) error {
 			s.loops = append(s.loops, pid)
 		}
 	}
-	for _, r := range s.runs.all() {
+	for _, r := range s.runs.list() {
 		s.step(ctx, r)
 	}
 	s.fill(ctx)

@@ -43,6 +43,7 @@ type run struct {
 
 	mu        sync.Mutex
 	stage     stage
+	queued    bool // the writer has it
 	slot      bool // it has one of the runner's slots
 	pid       messages.PID
 	told      error // why it was told to stop
@@ -142,27 +143,43 @@ func (r *run) again() {
 type runTable struct {
 	mu      sync.Mutex
 	lastSeq uint64
-	byID    map[string]*run
+	all     map[*run]struct{}
+	byID    map[string]*run // the newest run of each task: an earlier one may still be about to be told of
 }
 
-func newRunTable() *runTable { return &runTable{byID: map[string]*run{}} }
+func newRunTable() *runTable {
+	return &runTable{all: map[*run]struct{}{}, byID: map[string]*run{}}
+}
 
-// add enters runs. One whose id is there already does not displace it.
+// add enters runs. One whose task has a run here that is not older does not enter: a caller repeats an id.
 func (t *runTable) add(runs ...*run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range runs {
-		if t.byID[r.task.TaskID] == nil {
-			t.lastSeq++
-			r.seq = t.lastSeq
+		if there := t.byID[r.task.TaskID]; there == nil || there.task.Run < r.task.Run {
 			t.byID[r.task.TaskID] = r
+			t.enter(r)
 		}
 	}
+}
+
+// addNotice enters what is only to be told of.
+func (t *runTable) addNotice(r *run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.enter(r)
+}
+
+func (t *runTable) enter(r *run) {
+	t.lastSeq++
+	r.seq = t.lastSeq
+	t.all[r] = struct{}{}
 }
 
 func (t *runTable) remove(r *run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	delete(t.all, r)
 	if t.byID[r.task.TaskID] == r {
 		delete(t.byID, r.task.TaskID)
 	}
@@ -174,11 +191,11 @@ func (t *runTable) get(id string) *run {
 	return t.byID[id]
 }
 
-// all gives the runs in the order of their acceptance.
-func (t *runTable) all() []*run {
+// list gives the runs in the order of their acceptance.
+func (t *runTable) list() []*run {
 	t.mu.Lock()
-	runs := make([]*run, 0, len(t.byID))
-	for _, r := range t.byID {
+	runs := make([]*run, 0, len(t.all))
+	for r := range t.all {
 		runs = append(runs, r)
 	}
 	t.mu.Unlock()

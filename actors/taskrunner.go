@@ -348,24 +348,28 @@ const (
 
 // cancelRecorded reports false if it has to be tried again.
 func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.Task, settled bool, err error) {
-	before, err := r.config.Store.Get(ctx, id)
-	if err != nil {
+	moved, err := r.config.Store.Cancel(ctx, time.Now(), id)
+	switch {
+	case err != nil:
 		return store.Task{}, false, err
-	}
-	task, err = r.config.Store.Cancel(ctx, time.Now(), id)
-	if err != nil {
-		return task, false, err
-	}
-	if task.State == store.Running && task.Node == r.system.Node() {
+	case moved.State == store.Running && moved.Node == r.system.Node():
 		run := r.runs.get(id)
-		return task, run != nil && run.tell(r.system, ErrTaskCancelled, r.config.Grace), nil
-	}
-	if task.State == store.Cancelled && before.State.Waiting() {
+		return moved.Task, run != nil && run.tell(r.system, ErrTaskCancelled, r.config.Grace), nil
+	case moved.From.Waiting():
 		r.admission.change(0, -1)
-		r.promises.settled(task)
-		r.server().Info(ctx, messages.Cancelled{TaskRef: refOf(task), Reason: ErrTaskCancelled, FinishedAt: task.FinishedAt})
+		r.tellCancelled(ctx, moved.Task)
 	}
-	return task, true, nil
+	return moved.Task, true, nil
+}
+
+// tellCancelled has everybody told of a task that came to its end without a run.
+func (r *TaskRunner) tellCancelled(ctx context.Context, t store.Task) {
+	notice := &run{
+		task: refOf(t), durable: true, stage: recorded, fate: fate{state: store.Cancelled, err: ErrTaskCancelled},
+		ending: &ending{err: ErrTaskCancelled, at: t.FinishedAt},
+	}
+	r.runs.addNotice(notice)
+	r.server().Info(context.WithoutCancel(ctx), recordedRuns{notice})
 }
 
 func refOf(t store.Task) messages.TaskRef {
@@ -391,18 +395,14 @@ func (r *TaskRunner) Retry(ctx context.Context, id string) (store.Task, error) {
 	if r.config.Store == nil {
 		return store.Task{}, ErrNoStore
 	}
-	before, err := r.config.Store.Get(ctx, id)
+	now := time.Now()
+	moved, err := r.config.Store.Retry(ctx, now, id)
 	if err != nil {
 		return store.Task{}, err
 	}
-	now := time.Now()
-	task, err := r.config.Store.Retry(ctx, now, id)
-	if err != nil {
-		return task, err
-	}
-	if before.State.Final() {
+	if moved.From.Final() {
 		r.admission.change(0, 1)
 	}
 	r.claimer.due(now, now)
-	return task, nil
+	return moved.Task, nil
 }

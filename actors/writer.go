@@ -32,8 +32,15 @@ func newWriter(runner *TaskRunner) *writer {
 	return &writer{runner: runner, wake: make(chan struct{}, 1)}
 }
 
-// put queues a run whose fate is decided.
+// put queues a run whose fate is decided; once, though a restarted runner may ask again.
 func (w *writer) put(r *run) {
+	r.mu.Lock()
+	queued := r.queued
+	r.queued = true
+	r.mu.Unlock()
+	if queued {
+		return
+	}
 	w.mu.Lock()
 	w.queue = append(w.queue, r)
 	w.mu.Unlock()

@@ -2,6 +2,7 @@ package assets_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -202,6 +203,22 @@ func TestCheckNames(t *testing.T) {
 		}
 		if err != nil && len(err.Error()) > 400 {
 			t.Errorf("%.90s: the error has %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
+// BenchmarkCheckAll checks a request of ten thousand moves, which its caller waits for; ns/op is for one move.
+func BenchmarkCheckAll(b *testing.B) {
+	_, mux := newMemory(b)
+	m := newMover(b, assets.Config{Mux: mux, Allow: []string{"https://cdn.example.com/", "mem://in/"}})
+	moves := make([]assets.Move, 10_000)
+	for i := range moves {
+		moves[i] = assets.Move{Source: fmt.Sprintf("https://cdn.example.com/img/icons/%d.svg", i), Destination: fmt.Sprintf("mem://in/img/%d.svg", i)}
+	}
+	b.ResetTimer()
+	for done := 0; done < b.N; done += len(moves) {
+		if err := m.CheckAll(moves[:min(len(moves), b.N-done)]); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// partSize and partsAtOnce are what a large upload is cut into, and how many pieces lie in memory. They are smaller
-	// than the S3 driver's own (8 MiB, 5) to keep a move of any size below 100 MB.
+	// partSize and partsAtOnce are what a large upload is cut into, and how many pieces are sent at once. They are smaller
+	// than the S3 driver's own (8 MiB, 5) to keep a process that moves one asset of any size below 100 MB: 57 to 77 MiB
+	// of Go's memory were seen for a GiB, and with 3 pieces up to 85.
 	partSize    = 5 << 20
 	partsAtOnce = 2
 	// wholeSize is what the S3 driver reads into memory before it decides to cut an upload into parts.

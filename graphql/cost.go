@@ -74,10 +74,12 @@ func (w *weigher) times(f *ast.Field) float64 {
 	return 1
 }
 
-// first is the length of a page. What the resolver will refuse counts as one of the largest.
+// first is the length of a page. What the resolver will refuse, or may read otherwise, counts as the largest.
 func (w *weigher) first(f *ast.Field) int {
-	n := int64(defaultFirst)
+	n := int64(0)
 	switch given := f.ArgumentMap(w.variables)["first"].(type) {
+	case nil:
+		return defaultFirst
 	case int64:
 		n = given
 	case json.Number:

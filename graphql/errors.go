@@ -110,8 +110,7 @@ var sentinels = [...]struct {
 
 // explain says what a caller is told of an error. It is total. What has panicked is internal, whatever else it is.
 func explain(err error) *problem {
-	var panicked *messages.PanicError
-	if errors.As(err, &panicked) {
+	if _, panicked := errors.AsType[*messages.PanicError](err); panicked {
 		return internal()
 	}
 	if p := explainTyped(err); p != nil {
@@ -122,8 +121,7 @@ func explain(err error) *problem {
 			return &problem{code: known.code, text: known.text, log: known.log}
 		}
 	}
-	var args *actors.ArgsError
-	if errors.As(err, &args) {
+	if args, ok := errors.AsType[*actors.ArgsError](err); ok {
 		return &problem{code: BadUserInput, text: "the arguments were refused", more: map[string]any{"index": args.Index}, log: true}
 	}
 	return internal()
@@ -131,24 +129,20 @@ func explain(err error) *problem {
 
 // explainTyped knows the errors that carry data; nil if err is none of them.
 func explainTyped(err error) *problem {
-	var (
-		told  *problem
-		input *assets.InputError
-		full  *actors.FullError
-		state *store.StateError
-		body  *http.MaxBytesError
-	)
-	switch {
-	case errors.As(err, &told):
+	if told, ok := errors.AsType[*problem](err); ok {
 		return told
-	case errors.As(err, &input):
+	}
+	if input, ok := errors.AsType[*assets.InputError](err); ok {
 		return explainInput(input, err)
-	case errors.As(err, &full):
+	}
+	if full, ok := errors.AsType[*actors.FullError](err); ok {
 		text := fmt.Sprintf("the runner is full; its limit %s is %d", full.Limit, full.Max)
 		return &problem{code: Unavailable, text: text, more: map[string]any{"limit": full.Limit}}
-	case errors.As(err, &state):
+	}
+	if state, ok := errors.AsType[*store.StateError](err); ok {
 		return &problem{code: Conflict, text: fmt.Sprintf("the task is %s and cannot become %s", stateOf(state.From), stateOf(state.To))}
-	case errors.As(err, &body):
+	}
+	if body, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		p := exceeded("MaxBody", body.Limit, "the body is too large")
 		p.status = http.StatusRequestEntityTooLarge
 		return p
@@ -158,16 +152,15 @@ func explainTyped(err error) *problem {
 
 // explainInput names the field of the input. The index may be known only to the runner, which checks one move at a time.
 func explainInput(input *assets.InputError, err error) *problem {
-	index := input.Index
-	var args *actors.ArgsError
-	if index < 0 && errors.As(err, &args) {
+	index := max(input.Index, 0)
+	if args, ok := errors.AsType[*actors.ArgsError](err); ok {
 		index = args.Index
 	}
-	p := badInput("input[%d].%s %s %s", max(index, 0), input.Field, input.Value, input.Reason)
+	p := badInput("input[%d].%s %s %s", index, input.Field, input.Value, input.Reason)
 	if errors.Is(input, assets.ErrNotAllowed) {
 		p.code = Forbidden
 	}
-	p.more = map[string]any{"index": max(index, 0), "field": input.Field}
+	p.more = map[string]any{"index": index, "field": input.Field}
 	return p
 }
 

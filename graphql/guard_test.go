@@ -1,7 +1,9 @@
 package graphql_test
 
 import (
+	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,7 +15,7 @@ import (
 
 // knock sends a request that asks for nothing but its own type, with these headers.
 func knock(handler http.Handler, method, remote, host string, header map[string]string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, graphql.Path, strings.NewReader(`{"query":"{__typename}"}`))
+	r := httptest.NewRequestWithContext(context.Background(), method, graphql.Path, strings.NewReader(`{"query":"{__typename}"}`))
 	r.RemoteAddr, r.Host = remote, host
 	r.Header.Set("Content-Type", "application/json")
 	for name, value := range header {
@@ -41,9 +43,7 @@ func TestWhoMayAsk(t *testing.T) {
 	bearer := header{"Authorization": "Bearer " + token}
 	with := func(more header) header {
 		all := header{"Authorization": "Bearer " + token}
-		for name, value := range more {
-			all[name] = value
-		}
+		maps.Copy(all, more)
 		return all
 	}
 	allows := graphql.Config{Tasks: store.NewMemory(), Origins: []string{"https://admin.example.com"}}
@@ -204,7 +204,7 @@ func TestThePageIsGuarded(t *testing.T) {
 		{graphql.Config{Tasks: store.NewMemory(), Token: token}, abroad, "203.0.113.9", 200},
 		{graphql.Config{Tasks: store.NewMemory(), Token: token}, abroad, "evil.example.com", 403},
 	} {
-		r := httptest.NewRequest(http.MethodGet, graphql.PagePath, nil)
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, graphql.PagePath, nil)
 		r.RemoteAddr, r.Host = test.remote, test.host
 		w := httptest.NewRecorder()
 		newHandler(t, test.config).ServeHTTP(w, r)

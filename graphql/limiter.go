@@ -36,18 +36,10 @@ func (l limiter) MutateOperationParameters(_ context.Context, request *gqlgen.Ra
 		return refusal(p)
 	}
 	document, err := parser.ParseQuery(source)
-	if err != nil {
-		return nil // gqlgen finds the same, and tells where
-	}
-	selections := 0
-	for _, operation := range document.Operations {
-		selections += count(operation.SelectionSet)
-	}
-	for _, fragment := range document.Fragments {
-		selections += count(fragment.SelectionSet)
-	}
-	if selections > l.MaxSelections {
-		return refusal(exceeded("MaxSelections", l.MaxSelections, "the query has %d fields and fragments", selections))
+	if err == nil { // else gqlgen finds the same, and tells where
+		if n := selections(document); n > l.MaxSelections {
+			return refusal(exceeded("MaxSelections", l.MaxSelections, "the query has %d fields and fragments", n))
+		}
 	}
 	return nil
 }
@@ -60,15 +52,26 @@ const maxName = 100
 func checkTokens(source *ast.Source, most int) *problem {
 	tokens := lexer.New(source)
 	for range most + 1 { // one more for the end
-		token, err := tokens.ReadToken()
+		token, _ := tokens.ReadToken() // gqlgen finds the same error, and tells where
 		switch {
-		case err != nil || token.Kind == lexer.EOF:
+		case token.Kind == lexer.EOF || token.Kind == lexer.Invalid:
 			return nil
 		case token.Kind == lexer.Name && len(token.Value) > maxName:
 			return badInput("the name %s has %d bytes, want at most %d", shown(token.Value), len(token.Value), maxName)
 		}
 	}
 	return exceeded("MaxTokens", most, "the query has too many words and signs; long input goes into variables")
+}
+
+// selections gives how many fields and fragments stand in the query, however often they are used.
+func selections(document *ast.QueryDocument) (n int) {
+	for _, operation := range document.Operations {
+		n += count(operation.SelectionSet)
+	}
+	for _, fragment := range document.Fragments {
+		n += count(fragment.SelectionSet)
+	}
+	return n
 }
 
 // count gives how many selections stand in a set and in the sets inside it. The parser has limited how deep that goes.

@@ -48,6 +48,8 @@ func TestLimitsOfQueries(t *testing.T) {
 		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 2 + 3*10 },
 			`{ task(id: "` + anID + `") { errors { run node error } } }`,
 			`{ task(id: "` + anID + `") { errors { run node error } id } }`},
+		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 51 },
+			`{ tasks(first: null) { __typename } }`, `query($first: Int = 1) { tasks(first: $first) { a: __typename __typename } b: tasks(first: 50) { __typename } }`},
 		{"MaxFirst", func(l *graphql.Limits) { l.MaxFirst = 51 }, `{ tasks(first: 51) { edges { cursor } } }`, `{ tasks(first: 52) { edges { cursor } } }`},
 	} {
 		t.Run(test.limit, func(t *testing.T) {
@@ -71,6 +73,13 @@ func TestLimitsOfQueries(t *testing.T) {
 func padded(length int) string {
 	const query = `{ __typename }`
 	return query + strings.Repeat(" ", length-len(query))
+}
+
+// gqlgen takes a number in quotes for a variable. It must not count for less than it is.
+func TestANumberInQuotesCounts(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxComplexity = 100 })
+	s.refuses(graphql.LimitExceeded, `query($first: Int) { tasks(first: $first) { __typename } }`, vars{"first": "100"}, "MaxComplexity", "101")
 }
 
 func TestMaxInputs(t *testing.T) {

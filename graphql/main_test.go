@@ -368,7 +368,7 @@ func (s *service) call(t testing.TB, body string) reply {
 
 // newCall is a request of this machine, as the server hands it over.
 func newCall(body string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, graphql.Path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, graphql.Path, strings.NewReader(body))
 	r.Host, r.RemoteAddr = "127.0.0.1:8080", "127.0.0.1:54321"
 	r.Header.Set("Content-Type", "application/json")
 	return r

@@ -100,9 +100,9 @@ func TestArgumentsThatAreNoJSONAreNull(t *testing.T) {
 
 func TestArgumentsAndResultsOfAKindCanBeHidden(t *testing.T) {
 	t.Parallel()
-	for kind, want := range map[string]string{"secret": `{"args":null,"result":null}`, "plain": `{"args":{"a":1},"result":[2]}`} {
+	for kind, want := range map[string]string{"private": `{"args":null,"result":null}`, "plain": `{"args":{"a":1},"result":[2]}`} {
 		s := withTask(t, store.Task{Kind: kind, State: store.Completed, Args: []byte(`{"a":1}`), Result: []byte(`[2]`)}, func(c *graphql.Config) {
-			c.HideArgs = func(kind string) bool { return kind == "secret" }
+			c.HideArgs = func(kind string) bool { return kind == "private" }
 		})
 		r := s.ask(`{ task(id: "`+anID+`") { args result } }`, nil)
 		if got := string(r.Data["task"]); got != want {
@@ -262,7 +262,8 @@ func TestPagesGiveEveryTaskOnce(t *testing.T) {
 		tasks := insert(t, memory, len(kinds), func(i int) string { return kinds[i] })
 		for i := range tasks {
 			if rapid.Bool().Draw(t, "cancel") {
-				if tasks[i], err = memory.Cancel(context.Background(), at(1), tasks[i].ID); err != nil {
+				moved, err := memory.Cancel(context.Background(), at(1), tasks[i].ID)
+				if tasks[i] = moved.Task; err != nil {
 					t.Fatal(err)
 				}
 			}

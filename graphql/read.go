@@ -35,11 +35,10 @@ func (a *api) read(w http.ResponseWriter, r *http.Request) (*gqlgen.RawParams, e
 
 // unreadable makes the problem of a body that did not come, with the status for it.
 func unreadable(err error) error {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return err
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p := explain(err)
 		p.status = http.StatusRequestTimeout
 		return p

@@ -23,12 +23,12 @@ func (r *reporter) present(ctx context.Context, err error) *gqlerror.Error {
 		return nil // whoever waits for the answer as a whole tells it once, and not for each field that had no room
 	}
 	told := &gqlerror.Error{}
-	var position *gqlerror.Error
-	if errors.As(err, &position) {
+	position, positioned := errors.AsType[*gqlerror.Error](err)
+	if positioned {
 		told.Path, told.Locations = shortPath(position.Path), position.Locations
 	}
 	p := explain(err)
-	if p.code == Internal && position != nil && inArguments(ctx, err) {
+	if p.code == Internal && positioned && inArguments(ctx, err) {
 		p = badInput("%s", shortened(position.Message))
 	}
 	told.Message, told.Extensions = p.text, r.extensions(ctx, p, err)
@@ -38,10 +38,12 @@ func (r *reporter) present(ctx context.Context, err error) *gqlerror.Error {
 // inArguments reports whether the error is about the arguments of a field: they are read before its resolver is called,
 // and gqlgen has no type for what is wrong with them.
 func inArguments(ctx context.Context, err error) bool {
-	var panicked *messages.PanicError
 	field := gqlgen.GetFieldContext(ctx)
-	return field != nil && field.Field.Field != nil && field.Field.Definition != nil && len(field.Field.Definition.Arguments) > 0 &&
-		field.Args == nil && !errors.As(err, &panicked)
+	if field == nil || field.Field.Field == nil || field.Field.Definition == nil || len(field.Field.Definition.Arguments) == 0 {
+		return false
+	}
+	_, panicked := errors.AsType[*messages.PanicError](err)
+	return field.Args == nil && !panicked
 }
 
 // extensions gives the code of the problem and what else there is to say, and logs what the operator should know.
@@ -61,8 +63,7 @@ func (r *reporter) log(ctx context.Context, p *problem, err error) string {
 	if p.code == Internal {
 		level = slog.LevelError
 	}
-	var panicked *messages.PanicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*messages.PanicError](err); ok {
 		attributes = append(attributes, "stack", string(panicked.Stack))
 	}
 	r.logger.Log(ctx, level, "graphql: a request failed", attributes...)

@@ -52,7 +52,7 @@ func inBubble(t *testing.T, config graphql.Config, test func(t *testing.T, dial 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		listener := &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}
-		server := &http.Server{Handler: newHandler(t, config)}
+		server := &http.Server{Handler: newHandler(t, config), ReadHeaderTimeout: time.Minute}
 		served := make(chan error)
 		go func() { served <- server.Serve(listener) }()
 		test(t, listener.dial)

@@ -153,26 +153,32 @@ func (m *Memory) CancelRequests(ctx context.Context, runner, node string) (ids [
 }
 
 // Cancel implements Controller.
-func (m *Memory) Cancel(ctx context.Context, now time.Time, id string) (Task, error) {
+func (m *Memory) Cancel(ctx context.Context, now time.Time, id string) (Moved, error) {
 	return m.control(ctx, now, id, ApplyCancel)
 }
 
 // Retry implements Controller.
-func (m *Memory) Retry(ctx context.Context, now time.Time, id string) (Task, error) {
+func (m *Memory) Retry(ctx context.Context, now time.Time, id string) (Moved, error) {
 	return m.control(ctx, now, id, ApplyRetry)
 }
 
 func (m *Memory) control(
 	ctx context.Context, now time.Time, id string, rule func(*Task, time.Time) (bool, error),
-) (task Task, err error) {
+) (moved Moved, err error) {
 	err = m.locked(ctx, func() error {
 		if err := errors.Join(ValidTime("now", now), ValidID("id", id)); err != nil {
 			return err
 		}
-		task, err = m.apply(id, func(t *Task) (bool, error) { return rule(t, now) })
+		moved.Task, err = m.apply(id, func(t *Task) (bool, error) {
+			moved.From = t.State
+			return rule(t, now)
+		})
 		return err
 	})
-	return task, err
+	if err != nil {
+		return Moved{}, err
+	}
+	return moved, nil
 }
 
 // apply has the rule change the task, and gives it as it is afterwards.

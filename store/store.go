@@ -82,12 +82,12 @@ type Worker interface {
 type Controller interface {
 	// Cancel ends a waiting task as Cancelled. For a running one it records that its cancel is requested; the node that
 	// runs it does the rest. A task that is cancelled already is left so, one that is completed or discarded is a
-	// *StateError. The answer is the task afterwards.
-	Cancel(ctx context.Context, now time.Time, id string) (Task, error)
+	// *StateError.
+	Cancel(ctx context.Context, now time.Time, id string) (Moved, error)
 
 	// Retry makes a task available now: a final one (its history stays, its result goes, and if no attempt is left it
 	// gets one more), a scheduled or a retryable one. An available one is left so, a running one is a *StateError.
-	Retry(ctx context.Context, now time.Time, id string) (Task, error)
+	Retry(ctx context.Context, now time.Time, id string) (Moved, error)
 }
 
 // Reader looks tasks up.

@@ -64,6 +64,12 @@ type Inserted struct {
 	Existed bool
 }
 
+// Moved is a task after it was changed by hand.
+type Moved struct {
+	Task
+	From State // its state before; that of Task if it was left as it was
+}
+
 // Claim asks for tasks to run.
 type Claim struct {
 	Runner string

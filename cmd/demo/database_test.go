@@ -95,7 +95,7 @@ func TestDatabaseThatCannotBeUsed(t *testing.T) {
 			t.Parallel()
 			// Not t.TempDir: its parent keeps others out, and who is root can write everywhere and has to start the program as
 			// somebody else.
-			dir, err := os.MkdirTemp("", "demo-test-")
+			dir, err := os.MkdirTemp("", "demo-test-") //nolint:usetesting // see above
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -148,6 +149,10 @@ func slowOrigin(t *testing.T, count, first int) (url string, release func(), lis
 	t.Helper()
 	var asked atomic.Int64
 	gate := make(chan struct{})
+	bodies := map[string]string{}
+	for i := range count {
+		bodies[fmt.Sprintf("/%04d", i)] = fmt.Sprintf("/%04d", i)
+	}
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) > int64(first) {
 			select {
@@ -156,7 +161,8 @@ func slowOrigin(t *testing.T, count, first int) (url string, release func(), lis
 				return
 			}
 		}
-		_, _ = fmt.Fprint(w, r.URL.Path)
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, bodies[r.URL.Path])
 	}))
 	var names strings.Builder
 	for i := range count {
@@ -183,7 +189,7 @@ func TestMoveGoesOn(t *testing.T) {
 	for name, stop := range map[string]os.Signal{"Ctrl-C": interrupt, "kill": os.Kill} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const count, first = 500, 50
+			const count, first = 200, 40
 			url, release, list := slowOrigin(t, count, first)
 			to, db := t.TempDir(), filepath.Join(t.TempDir(), "move.db")
 			args := []string{"move", url, to, "--list", list, "--db", db, "--transfers", "8"}

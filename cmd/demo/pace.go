@@ -27,15 +27,15 @@ func (s status) fraction() float64 {
 	return s.done() / float64(s.total)
 }
 
-// columns say it beside a bar: of constant width, so that nothing jumps.
+// columns say it beside a bar, what matters most first: of constant width, so that nothing jumps.
 func (s status) columns(p pace) []string {
 	assets, bytes := p.rates()
 	columns := []string{
 		fmt.Sprintf("%*d/%s", len(s.totalText()), s.ended, s.totalText()),
-		fmt.Sprintf("%8s", size(s.bytes)),
-		fmt.Sprintf("%6s/s", threeDigits(assets)),
-		fmt.Sprintf("%8s/s", size(int64(bytes))),
-		fmt.Sprintf("%9s", p.leftText(s)),
+		fmt.Sprintf("%5s/s", threeDigits(assets)),
+		fmt.Sprintf("%10s", p.leftText(s)),
+		fmt.Sprintf("%7s", size(s.bytes)),
+		fmt.Sprintf("%7s/s", size(int64(bytes))),
 	}
 	if s.failed > 0 {
 		columns = append(columns, fmt.Sprintf("%d failed", s.failed))

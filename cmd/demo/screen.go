@@ -20,6 +20,10 @@ const (
 	// lineEvery is how often a plain line says how far it has come, where there is no terminal to draw on.
 	lineEvery = 5 * time.Second
 	barWidth  = 24
+	// barRoom is what a bar takes at least, with its percentage and spaces; it becomes narrower where there is less room.
+	barRoom        = 20
+	defaultColumns = 80
+	columnGap      = "  "
 	// barSteps is finer than a percent, and more than a bar is ever told: the library takes the last step for the end.
 	barSteps = 10_000
 )
@@ -108,7 +112,28 @@ func (s *screen) show(seen status, speed pace) {
 	}
 	// Set draws nothing if the percentage stayed the same; Describe always does.
 	_ = s.bar.Set(int(seen.fraction() * (barSteps - 1)))
-	s.bar.Describe(strings.Join(seen.columns(speed), "  "))
+	s.bar.Describe(fitting(seen.columns(speed), s.columns()-barRoom))
+}
+
+// columns is how wide the terminal is now.
+func (s *screen) columns() int {
+	file, ok := s.stderr.(*os.File)
+	if !ok {
+		return defaultColumns
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || width <= 0 {
+		return defaultColumns
+	}
+	return width
+}
+
+// fitting joins as many columns as there is room for, the first ones first. A line that wraps cannot be taken back.
+func fitting(columns []string, room int) string {
+	for len(columns) > 1 && len(strings.Join(columns, columnGap)) > room {
+		columns = columns[:len(columns)-1]
+	}
+	return strings.Join(columns, columnGap)
 }
 
 func (s *screen) newBar() *progressbar.ProgressBar {

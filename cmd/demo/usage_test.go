@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,7 +61,9 @@ func TestWrongUsage(t *testing.T) {
 		{serve("--temp-dir", filepath.Join(dir, "nowhere")), "--temp-dir"},
 		{serve("--log-level", "loud"), "--log-level"},
 	} {
-		stdout, stderr, code := runToEnd(t, test.args...)
+		var out, errOut bytes.Buffer
+		code := run(append([]string{"demo"}, test.args...), strings.NewReader(""), &out, &errOut)
+		stdout, stderr := out.String(), errOut.String()
 		first, rest, _ := strings.Cut(stderr, "\n")
 		if code != exitUsage || !strings.Contains(first, test.want) || strings.Count(rest, "\n") > 1 || stdout != "" {
 			t.Errorf("%q: exit code %d: %s%s; want %s", test.args, code, stdout, stderr, test.want)
@@ -67,6 +71,12 @@ func TestWrongUsage(t *testing.T) {
 		if strings.Contains(stderr, "secret") {
 			t.Errorf("%q: a password is told: %s", test.args, stderr)
 		}
+	}
+	if _, stderr, code := runToEnd(t, serve("--listen", "0.0.0.0:0")...); code != exitUsage || !strings.Contains(stderr, "--listen") {
+		t.Errorf("the program itself: exit code %d: %s", code, stderr)
+	}
+	if _, err := os.Stat(db); err == nil && len(inDatabase(t, db)) > 0 {
+		t.Error("something was recorded")
 	}
 }
 

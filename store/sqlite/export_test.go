@@ -12,6 +12,13 @@ func (s *Store) Write(ctx context.Context, rows int, run func(exec func(text str
 	})
 }
 
+// Read runs f with the numbers that statements give, all in one transaction of a reader.
+func (s *Store) Read(ctx context.Context, f func(number func(text string) (int64, error)) error) error {
+	return s.read(ctx, func(c *conn) error {
+		return f(func(text string) (int64, error) { return c.number(text) })
+	})
+}
+
 // Queued is how many operations wait for the writer.
 func (s *Store) Queued() int { return len(s.writer.queue) }
 

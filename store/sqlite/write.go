@@ -165,20 +165,20 @@ func (x *tx) recoverOrphans(now time.Time, runner string, alive []string) (int, 
 }
 
 // Cancel implements store.Controller.
-func (s *Store) Cancel(ctx context.Context, now time.Time, id string) (store.Task, error) {
+func (s *Store) Cancel(ctx context.Context, now time.Time, id string) (store.Moved, error) {
 	return s.control(ctx, now, id, store.ApplyCancel)
 }
 
 // Retry implements store.Controller.
-func (s *Store) Retry(ctx context.Context, now time.Time, id string) (store.Task, error) {
+func (s *Store) Retry(ctx context.Context, now time.Time, id string) (store.Moved, error) {
 	return s.control(ctx, now, id, store.ApplyRetry)
 }
 
 func (s *Store) control(
 	ctx context.Context, now time.Time, id string, rule func(*store.Task, time.Time) (bool, error),
-) (task store.Task, err error) {
+) (moved store.Moved, err error) {
 	if err := errors.Join(store.ValidTime("now", now), store.ValidID("id", id)); err != nil {
-		return task, err
+		return moved, err
 	}
 	var refused error
 	err = s.write(ctx, 1, func(x *tx) error {
@@ -190,14 +190,14 @@ func (s *Store) control(
 			refused = notFound(id)
 			return nil
 		}
-		task = found[0]
-		refused, err = x.change(&task, func(t *store.Task) (bool, error) { return rule(t, now) })
+		moved = store.Moved{Task: found[0], From: found[0].State}
+		refused, err = x.change(&moved.Task, func(t *store.Task) (bool, error) { return rule(t, now) })
 		return err
 	})
 	if err = errors.Join(refused, err); err != nil {
-		return store.Task{}, err
+		return store.Moved{}, err
 	}
-	return task, nil
+	return moved, nil
 }
 
 // Ping implements store.Store. It writes and syncs what is there already, the number of the schema's version, so that

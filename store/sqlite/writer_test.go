@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +105,83 @@ func TestFailingOperationFailsAlone(t *testing.T) {
 		}
 		allThere(t, s, accepted)
 	})
+}
+
+// TestRunAgain has operations whose first run is undone because a later one fails: their second run must not know the
+// first.
+func TestRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openIn(t, sqlite.Config{})
+		defer func() { _ = s.Close() }()
+		inserted, err := s.Insert(context.Background(), benchTime, benchTasks(0, 3, "node-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Cancel(context.Background(), benchTime, inserted[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		outcomes := make([]store.Outcome, len(inserted))
+		for i := range inserted {
+			outcomes[i] = completed(inserted[i].Task)
+		}
+		outcomes[0].To, outcomes[0].ScheduledAt = store.Retryable, benchTime // becomes cancelled
+		outcomes[2].Run = 5                                                  // fenced
+		h := holdWriter(s)
+		var wg sync.WaitGroup
+		var refused []error
+		queue := func(f func() error) {
+			wg.Go(func() {
+				if err := f(); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		queue(func() (err error) {
+			refused, err = s.Finish(context.Background(), outcomes)
+			return err
+		})
+		queue(func() error {
+			task, err := s.Cancel(context.Background(), benchTime, inserted[2].ID)
+			if err == nil && !task.CancelRequested {
+				t.Errorf("after the cancel: %+v", task)
+			}
+			return err
+		})
+		queue(func() error {
+			if err := s.Write(context.Background(), 1, func(exec func(string) error) error { return exec("NO SQL") }); err == nil {
+				t.Error("bad SQL is no error")
+			}
+			return nil
+		})
+		h.end(t)
+		wg.Wait()
+		if !errors.Is(refused[0], store.ErrCancelled) || refused[1] != nil || !errors.Is(refused[2], store.ErrFenced) {
+			t.Errorf("the answers are %v", refused)
+		}
+		want := map[store.State]int64{store.Cancelled: 1, store.Completed: 1, store.Running: 1}
+		if counts, err := s.Counts(context.Background(), ""); err != nil || !maps.Equal(counts, want) {
+			t.Errorf("counts are %v, %v, want %v", counts, err, want)
+		}
+		countsAreTrue(t, s)
+	})
+}
+
+// TestReadSeesOneMoment: what is committed while a read is under way does not appear in the middle of it.
+func TestReadSeesOneMoment(t *testing.T) {
+	s := open(t, tempFile(t))
+	var before, after int64
+	err := s.Read(t.Context(), func(number func(string) (int64, error)) (err error) {
+		before, err = number("SELECT count(*) FROM tasks")
+		insertOne(t, s, nil)
+		if err == nil {
+			after, err = number("SELECT count(*) FROM tasks")
+		}
+		return err
+	})
+	if err != nil || before != 0 || after != 0 {
+		t.Errorf("first %d, then %d, %v", before, after, err)
+	}
 }
 
 // TestFullBatch has one operation that does not fit among others that do.

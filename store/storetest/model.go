@@ -247,19 +247,23 @@ func (m *model) retry(t *rapid.T) {
 	})
 }
 
-type controlled = func(ctx context.Context, now time.Time, id string) (store.Task, error)
+type controlled = func(ctx context.Context, now time.Time, id string) (store.Moved, error)
 
 func (m *model) control(t *rapid.T, call controlled, rule func(*modelTask) string) {
 	if len(m.order) == 0 {
 		t.Skip("nothing to control")
 	}
 	id := rapid.SampledFrom(m.order).Draw(t, "id")
+	from := m.tasks[id].state
 	got, err := call(ctx(), m.now, id)
 	if want := rule(m.tasks[id]); class(err) != want {
 		m.t.Fatalf("answer %v, want %s", err, cmp.Or(want, "none"))
 	}
 	if err == nil {
-		m.same(id, got)
+		m.same(id, got.Task)
+		if got.From != from {
+			m.t.Fatalf("the answer says it was %s, it was %s", got.From, from)
+		}
 	}
 }
 
