@@ -71,12 +71,12 @@ func Example_durable() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	db, err := sqlite.Open(ctx, filepath.Join(dir, "tasks.db"), sqlite.Config{})
 	if err != nil {
 		panic(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 
 	begun := make(chan struct{}, 2)
 	config := func(work func(ctx context.Context) error) actors.TaskRunnerConfig {
@@ -134,7 +134,7 @@ func TestTheWholeStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	release := make(chan struct{})
 	outcomes := make(chan any, 1000)
 	runner, err := actors.StartTaskRunner(ctx, actors.TaskRunnerConfig{
@@ -224,12 +224,11 @@ func TestTheProgramOfTheREADME(t *testing.T) {
 	if _, err := parser.ParseFile(token.NewFileSet(), "main.go", program[1], 0); err != nil {
 		t.Fatal(err)
 	}
-	// Inside of the module, so that it is built against this checkout.
-	dir, err := os.MkdirTemp(".", "_readme-program-") // the underscore hides it from ./...
+	dir, err := os.MkdirTemp(".", "_readme-program-") //nolint:usetesting // inside of the module; the underscore hides it from ./...
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), program[1], 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -432,7 +432,7 @@ func TestChaos(t *testing.T) {
 			box := &inbox{}
 			moody := actors.Kind("moody", func(ctx context.Context, n int) (int, error) {
 				select {
-				case <-time.After(time.Duration(n%7) * time.Second):
+				case <-time.After(time.Duration(n%7+1) * time.Second):
 				case <-ctx.Done():
 					return 0, ctx.Err()
 				}

@@ -40,7 +40,7 @@ type (
 type From = process.From
 
 // NoReply is what HandleCall returns as error when the call is answered later.
-var NoReply = errors.New("actors: the reply comes later") //nolint:revive // it steers, as OTP's :noreply does, and is no failure
+var NoReply = errors.New("actors: the reply comes later") //nolint:revive,staticcheck // it steers, as OTP's :noreply does, and is no failure
 
 type stopError struct{ reason error }
 

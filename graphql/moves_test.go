@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -252,5 +253,32 @@ func TestWhatTheRunnerItselfRefuses(t *testing.T) {
 	}
 	if counts, err := memory.Counts(t.Context(), ""); err != nil || len(counts) != 0 {
 		t.Errorf("%v, %v, want nothing recorded", counts, err)
+	}
+}
+
+func TestManyRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil)
+	var callers sync.WaitGroup
+	for i := range 20 {
+		callers.Go(func() {
+			for j := range 5 {
+				body, err := json.Marshal(map[string]any{"query": moveMutation, "variables": moves(move(fmt.Sprintf("%d-%d", i, j)), move(fmt.Sprintf("%d-%d-b", i, j)))})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if r := s.call(t, string(body)); len(r.Errors) > 0 {
+					t.Errorf("got %.300s", r.body)
+				}
+				if r := s.call(t, `{"query":"{tasks(first:100){edges{node{id errors{at}}}} runner(name:\"assets\"){running states{count}}}"}`); len(r.Errors) > 0 {
+					t.Errorf("got %.300s", r.body)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if n := s.count(); n != 200 {
+		t.Errorf("%d tasks are recorded, want 200", n)
 	}
 }

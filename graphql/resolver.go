@@ -71,28 +71,36 @@ func (q queries) Tasks(ctx context.Context, states []gen.TaskState, kind *string
 	if err != nil {
 		return nil, err
 	}
-	query := store.Query{Limit: size + 1} // one more tells whether there is a next page
-	for _, state := range states {
-		query.States = append(query.States, storeState(state))
+	query, err := taskQuery(states, kind, after)
+	if err != nil {
+		return nil, err
 	}
-	if after != nil {
-		var ok bool
-		if query.Before, ok = decodeCursor(*after); !ok {
-			return nil, badInput("after is %s, want a cursor that this service has given", shown(*after))
-		}
-	}
-	if kind != nil {
-		if store.ValidName("kind", *kind) != nil {
-			return nil, badInput("kind is %s, want 1 to %d bytes without control characters", shown(*kind), store.MaxName)
-		}
-		query.Kind = *kind
-	}
+	query.Limit = size + 1 // one more tells whether there is a next page
 	tasks, err := q.config.Tasks.List(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	page := q.view.pageOf(tasks, size, after != nil)
 	return &page, nil
+}
+
+func taskQuery(states []gen.TaskState, kind, after *string) (query store.Query, err error) {
+	for _, state := range states {
+		query.States = append(query.States, storeState(state))
+	}
+	if kind != nil {
+		if store.ValidName("kind", *kind) != nil { // an empty one would select all
+			return query, badInput("kind is %s, want 1 to %d bytes without control characters", shown(*kind), store.MaxName)
+		}
+		query.Kind = *kind
+	}
+	if after != nil {
+		var ok bool
+		if query.Before, ok = decodeCursor(*after); !ok {
+			return query, badInput("after is %s, want a cursor that this service has given", shown(*after))
+		}
+	}
+	return query, nil
 }
 
 func (q queries) pageSize(first *int) (int, error) {

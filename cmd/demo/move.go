@@ -73,7 +73,10 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 	err = m.moveAll(ctx, names)
 	t, stopErr := m.stop(ctx)
 	stopWatching()
-	return m.conclude(ctx, t, time.Since(began), errors.Join(err, stopErr))
+	if err == nil {
+		err = stopErr // after another error it is a consequence
+	}
+	return m.conclude(ctx, t, time.Since(began), err)
 }
 
 func (m *moving) start(ctx context.Context) error {
