@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -244,7 +245,7 @@ func FuzzLinks(f *testing.F) {
 	f.Add(page("a.svg", "../", "sub/"), "/img/")
 	f.Add("<a href=..%2f><a href='/img/%2e%2e/x'><A HREF=/img/x", "/img/")
 	f.Fuzz(func(t *testing.T, text, path string) {
-		top := "http://o.example" + path
+		top := (&url.URL{Scheme: "http", Host: "o.example", Path: path}).String()
 		names, bad, err := assets.Links(strings.NewReader(text), top, top)
 		if err != nil {
 			return

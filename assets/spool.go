@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// spoolMemory is how much of each asset is kept in memory, in bytes. Most static assets are smaller and never touch
-// a temporary file: that spares a third of the time of a small move. 64 moves at the same time use 8 MiB.
+// spoolMemory is how much of each asset is kept in memory, in bytes. Most static assets are smaller: on their way to a
+// bucket that spares making, writing, reading and removing a file for each. 64 moves at the same time use 8 MiB.
 const spoolMemory = 128 << 10
 
 // buffers hands out blocks of spoolMemory bytes.

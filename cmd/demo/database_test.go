@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	_ "modernc.org/sqlite" // to spoil files
@@ -116,8 +115,7 @@ func TestDatabaseThatCannotBeUsed(t *testing.T) {
 				}
 				cmd := command(args...)
 				if test.name == "read-only" && os.Getuid() == 0 {
-					cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-					cmd.Dir = "/"
+					asNobody(cmd)
 					if args[0] == "--dir" {
 						args[1] = ""
 						cmd.Args[2] = filepath.Join(os.TempDir(), fmt.Sprintf("demo-test-nobody-%d", os.Getpid()))

@@ -155,7 +155,8 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	ended := make(chan tally, 1)
 	go func() { ended <- follower.wait() }() // until the runner stops, at the latest
-	stopWatching := d.screen.watch(func() status { return look(ctx, d.service, follower, len(moves)) })
+	looker := newLooker(d.service, follower)
+	stopWatching := d.screen.watch(func() status { return looker.look(len(moves)) })
 	select {
 	case <-ctx.Done():
 	case err = <-d.service.web.failed:

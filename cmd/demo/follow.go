@@ -175,17 +175,3 @@ func class(why string) string {
 	parts := strings.SplitN(why, ": ", 3)
 	return strings.Join(parts[:min(len(parts), 2)], ": ")
 }
-
-// look is how far a number of followed moves has come, with the fractions of those that run.
-func look(ctx context.Context, s *service, f *follower, total int) status {
-	t := f.now()
-	seen := status{ended: t.ended(), failed: t.discarded, total: total, bytes: t.bytes}
-	running, err := s.db.List(ctx, store.Query{Runner: s.runner.Name(), States: []store.State{store.Running}, Limit: store.MaxList})
-	if err != nil {
-		return seen // a bar that is a little behind
-	}
-	for _, task := range running {
-		seen.running += task.Progress
-	}
-	return seen
-}

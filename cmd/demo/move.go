@@ -69,7 +69,12 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 		return err
 	}
 	m.follower = newFollower(m.service.runner, screen, moveWaiting+c.transfers)
-	stopWatching := screen.watch(m.look)
+	looker := newLooker(m.service, m.follower)
+	stopWatching := screen.watch(func() status {
+		seen := looker.look(int(m.total.Load()))
+		seen.listing = !m.listed.Load()
+		return seen
+	})
 	err = m.moveAll(ctx, names)
 	t, stopErr := m.stop(ctx)
 	stopWatching()
@@ -253,12 +258,6 @@ func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 		m.follower.follow(ctx, handle.ID(), batch[i], m.nameOf(batch[i]))
 	}
 	return nil
-}
-
-func (m *moving) look() status {
-	seen := look(context.Background(), m.service, m.follower, int(m.total.Load()))
-	seen.listing = !m.listed.Load()
-	return seen
 }
 
 // stop stops the service, and gives how everything has ended by then.

@@ -8,12 +8,13 @@ import (
 
 // status is how far a number of moves has come.
 type status struct {
-	ended   int     // assets whose outcome is known
-	failed  int     // those of them that did not arrive
-	running float64 // the sum of what the running moves have done, each from 0 to 1
-	total   int     // as far as known
-	listing bool    // total still grows
-	bytes   int64   // that arrived
+	ended    int     // assets whose outcome is known
+	failed   int     // those of them that did not arrive
+	running  float64 // the sum of what the running moves have done, each from 0 to 1
+	retrying int     // that wait to be tried again
+	total    int     // as far as known
+	listing  bool    // total still grows
+	bytes    int64   // that arrived
 }
 
 // done is the number of assets that were moved, with their fractions.
@@ -37,10 +38,7 @@ func (s status) columns(p pace) []string {
 		fmt.Sprintf("%7s", size(s.bytes)),
 		fmt.Sprintf("%7s/s", size(int64(bytes))),
 	}
-	if s.failed > 0 {
-		columns = append(columns, fmt.Sprintf("%d failed", s.failed))
-	}
-	return columns
+	return append(columns, s.troubles()...)
 }
 
 // words say it on a plain line.
@@ -55,8 +53,15 @@ func (s status) words(p pace) []string {
 	if left := p.leftText(s); left != "" {
 		words = append(words, left)
 	}
+	return append(words, s.troubles()...)
+}
+
+func (s status) troubles() (words []string) {
 	if s.failed > 0 {
 		words = append(words, fmt.Sprintf("%d failed", s.failed))
+	}
+	if s.retrying > 0 {
+		words = append(words, fmt.Sprintf("%d retrying", s.retrying))
 	}
 	return words
 }

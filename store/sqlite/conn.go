@@ -18,7 +18,7 @@ import (
 // ours binds up to a thousand. What database/sql does besides (a pool, retries, conversions) is not needed here.
 type conn struct {
 	raw        driver.Conn
-	statements map[string]*statement
+	statements map[string]*statement // by text; see prepared
 }
 
 // dial opens a connection. ctx is not watched: SQLite opens a file at once or not at all.
@@ -34,6 +34,8 @@ func dial(ctx context.Context, dsn string) (*conn, error) {
 	return &conn{raw: raw, statements: map[string]*statement{}}, nil
 }
 
+// close closes the statements first: SQLite keeps a connection alive, and its log beside the file, for as long as one of
+// its statements is.
 func (c *conn) close() error {
 	var errs []error
 	for _, s := range c.statements {
@@ -42,13 +44,14 @@ func (c *conn) close() error {
 	return errors.Join(append(errs, c.raw.Close())...)
 }
 
-// usable is false for a connection that an interrupt has left in doubt.
+// usable is false for a connection that an interrupt has left in doubt: its next statement might be taken for the one
+// that was to be interrupted.
 func (c *conn) usable() bool {
 	v, ok := c.raw.(driver.Validator)
 	return !ok || v.IsValid()
 }
 
-// script runs statements that bind nothing and give nothing.
+// script runs statements that bind nothing and give nothing. It does not keep them: migrations and pragmas run once.
 func (c *conn) script(text string) error {
 	raw, err := c.raw.Prepare(text)
 	if err != nil {
@@ -74,7 +77,8 @@ func (c *conn) prepared(text string) (*statement, error) {
 	return s, nil
 }
 
-// exec runs a prepared statement that gives no rows.
+// exec runs a prepared statement that gives no rows. It takes no context: only the writer calls it, and what the writer
+// has begun is not interrupted, because others share its transaction.
 func (c *conn) exec(text string, args ...driver.Value) (driver.Result, error) {
 	s, err := c.prepared(text)
 	if err != nil {
@@ -85,7 +89,9 @@ func (c *conn) exec(text string, args ...driver.Value) (driver.Result, error) {
 
 // query runs a prepared statement and gives its rows to each, one at a time, until each returns errStop. What a row
 // holds is each's to keep, the slice is not. A context that ends interrupts the statement.
-func (c *conn) query(ctx context.Context, text string, each func(row []driver.Value) error, args ...driver.Value) error {
+func (c *conn) query(
+	ctx context.Context, text string, each func(row []driver.Value) error, args ...driver.Value,
+) error {
 	s, err := c.prepared(text)
 	if err != nil {
 		return err
@@ -105,9 +111,11 @@ func (c *conn) number(text string, args ...driver.Value) (n int64, err error) {
 // errStop ends a query early; query itself then returns nil.
 var errStop = errors.New("enough rows")
 
+// statement is a prepared statement with room for what it binds and gives, which is reused: one goroutine uses a
+// statement at a time, and the driver keeps neither.
 type statement struct {
 	raw    driver.Stmt
-	values []driver.NamedValue // reused: a statement is used by one goroutine, and the driver keeps none of them
+	values []driver.NamedValue
 	row    []driver.Value
 }
 
@@ -132,7 +140,11 @@ func (s *statement) query(ctx context.Context, each func([]driver.Value) error, 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
+	defer func() {
+		if closing := rows.Close(); err == nil { // else it is the same error a second time
+			err = closing
+		}
+	}()
 	if s.row == nil {
 		s.row = make([]driver.Value, len(rows.Columns()))
 	}
@@ -154,8 +166,8 @@ func (s *statement) query(ctx context.Context, each func([]driver.Value) error, 
 	}
 }
 
-// errColumn says that a column does not hold what the schema says. SQLite lets nobody write that (the tables are STRICT):
-// the file is damaged.
+// errColumn says that a column does not hold what the schema says. SQLite lets nobody write that, because the tables are
+// STRICT: the file is damaged.
 func errColumn(got, want any) error {
 	return fmt.Errorf("%w: a column holds %v (%T), want a %T", store.ErrCorrupt, got, got, want)
 }

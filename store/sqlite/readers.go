@@ -2,7 +2,8 @@ package sqlite
 
 import "context"
 
-// readers are the connections for reading. In WAL mode they see the last commit and wait for no writer.
+// readers are the connections for reading. In WAL mode they see the last commit and wait for no writer. They are opened
+// when they are needed first, because a store that only works off tasks hardly reads.
 type readers struct {
 	path string
 	dsn  string
@@ -42,6 +43,8 @@ func (r *readers) do(ctx context.Context, f func(*conn) error) (err error) {
 	return fault(r.path, "reading", err)
 }
 
+// reading puts f into a transaction. Without one, a task and its history would be read at two moments, and what was
+// committed in between would not fit.
 func (c *conn) reading(f func(*conn) error) error {
 	if _, err := c.exec(beginReading); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql/driver"
+	"math"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type tx struct {
 	lastSeq int64           // the largest in the table before the next insert; -1 while unknown
 }
 
+// count is one number in the table of counts.
 type count struct {
 	runner string
 	state  store.State
@@ -26,7 +28,8 @@ type count struct {
 
 func newTx(c *conn) *tx { return &tx{conn: c, counts: map[count]int64{}, lastSeq: -1} }
 
-// insert inserts rows and answers for each, in their order.
+// insert inserts rows and answers for each, in their order. It cuts them into parts for which there is a statement, the
+// largest first: a statement of 64 rows takes 2.7 µs a row, one of a single row 4.9.
 func (x *tx) insert(rows []store.Task) ([]store.Inserted, error) {
 	answers := make([]store.Inserted, 0, len(rows))
 	for len(rows) > 0 {
@@ -42,6 +45,8 @@ func (x *tx) insert(rows []store.Task) ([]store.Inserted, error) {
 	return answers, nil
 }
 
+// insertPart inserts as many rows as the statement takes. That an id exists already is rare, so it is not looked for
+// beforehand: the statement passes such rows over, and the number of those inserted tells.
 func (x *tx) insertPart(text string, rows []store.Task) ([]store.Inserted, error) {
 	if err := x.knowLastSeq(); err != nil {
 		return nil, err
@@ -69,7 +74,8 @@ func (x *tx) insertPart(text string, rows []store.Task) ([]store.Inserted, error
 	return answers, nil
 }
 
-// insertedSome finds out which rows were inserted, and which were there before: their Seq is not above the last one.
+// insertedSome finds out which rows were inserted, and which were there before: their Seq is not above the last one of
+// before, or the same id came earlier in these rows.
 func (x *tx) insertedSome(rows []store.Task) ([]store.Inserted, error) {
 	keys := make([]driver.Value, len(rows))
 	for i := range rows {
@@ -100,6 +106,7 @@ func (x *tx) insertedSome(rows []store.Task) ([]store.Inserted, error) {
 	return answers, nil
 }
 
+// knowLastSeq reads the largest Seq once in a transaction; from then on, this transaction is the only one to raise it.
 func (x *tx) knowLastSeq() (err error) {
 	if x.lastSeq < 0 {
 		x.lastSeq, err = x.number(selectLastSeq)
@@ -124,11 +131,14 @@ func (x *tx) change(t *store.Task, r rule) (refused, err error) {
 	return x.changeAnd(t, r, x.saveTask)
 }
 
-// end is change for a rule that ends a run. Of the task only runColumns need be loaded.
+// end is change for a rule that ends a run. Of the task only runColumns need be loaded, which makes a batch of outcomes
+// a tenth faster.
 func (x *tx) end(t *store.Task, r rule) (refused, err error) {
 	return x.changeAnd(t, r, x.saveEnd)
 }
 
+// changeAnd counts and remembers besides. A rule appends to Errors what the run has left; what was there before is in
+// the database already.
 func (x *tx) changeAnd(t *store.Task, r rule, save func(*store.Task) error) (refused, err error) {
 	from, known := t.State, len(t.Errors)
 	changed, refused := r(t)
@@ -161,14 +171,16 @@ func (x *tx) saveEnd(t *store.Task) error {
 	return err
 }
 
-// candidate is a waiting task.
+// candidate is a waiting task: all of it that decides whether it is claimed, and all in the index.
 type candidate struct{ seq, scheduledAt int64 }
 
 func (c candidate) compare(other candidate) int {
 	return cmp.Or(cmp.Compare(c.scheduledAt, other.scheduledAt), cmp.Compare(c.seq, other.seq))
 }
 
-// firstWaiting gives the first n waiting tasks of these kinds, whether they are due or not.
+// firstWaiting gives the first n waiting tasks of these kinds, whether they are due or not. It reads each kind in the
+// order of its index, only as far as what it finds is among the first n: a claim of 64 looks at some hundred entries,
+// however many wait, and at none of a kind that the node does not know.
 func (x *tx) firstWaiting(runner string, kinds []string, n int) ([]candidate, error) {
 	var first []candidate
 	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
@@ -189,9 +201,9 @@ func (x *tx) firstWaiting(runner string, kinds []string, n int) ([]candidate, er
 	return first, nil
 }
 
-// claim starts those of the claim's tasks that are due.
+// claim starts those of the claim's tasks that are due. It asks for one task more than it may start: that one is Next.
 func (x *tx) claim(now time.Time, claim store.Claim) (claimed store.Claimed, err error) {
-	waiting, err := x.firstWaiting(claim.Runner, claim.Kinds, claim.Limit+1)
+	waiting, err := x.firstWaiting(claim.Runner, claim.Kinds, min(claim.Limit, math.MaxInt-1)+1)
 	if err != nil {
 		return claimed, err
 	}
@@ -207,6 +219,7 @@ func (x *tx) claim(now time.Time, claim store.Claim) (claimed store.Claimed, err
 	if err != nil {
 		return claimed, err
 	}
+	// They come in the order of the keys, but SQL does not promise that.
 	slices.SortFunc(claimed.Tasks, func(a, b store.Task) int {
 		return cmp.Or(a.ScheduledAt.Compare(b.ScheduledAt), cmp.Compare(a.Seq, b.Seq))
 	})
@@ -222,7 +235,7 @@ func (x *tx) claim(now time.Time, claim store.Claim) (claimed store.Claimed, err
 	return claimed, nil
 }
 
-// flush records what the transaction adds to the counts.
+// flush records what the transaction adds to the counts: a few rows for a batch of any size.
 func (x *tx) flush() error {
 	for c, n := range x.counts {
 		if n == 0 {

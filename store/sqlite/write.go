@@ -39,7 +39,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, claim store.Claim) (cl
 	if err := errors.Join(store.ValidTime("now", now), claim.Validate()); err != nil {
 		return claimed, err
 	}
-	err = s.write(ctx, claim.Limit, func(x *tx) (err error) {
+	err = s.write(ctx, min(claim.Limit, batchRows), func(x *tx) (err error) {
 		claimed, err = x.claim(now, claim)
 		return err
 	})

@@ -60,13 +60,14 @@ func (w *writer) do(ctx context.Context, rows int, run func(*tx) error) error {
 		return o.err
 	case <-ctx.Done():
 	}
-	if o.taken.CompareAndSwap(false, true) {
+	if o.taken.CompareAndSwap(false, true) { // the writer will pass it over
 		return ended(ctx)
 	}
 	<-o.done
 	return o.err
 }
 
+// loop ends when the queue is closed and empty.
 func (w *writer) loop() {
 	defer close(w.done)
 	for first := range w.queue {
@@ -74,13 +75,14 @@ func (w *writer) loop() {
 	}
 }
 
-// gather takes what is in the queue without waiting for more.
+// gather takes what is in the queue without waiting for more. To yield to the callers that were just answered, so that
+// more gathers, was tried and gains nothing that can be measured.
 func (w *writer) gather(first *operation) (batch []*operation) {
 	rows := 0
 	for o := first; ; {
 		if o.taken.CompareAndSwap(false, true) {
 			batch = append(batch, o)
-			rows += o.rows
+			rows += max(1, o.rows) // or operations without rows could go on gathering for ever
 		}
 		if rows >= batchRows {
 			return batch
@@ -117,19 +119,23 @@ func (w *writer) commit(batch []*operation) {
 	}
 }
 
-// transaction runs the batch in one transaction. begun tells whether it came as far as to run an operation.
+// transaction runs the batch in one transaction. begun tells whether it came as far as to run an operation: if it did
+// not, another program holds the database, and to let each operation wait for that in turn would only take longer.
 func (w *writer) transaction(batch []*operation) (begun bool, err error) {
 	if _, err := w.conn.exec(beginWriting); err != nil {
 		return false, fault(w.path, "starting to write", err)
 	}
 	if err := w.runAll(batch); err != nil {
-		// SQLite has rolled back some failures itself: then this one fails, and there is nothing left to undo.
+		// After some failures, such as a full disk, SQLite has rolled back by itself: then this is an error, and there is
+		// nothing left to undo.
 		_, _ = w.conn.exec(rollback)
 		return true, fault(w.path, "writing", err)
 	}
 	return true, nil
 }
 
+// runAll runs the operations one after the other and commits. SQLite's commit writes the changed pages to the log and
+// syncs it: when it returns, they survive the power.
 func (w *writer) runAll(batch []*operation) error {
 	x := newTx(w.conn)
 	for _, o := range batch {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"math"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
@@ -15,6 +16,7 @@ var claimTests = []test{
 	{"nothing and nobody", claimNothing},
 	{"says when the next one is due", claimNext},
 	{"more than a few", claimMany},
+	{"all there are", claimAll},
 	{"a task whose history is long", claimWithHistory},
 }
 
@@ -153,6 +155,13 @@ func claimMany(e *env) {
 	}
 	sameIDs(e.T, "claimed", got, want)
 	sameCounts(e, runner, map[store.State]int64{store.Running: 300})
+}
+
+func claimAll(e *env) {
+	e.insert(newTasks(10)...)
+	if claimed := e.claim(math.MaxInt); len(claimed.Tasks) != 10 || !claimed.Next.IsZero() {
+		e.Errorf("claimed %d of 10, next is %v", len(claimed.Tasks), claimed.Next)
+	}
 }
 
 func claimWithHistory(e *env) {
