@@ -27,7 +27,7 @@ func TestOneBadTaskTouchesNoOther(t *testing.T) {
 		want string
 	}{
 		"panic":        {func() (int, error) { panic("ouch") }, "panic: ouch"},
-		"nil map":      {func() (int, error) { var m map[int]int; m[1]++; return 0, nil }, "nil map"},
+		"nil map":      {func() (int, error) { noMap()[1]++; return 0, nil }, "nil map"},
 		"goexit":       {func() (int, error) { runtime.Goexit(); return 0, nil }, "Goexit"},
 		"hang":         {func() (int, error) { time.Sleep(24 * time.Hour); return 0, nil }, "did not stop"},
 		"10 MB error":  {func() (int, error) { return 0, errors.New(strings.Repeat("x", 10<<20)) }, "xxxx"},
@@ -79,6 +79,8 @@ func TestOneBadTaskTouchesNoOther(t *testing.T) {
 		})
 	}
 }
+
+func noMap() map[int]int { return nil }
 
 type badError struct{}
 

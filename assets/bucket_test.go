@@ -188,6 +188,24 @@ func TestStalls(t *testing.T) {
 				return io.NopCloser(io.MultiReader(&slowReader{left: 5, pause: 59 * time.Second}, blockedReader{ctx})), nil
 			}
 		}, 5*59*time.Second + time.Minute},
+		{"reading again", false, func(b *fakeBucket) {
+			b.md5 = func([]byte) []byte { return bytes.Repeat([]byte{7}, 16) }
+			b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) {
+				if b.reads == 1 {
+					return io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20))), nil
+				}
+				return blockedReader{ctx}, nil
+			}
+		}, time.Minute},
+		{"opening again", false, func(b *fakeBucket) {
+			b.md5 = func([]byte) []byte { return bytes.Repeat([]byte{7}, 16) }
+			b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) {
+				if b.reads == 1 {
+					return io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20))), nil
+				}
+				return nil, wait(ctx)
+			}
+		}, time.Minute},
 		{"verifying", true, func(b *fakeBucket) {
 			b.md5 = func([]byte) []byte { return nil }
 			b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) { return blockedReader{ctx}, nil }

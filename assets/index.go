@@ -140,7 +140,7 @@ func (o *originIndex) page(ctx context.Context, page, top location) ([]link, err
 			return links, err
 		}
 		wait := max(indexBackoff<<attempt, decision.After)
-		timer := time.NewTimer(wait + rand.N(wait/2)) //nolint:gosec // a jitter is no secret
+		timer := time.NewTimer(wait + rand.N(wait/2))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -184,7 +184,7 @@ func TestLargeObject(t *testing.T) {
 	largeFile(t, dir+"/large.bin")
 	base := servertest.Nginx(t, dir)
 	endpoint, access, secret := servertest.VersityGW(t, "new")
-	allow := "s3://new/x?endpoint=" + endpoint + "&region=" + servertest.Region + "&use_path_style=true"
+	allow := "s3://new/x?endpoint=" + endpoint + "&region=" + servertest.Region + "&use_path_style=true&response_checksum_validation=when_required"
 	env := []string{"AWS_ACCESS_KEY_ID=" + access, "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_EC2_METADATA_DISABLED=true"}
 	to := t.TempDir()
 	for _, target := range []string{"s3://new/x/large.bin", "file://" + to + "/large.bin"} {

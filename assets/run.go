@@ -86,9 +86,13 @@ func (r *run) fetch(ctx context.Context, since *Validators) (moved Moved, done b
 		Validators:  asset.validators,
 	}
 	if r.previous != nil && r.previous.SHA256 == moved.SHA256 && r.previous.Headers == moved.Headers {
-		if held, err := r.held(ctx); held || err != nil {
+		held, err := r.held(ctx)
+		if err != nil {
+			return Moved{}, false, err
+		}
+		if held {
 			moved.Object = r.previous.Object
-			return r.unchanged(moved, ByContent), true, err
+			return r.unchanged(moved, ByContent), true, nil
 		}
 	}
 	if moved.Object, err = r.upload(ctx, body, moved.Headers); err != nil {
@@ -141,7 +145,7 @@ func (r *run) spool(asset *original, guard *stallGuard) (*spool, error) {
 		err = fmt.Errorf("%w: the connection ended after %d bytes of %d: %w", ErrShortBody, body.size, asset.size, err)
 	}
 	if err == nil {
-		err = r.verify(guard.ctx, asset, body)
+		err = r.verify(guard, asset, body)
 	}
 	if err == nil && h.ContentType == "" {
 		h.ContentType, err = body.sniff()
@@ -162,7 +166,7 @@ func (m *Mover) drop(body *spool) {
 }
 
 // verify compares what was read with what the source announced.
-func (r *run) verify(ctx context.Context, asset *original, body *spool) error {
+func (r *run) verify(guard *stallGuard, asset *original, body *spool) error {
 	if asset.size >= 0 && body.size != asset.size {
 		return fmt.Errorf("%w: the source announced %d bytes and sent %d", ErrShortBody, asset.size, body.size)
 	}
@@ -171,12 +175,13 @@ func (r *run) verify(ctx context.Context, asset *original, body *spool) error {
 		return err
 	}
 	// What looks like an MD5 may be none. If a second reading gives the same content, the content is right.
-	again, err := r.route.from.source.get(ctx, r.route.from.at, nil)
+	guard.expect()
+	again, err := r.route.from.source.get(guard.ctx, r.route.from.at, nil)
 	if err != nil {
 		return err
 	}
 	defer again.close()
-	sum, err := hashAll(ctx, again.body)
+	sum, err := hashAll(guard.ctx, guard.reader(again.body))
 	if err == nil && sum != body.sha256() {
 		err = fmt.Errorf("%w: two readings of the source differ", ErrChecksum)
 	}
@@ -214,9 +219,6 @@ func (r *run) unchanged(moved Moved, how Unchanged) Moved {
 func (r *run) finished(moved Moved) Moved {
 	moved.Attempts = 1
 	moved.StartedAt, moved.FinishedAt = r.started, time.Now()
-	if moved.Copied {
-		moved.Unchanged = ""
-	}
 	r.meter.finish()
 	return moved
 }

@@ -23,6 +23,9 @@ func newStallGuard(ctx context.Context, limit time.Duration) *stallGuard {
 	return g
 }
 
+// expect has the time run from now, until the next read.
+func (g *stallGuard) expect() { g.timer.Reset(g.limit) }
+
 // stop ends the guard and its context.
 func (g *stallGuard) stop() {
 	g.timer.Stop()
@@ -38,7 +41,7 @@ type guardedReader struct {
 }
 
 func (r *guardedReader) Read(p []byte) (int, error) {
-	r.guard.timer.Reset(r.guard.limit)
+	r.guard.expect()
 	defer r.guard.timer.Stop()
 	return r.from.Read(p)
 }

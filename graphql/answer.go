@@ -22,6 +22,7 @@ type answerKey struct{}
 // errAnswer says that there is no room left in the answer. It stays inside of this package.
 var errAnswer = errors.New("graphql: the answer is too large")
 
+// withAnswer gives a context that knows how much room there is.
 func withAnswer(ctx context.Context, most int64) (context.Context, *answer) {
 	a := &answer{most: most}
 	a.left.Store(most)
@@ -38,13 +39,10 @@ func (a *answer) problem(operation ast.Operation) *problem {
 	return exceeded("MaxAnswer", a.most, "the answer is too large; ask for fewer fields or tasks")
 }
 
-// chargeField is gqlgen's hook around each field. Once there is no room left, no field is looked at any more.
+// chargeField is gqlgen's hook around each field. Once there is no room left, what is below a field is not looked at.
 func chargeField(ctx context.Context, next gqlgen.Resolver) (any, error) {
-	a := ctx.Value(answerKey{}).(*answer)
-	if a.exceeded() {
-		return nil, errAnswer
-	}
 	value, err := next(ctx)
+	a := ctx.Value(answerKey{}).(*answer)
 	if a.left.Add(-size(ctx, value)); a.exceeded() {
 		return nil, errAnswer
 	}
@@ -54,6 +52,8 @@ func chargeField(ctx context.Context, next gqlgen.Resolver) (any, error) {
 // fieldSize is what a field has besides its name and its text: quotes, a colon, a comma, a number or a time.
 const fieldSize = 16
 
+// size is about what a field takes in the answer: texts count before they are escaped. Objects and lists are counted by
+// their fields.
 func size(ctx context.Context, value any) int64 {
 	n := fieldSize + len(gqlgen.GetFieldContext(ctx).Field.Alias)
 	switch v := value.(type) {

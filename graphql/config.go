@@ -140,10 +140,13 @@ func (c Config) validate() error {
 	return nil
 }
 
+// invalid makes the one form that errors of New have.
 func invalid(field, format string, args ...any) error {
 	return fmt.Errorf("graphql: Config.%s %s", field, fmt.Sprintf(format, args...))
 }
 
+// validateTasks wants CheckMoves where moves can be started. Without it a caller would choose where the service reaches, and
+// nobody would notice that the operator forgot it.
 func (c Config) validateTasks() error {
 	if c.Tasks == nil {
 		return invalid("Tasks", "is nil, want a store")
@@ -180,6 +183,8 @@ func (c Config) validateToken() error {
 	return nil
 }
 
+// validateHosts takes neither patterns nor URLs: what an operator writes there by mistake would silently match nothing, or
+// all.
 func (c Config) validateHosts() error {
 	if len(c.Hosts) > 0 && c.Token == "" {
 		return invalid("Hosts", "is %q, want none without a Token: the service is for this machine only", c.Hosts)
@@ -192,6 +197,7 @@ func (c Config) validateHosts() error {
 	return nil
 }
 
+// validateOrigins takes origins as browsers write them, because they are compared as they are.
 func (c Config) validateOrigins() error {
 	for _, origin := range c.Origins {
 		u, err := url.Parse(origin)
@@ -203,6 +209,7 @@ func (c Config) validateOrigins() error {
 	return nil
 }
 
+// validate refuses what looks like "no limit": who wants that should say how much it is.
 func (l Limits) validate() error {
 	for _, limit := range []struct {
 		name  string

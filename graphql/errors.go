@@ -66,6 +66,7 @@ func refuse(status int, code Code, text string) *problem {
 	return &problem{code: code, text: text, status: status}
 }
 
+// badInput makes the problem of a request that is wrong.
 func badInput(format string, args ...any) *problem {
 	return &problem{code: BadUserInput, text: fmt.Sprintf(format, args...)}
 }
@@ -179,6 +180,7 @@ func shown(value string) string {
 	return strconv.QuoteToASCII(value)
 }
 
+// shortened takes the beginning of a message that quotes what somebody sent.
 func shortened(message string) string {
 	if len(message) > maxMessage {
 		return cut(message, maxMessage) + "…"

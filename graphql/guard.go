@@ -27,7 +27,7 @@ func CheckListen(address, token string) error {
 
 // guard is the door. It decides from the head of a request alone.
 type guard struct {
-	token   [sha256.Size]byte // of the token, so that comparing tells nothing about its length either
+	token   [sha256.Size]byte // the hash of the token
 	open    bool              // no token is needed, and everything else must be local
 	limits  Limits
 	hosts   map[string]bool
@@ -35,6 +35,7 @@ type guard struct {
 	cross   *http.CrossOriginProtection
 }
 
+// newGuard prepares what is compared with each request.
 func newGuard(c Config) *guard {
 	g := &guard{
 		token: sha256.Sum256([]byte(c.Token)), open: c.Token == "", limits: c.Limits,
@@ -123,6 +124,8 @@ func hostname(host string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
+// isLoopback takes localhost for loopback without looking it up: browsers do, and RFC 6761 wants it. A zone has no place in
+// a loopback address.
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
@@ -152,6 +155,8 @@ func (g *guard) preflight(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// checkMethod takes POST alone. Queries by GET would be in logs and caches with all their variables, and a plain link could
+// ask them.
 func checkMethod(r *http.Request) *problem {
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, BadUserInput, "the method is "+shown(r.Method)+", want POST")
@@ -159,7 +164,8 @@ func checkMethod(r *http.Request) *problem {
 	return nil
 }
 
-// checkOrigin refuses what a browser sends for a page of another origin. Programs send no Origin.
+// checkOrigin refuses what a browser sends for a page of another origin. Programs send no Origin, and lie if they want;
+// it is browsers that must not be made to speak for others.
 func (g *guard) checkOrigin(r *http.Request) *problem {
 	if g.cross.Check(r) != nil {
 		return refuse(http.StatusForbidden, Forbidden, "web pages of other origins may not use the service")
@@ -167,6 +173,7 @@ func (g *guard) checkOrigin(r *http.Request) *problem {
 	return nil
 }
 
+// checkToken compares hashes, which have one length, in a time that does not depend on where they differ.
 func (g *guard) checkToken(r *http.Request) *problem {
 	if g.open {
 		return nil

@@ -198,6 +198,9 @@ func TestMaxAnswer(t *testing.T) {
 			t.Errorf("%d times 10,000 bytes: %d errors, data %v", n, len(r.Errors), r.Data)
 		}
 	}
+	if logged := s.log.String(); logged != "" {
+		t.Errorf("a limit of a caller is logged:\n%s", logged)
+	}
 }
 
 // That a mutation was carried out must not be a secret only because there is no room to say what it did.

@@ -54,6 +54,7 @@ func (m mutations) checkedMoves(input []gen.MoveAssetInput) ([]assets.Move, erro
 // character can write it %EF%BF%BD.
 func undecodable(text string) bool { return strings.ContainsRune(text, utf8.RuneError) }
 
+// badMove says where the mistake is in the form in which assets.InputError is told.
 func badMove(index int, field, value string) *problem {
 	p := badInput("input[%d].%s %s has a character that is not valid Unicode", index, field, shown(value))
 	p.more = map[string]any{"index": index, "field": field}

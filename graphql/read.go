@@ -14,8 +14,8 @@ import (
 )
 
 // hurry limits the time in which a request has to arrive, which the server alone may not do: it may have other handlers that
-// need more. It holds until read has the body. For a request that is refused before that it holds to the end, because
-// net/http reads what is left of a body before it answers.
+// need more. It also holds for a request that is refused, because net/http reads what is left of a body before it answers.
+// When a body has come to its end, net/http lifts the limit.
 func hurry(w http.ResponseWriter, limits Limits) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.RequestTimeout)) // not every server can
 }
@@ -29,7 +29,6 @@ func (a *api) read(w http.ResponseWriter, r *http.Request) (*gqlgen.RawParams, e
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or net/http would take the caller for gone when it is over
 	return decode(body)
 }
 

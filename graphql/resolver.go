@@ -17,6 +17,7 @@ type resolvers struct {
 	view    view
 }
 
+// newResolvers finds the runners by their names.
 func newResolvers(config Config) *resolvers {
 	r := &resolvers{
 		config: config, runners: make(map[string]*actors.TaskRunner, len(config.Runners)),
@@ -54,6 +55,7 @@ func (r *resolvers) find(ctx context.Context, id string) (store.Task, error) {
 	return r.config.Tasks.Get(ctx, id)
 }
 
+// shown passes on what a store or a runner has answered.
 func (r *resolvers) shown(task store.Task, err error) (*gen.Task, error) {
 	if err != nil {
 		return nil, err
@@ -84,6 +86,7 @@ func (q queries) Tasks(ctx context.Context, states []gen.TaskState, kind *string
 	return &page, nil
 }
 
+// taskQuery checks the arguments of tasks and says them to the store.
 func taskQuery(states []gen.TaskState, kind, after *string) (query store.Query, err error) {
 	for _, state := range states {
 		query.States = append(query.States, storeState(state))
@@ -103,6 +106,7 @@ func taskQuery(states []gen.TaskState, kind, after *string) (query store.Query, 
 	return query, nil
 }
 
+// pageSize refuses rather than corrects: who asks for 1,000 and gets 100 would take them for all.
 func (q queries) pageSize(first *int) (int, error) {
 	most := q.config.Limits.MaxFirst
 	switch {

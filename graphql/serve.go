@@ -31,6 +31,7 @@ type api struct {
 	reporter *reporter
 }
 
+// newAPI makes what stands behind the door.
 func newAPI(config Config, door *guard) *api {
 	reporter := &reporter{config.Logger}
 	return &api{
@@ -59,7 +60,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w, r, status, response)
 }
 
-// weight is how much a body can have.
+// weight is how much a body can have: what it says, which net/http holds it to, or else all that it may have.
 func (a *api) weight(r *http.Request) int64 {
 	if r.ContentLength < 0 {
 		return a.limits.MaxBody
@@ -67,6 +68,7 @@ func (a *api) weight(r *http.Request) int64 {
 	return min(r.ContentLength, a.limits.MaxBody)
 }
 
+// overloaded is LIMIT_EXCEEDED by its text but UNAVAILABLE by its code: the request itself is right, and may come again.
 func overloaded(most int64) *problem {
 	p := exceeded("MaxLoad", most, "too much is under way")
 	p.code, p.status = Unavailable, http.StatusServiceUnavailable
@@ -99,6 +101,7 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request) (status int, respon
 
 // do runs one operation, unless the query or its variables are wrong.
 func (a *api) do(ctx context.Context, params *gqlgen.RawParams) (response *gqlgen.Response, ran bool) {
+	// gqlgen wants the trace; nobody reads it.
 	ctx, answer := withAnswer(gqlgen.StartOperationTrace(ctx), a.limits.MaxAnswer)
 	operation, refused := a.executor.CreateOperationContext(ctx, params)
 	if refused != nil {
@@ -154,11 +157,9 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, status int, response
 		status = http.StatusInternalServerError
 		body, _ = json.Marshal(response)
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(a.limits.RequestTimeout)) // not every server can
+	// net/http lifts this before the next request on the connection. Not every server can do it.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.limits.RequestTimeout))
 	writeBody(w, r, status, body)
-	_ = control.Flush()
-	_ = control.SetWriteDeadline(time.Time{}) // the next request on the connection may be for another handler
 }
 
 // writeProblem refuses a request at the door. The connection is given up, so that net/http does not wait for a body that

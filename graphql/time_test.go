@@ -182,6 +182,52 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
+// The time to arrive and the time to be worked on are two: a slow body leaves the store as much as a quick one.
+func TestASlowBodyAndASlowStore(t *testing.T) {
+	t.Parallel()
+	slow := faulty{Reader: store.NewMemory(), get: func(ctx context.Context, _ string) (store.Task, error) {
+		select {
+		case <-time.After(29 * time.Second):
+			return store.Task{}, store.ErrNotFound
+		case <-ctx.Done():
+			return store.Task{}, ctx.Err()
+		}
+	}}
+	inBubble(t, graphql.Config{Tasks: slow}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		body := fmt.Sprintf(`{"query":%q}`, askTask)
+		send(t, conn, post(len(body), body[:5]))
+		time.Sleep(29 * time.Second)
+		send(t, conn, body[5:])
+		if r := readReply(t, bufio.NewReader(conn)); len(r.Errors) > 0 {
+			t.Errorf("got %s", r.body)
+		}
+	})
+}
+
+// What is limited here must not be limited for the other handlers of the server, which share the connection.
+func TestTheNextRequestIsNotHurried(t *testing.T) {
+	t.Parallel()
+	inBubble(t, graphql.Config{Tasks: store.NewMemory()}, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		reader := bufio.NewReader(conn)
+		send(t, conn, post(len(small), small))
+		readReply(t, reader)
+		time.Sleep(time.Hour)
+		send(t, conn, "GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusNotFound {
+			t.Errorf("status %d, want 404", response.StatusCode)
+		}
+	})
+}
+
 // What nobody waits for any more is not done to its end.
 func TestACallerWhoGoesAway(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,7 @@ type view struct {
 	stacks bool
 }
 
+// task makes plain values of a task, so that no field needs a resolver, nor a question to the store.
 func (v view) task(t store.Task) gen.Task {
 	shown := gen.Task{
 		ID: t.ID, Kind: t.Kind, State: stateOf(t.State), Attempt: t.Attempt, MaxAttempts: t.MaxAttempts,
@@ -32,6 +33,7 @@ func (v view) task(t store.Task) gen.Task {
 	return shown
 }
 
+// attemptError shows what a task says of itself. Its text is for whoever may see the task; a stack tells of the program.
 func (v view) attemptError(e store.AttemptError) gen.AttemptError {
 	shown := gen.AttemptError{Attempt: e.Attempt, Run: int(e.Run), Node: e.Node, Error: e.Error, At: e.At}
 	if v.stacks && e.Stack != "" {
@@ -75,6 +77,7 @@ func jsonOrNull(data []byte) json.RawMessage {
 	return data
 }
 
+// unlessZero gives a time that is not known yet as null.
 func unlessZero(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -82,6 +85,7 @@ func unlessZero(t time.Time) *time.Time {
 	return &t
 }
 
+// runnerOf shows all states, also those without tasks, in one order: a front end need not know the list.
 func runnerOf(s actors.Stats) gen.Runner {
 	shown := gen.Runner{
 		Name: s.Name, MaxChildren: s.MaxChildren, MaxWaiting: s.MaxWaiting,

@@ -130,6 +130,7 @@ func ApplyRetry(t *Task, now time.Time) (changed bool, err error) {
 	return true, nil
 }
 
+// leave is what all ends of a run, and a cancel of a waiting task, have in common.
 func leave(t *Task, to State, at time.Time) {
 	t.State, t.Node = to, ""
 	if to.Final() {
@@ -137,6 +138,7 @@ func leave(t *Task, to State, at time.Time) {
 	}
 }
 
+// remember adds an entry to the history.
 func remember(t *Task, at time.Time, text, stack string) {
 	t.Errors = append(t.Errors, AttemptError{
 		Attempt: t.Attempt, Run: t.Run, Node: t.Node, At: Micro(at), Error: CleanText(text), Stack: CleanText(stack),

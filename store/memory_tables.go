@@ -51,7 +51,8 @@ func (t *tables) add(task Task) *row {
 	return r
 }
 
-// change applies f to the task and moves it to where it is to be found afterwards.
+// change applies f to the task and moves it to where it is to be found afterwards. A row must not change in any other
+// way: a heap whose elements change under it gives them in the wrong order.
 func (t *tables) change(r *row, f func(*Task)) {
 	t.exit(r)
 	f(&r.Task)
@@ -84,6 +85,8 @@ func (t *tables) exit(r *row) {
 	t.counts[r.Runner][r.State]--
 }
 
+// lane is the heap of the runner's waiting tasks of this kind. Each kind has its own, so that a claim need not look at
+// kinds that the node does not know.
 func (t *tables) lane(runner, kind string) *waiting {
 	lane := [2]string{runner, kind}
 	if t.waiting[lane] == nil {
@@ -126,6 +129,7 @@ func (t *tables) newestFirst(before int64) iter.Seq2[int, *row] {
 	return slices.Backward(t.rows[:before-1])
 }
 
+// counted leaves out states without tasks.
 func (t *tables) counted(runner string) map[State]int64 {
 	sum := map[State]int64{}
 	for name, counts := range t.counts {
@@ -144,6 +148,7 @@ func (t *tables) counted(runner string) map[State]int64 {
 // waiting is a heap of rows, the one that is due first on top.
 type waiting []*row
 
+// before is the order of claims: the longest due first, then the one inserted first.
 func (r *row) before(other *row) bool {
 	if c := r.ScheduledAt.Compare(other.ScheduledAt); c != 0 {
 		return c < 0

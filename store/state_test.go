@@ -59,8 +59,7 @@ func TestStateError(t *testing.T) {
 	if got := err.Error(); got != "store: task 7 is completed and cannot become cancelled" {
 		t.Error(got)
 	}
-	var state *store.StateError
-	if !errors.As(err, &state) {
+	if _, ok := errors.AsType[*store.StateError](err); !ok {
 		t.Error("no *StateError")
 	}
 }

@@ -167,6 +167,8 @@ func ValidName(field, name string) error {
 	return optional(field, name)
 }
 
+// optional is ValidName for a name that may be empty. Control characters are refused because names come to be in logs,
+// on terminals and in URLs.
 func optional(field, name string) error {
 	if len(name) > MaxName {
 		return invalid(field, name, "must not be longer than %d bytes, is %d", MaxName, len(name))
@@ -182,6 +184,7 @@ func optional(field, name string) error {
 	return nil
 }
 
+// sized names the size, not the bytes: they may be a megabyte, and a secret.
 func sized(field string, data []byte, limit int) error {
 	if len(data) > limit {
 		return invalid(field, fmt.Sprintf("%d bytes", len(data)), "must not be larger than %d bytes", limit)

@@ -55,6 +55,7 @@ func env(prefix, flag string) cli.ValueSourceChain {
 	return cli.EnvVars(prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")))
 }
 
+// levelFlag is for the commands that have a log. The demo has none but warnings: it talks to a person.
 func levelFlag(prefix string, level slog.Level) cli.Flag {
 	return &cli.StringFlag{Name: "log-level", Usage: "what is logged on the standard error: debug, info, warn or error", Value: strings.ToLower(level.String()), Sources: env(prefix, "log-level")}
 }
@@ -68,10 +69,12 @@ func logger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	return newLogger(w, level), nil
 }
 
+// newLogger makes lines of key=value pairs: people read them, and so do programs.
 func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
+// inRange names the flag, the value and what was expected.
 func inRange(flag string, value, from, to int) error {
 	if value < from || value > to {
 		return fmt.Errorf("%s is %d, want %d to %d", flag, value, from, to)

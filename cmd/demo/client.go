@@ -44,6 +44,7 @@ func sendMoves(ctx context.Context, url string, moves []assets.Move) ([]string, 
 		return nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	// The tasks are recorded or not, and asking twice would record them twice: so nothing here tries again.
 	// A transport of its own: no proxy from the environment, and no connection that outlives the call.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
@@ -54,6 +55,7 @@ func sendMoves(ctx context.Context, url string, moves []assets.Move) ([]string, 
 	return readAnswer(response, len(moves))
 }
 
+// readAnswer takes nothing for granted: what answers on that port may be anything. A GraphQL error comes with status 200.
 func readAnswer(response *http.Response, want int) ([]string, error) {
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {

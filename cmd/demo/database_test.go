@@ -92,51 +92,59 @@ func TestDatabaseThatCannotBeUsed(t *testing.T) {
 	for _, test := range spoiled {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			// Not t.TempDir: its parent keeps others out, and who is root can write everywhere and has to start the program as
-			// somebody else.
-			dir, err := os.MkdirTemp("", "demo-test-") //nolint:usetesting // see above
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			dir := openFolder(t)
 			path := filepath.Join(dir, "a folder", "tasks.db")
-			if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Dir(path), 0o755)); err != nil {
+			if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			test.spoil(t, path)
 			before, _ := os.ReadFile(path)
-			for _, args := range [][]string{
-				{"--dir", filepath.Join(t.TempDir(), "demo"), "--listen", "127.0.0.1:0", "--db", path},
+			commands := [][]string{
 				{"move", "mem://from/", "mem://to/", "--db", path},
 				{"serve", "--listen", "127.0.0.1:0", "--allow", "mem://x/", "--db", path},
-			} {
-				if test.name == "nowhere" && args[0] == "--dir" {
-					continue // the demo makes its folders
-				}
+			}
+			if test.name != "nowhere" { // the demo makes its folders
+				commands = append(commands, []string{"--dir", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0", "--db", path})
+			}
+			for _, args := range commands {
 				cmd := command(args...)
 				if test.name == "read-only" && os.Getuid() == 0 {
 					asNobody(cmd)
-					if args[0] == "--dir" {
-						args[1] = ""
-						cmd.Args[2] = filepath.Join(os.TempDir(), fmt.Sprintf("demo-test-nobody-%d", os.Getpid()))
-						t.Cleanup(func() { _ = os.RemoveAll(cmd.Args[2]) })
-					}
 				}
-				c := launchCommand(t, cmd)
-				code := c.end()
-				stderr := c.stderr.String()
-				if code != exitDatabase || !strings.Contains(stderr, test.want) || !strings.Contains(stderr, path) && !strings.Contains(stderr, filepath.Dir(path)) {
-					t.Errorf("%q: exit code %d: %s", args, code, stderr)
-				}
-				if strings.Count(stderr, "\n") != 1 || c.stdout.String() != "" || strings.Contains(stderr, "goroutine") {
-					t.Errorf("%q: more than one line: %s%s", args, c.stdout, stderr)
-				}
+				checkDatabaseRefused(t, launchCommand(t, cmd), path, test.want)
 			}
 			if after, _ := os.ReadFile(path); string(after) != string(before) {
 				t.Error("the file was changed")
 			}
 		})
 	}
+}
+
+func checkDatabaseRefused(t *testing.T, c *child, path, want string) {
+	t.Helper()
+	code, stderr := c.end(), c.stderr.String()
+	if code != exitDatabase || !strings.Contains(stderr, want) || !strings.Contains(stderr, filepath.Dir(path)) {
+		t.Errorf("%q: exit code %d: %s", c.cmd.Args, code, stderr)
+	}
+	if strings.Count(stderr, "\n") != 1 || c.stdout.String() != "" {
+		t.Errorf("%q: more than one line: %s%s", c.cmd.Args, c.stdout, stderr)
+	}
+}
+
+// openFolder makes a folder, with another one for the demo in it, in which everybody may write: who is root can write
+// everywhere and has to start the program as somebody else. The parent of t.TempDir keeps others out.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "demo-test-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	demo := filepath.Join(dir, "demo")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(demo, 0o777), os.Chmod(demo, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestDatabaseErrors(t *testing.T) {

@@ -18,7 +18,9 @@ import (
 )
 
 const (
-	demoRunner    = "assets"
+	// demoRunner is the name under which GraphQL shows the runner, and the database keeps its tasks.
+	demoRunner = "assets"
+	// demoTransfers is small enough for the bar to be seen: 232 assets at 30 ms each, sixteen at a time, take a while.
 	demoTransfers = 16
 	// demoAttempts is enough for what is wrong only at first, also if the process is killed a few times in between.
 	demoAttempts = 6
@@ -63,7 +65,8 @@ func runDemo(ctx context.Context, c demoConfig, screen *screen) error {
 	return errors.Join(err, d.stop(ctx))
 }
 
-// start starts the old provider and the service.
+// start starts the old provider and the service. The database is opened before both, because the tasks in it say where
+// the old provider has to be, and so what the service may reach.
 func (d *demo) start(ctx context.Context) error {
 	var err error
 	if d.folder, err = folderURL(d.newProvider()); err != nil {
@@ -97,6 +100,7 @@ func (d *demo) start(ctx context.Context) error {
 		logger: newLogger(d.screen, slog.LevelWarn),
 	})
 	if err == nil {
+		// Above the old provider, from which the last moves still read while the service stops.
 		d.stops.push("the service", d.service.stops.unwind)
 	}
 	return err
@@ -116,6 +120,8 @@ func (d *demo) startOldProvider(ctx context.Context, db store.Store) (err error)
 	return nil
 }
 
+// listenOrigin finds the address. What has not ended outweighs the flag, since at another address it would fail for good;
+// the flag outweighs the last time, which is only better than any other.
 func (d *demo) listenOrigin(ctx context.Context, db store.Store) (net.Listener, error) {
 	last, err := lastOrigin(ctx, db, demoRunner)
 	switch {
@@ -139,6 +145,7 @@ func (d *demo) listenOrigin(ctx context.Context, db store.Store) (net.Listener, 
 	return listen(ctx, "--origin", "127.0.0.1:0")
 }
 
+// All of the demo lies in one folder, so that it can be thrown away as a whole.
 func (d *demo) newProvider() string { return filepath.Join(d.dir, "new-provider") }
 func (d *demo) temp() string        { return filepath.Join(d.dir, "tmp") }
 
@@ -181,19 +188,22 @@ func (d *demo) moves(ctx context.Context) ([]recorded, error) {
 		d.screen.printf("going on with %d moves of an earlier start, which has not ended them all\n\n", len(d.rounds))
 		return d.rounds, nil
 	}
-	asked := make([]assets.Move, len(d.samples))
+	wanted := make([]assets.Move, len(d.samples))
 	for i, s := range d.samples {
-		asked[i] = assets.Move{Source: d.old.url("/" + s.name), Destination: d.folder + s.name}
+		wanted[i] = assets.Move{Source: d.old.url("/" + s.name), Destination: d.folder + s.name}
 	}
 	before := time.Now()
-	ids, err := sendMoves(ctx, d.service.web.url(graphql.Path), asked)
-	if err != nil {
+	ids, err := sendMoves(ctx, d.service.web.url(graphql.Path), wanted)
+	switch {
+	case asked(ctx):
+		return nil, context.Cause(ctx)
+	case err != nil:
 		return nil, other(fmt.Errorf("the mutation: %w", err))
 	}
 	d.screen.printf("moveAssets     %d tasks accepted in %d ms\n\n", len(ids), time.Since(before).Milliseconds())
 	moves := make([]recorded, len(ids))
 	for i := range ids {
-		moves[i] = recorded{ids[i], asked[i]}
+		moves[i] = recorded{ids[i], wanted[i]}
 	}
 	return moves, nil
 }
@@ -203,6 +213,7 @@ func (d *demo) nameOf(move assets.Move) string {
 	return strings.TrimPrefix(move.Source, d.old.url("/"))
 }
 
+// introduce says where everything is, so that a person can look at it.
 func (d *demo) introduce() {
 	faulty := 0
 	for _, s := range d.samples {
@@ -224,13 +235,14 @@ func (d *demo) finish(ctx context.Context, t tally) error {
 		return other(t.broken)
 	}
 	if d.exit {
+		// The last line is the last: whoever reads it finds the database closed and the ports free.
 		err := d.stop(ctx)
 		d.screen.printf("%s\n", t.sum())
 		return err
 	}
 	d.screen.printf("%s\n\nIt stays up: see the tasks, and move more, at %s\n", t.sum(), d.service.web.url(graphql.PagePath))
 	d.screen.printf("Ctrl-C stops it; started again, it moves the same assets and finds that nothing has changed.\n")
-	d.narrator.open(d.screen)
+	d.narrator.open(d.screen) // until now it would have repeated what the follower says
 	select {
 	case <-ctx.Done():
 		d.screen.notef("stopping\n")

@@ -11,6 +11,7 @@ import (
 	"github.com/taskrunner-go/taskrunner/graphql"
 )
 
+// demoCommand is the program without a command. Its flags are local, or the other commands would have them too.
 func (a app) demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
@@ -39,7 +40,7 @@ Examples:
 			&cli.StringFlag{Name: "db", Usage: "the database `FILE`; default: demo.db in --dir", Local: true, Sources: env(demoEnv, "db"), TakesFile: true},
 			&cli.StringFlag{Name: "listen", Usage: "where GraphQL is served, a `HOST:PORT` of this machine only", Value: defaultListen, Local: true, Sources: env(demoEnv, "listen")},
 			&cli.StringFlag{
-				Name: "origin", Usage: "where the old provider is served, a `HOST:PORT` of this machine only; default: where it was the last time, or any free port",
+				Name: "origin", Usage: "where the old provider is served, a `HOST:PORT` of this machine only; default: where it was the last time, or any free port; moves that have not ended need the one they began with",
 				Local: true, Sources: env(demoEnv, "origin"),
 			},
 		},
@@ -56,6 +57,7 @@ Examples:
 	}
 }
 
+// demoFlags checks what the flags say, before anything is made or opened.
 func demoFlags(c *cli.Command) (demoConfig, error) {
 	config := demoConfig{dir: c.String("dir"), database: c.String("db"), listen: c.String("listen"), origin: c.String("origin"), exit: c.Bool("exit")}
 	for flag, address := range map[string]string{"--listen": config.listen, "--origin": config.origin} {
@@ -66,6 +68,8 @@ func demoFlags(c *cli.Command) (demoConfig, error) {
 			return config, fmt.Errorf("%s is %q, want 127.0.0.1, [::1] or localhost with a port: the demo asks for no token", flag, address)
 		}
 	}
+	// Not the working directory, which is the user's checkout more often than not; nor the temporary one, which forgets
+	// what is to go on after a restart.
 	if config.dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {

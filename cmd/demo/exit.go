@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +39,7 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// failf makes a failure, as fmt.Errorf does an error.
 func failf(code int, format string, args ...any) error {
 	return &failure{code, fmt.Errorf(format, args...)}
 }
@@ -47,7 +47,7 @@ func failf(code int, format string, args ...any) error {
 // silent is a failure of which everything has been said.
 var errSilent = errors.New("")
 
-// codeOf says what the program ends with.
+// codeOf says what the program ends with. A signal outweighs what failed because of it.
 func codeOf(err error) int {
 	var failed *failure
 	var signalled *signalError
@@ -69,7 +69,7 @@ func codeOf(err error) int {
 func report(stderr io.Writer, err error) int {
 	code := codeOf(err)
 	if err != nil && err.Error() != "" {
-		_, _ = fmt.Fprintln(stderr, "demo: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		_, _ = fmt.Fprintln(stderr, "demo: "+strings.ReplaceAll(strings.TrimPrefix(err.Error(), "assets: "), "\n", "; "))
 	}
 	if code == exitUsage {
 		_, _ = fmt.Fprintln(stderr, "demo -h, and -h behind each command, says how it is used")
@@ -77,10 +77,11 @@ func report(stderr io.Writer, err error) int {
 	return code
 }
 
-// other marks an error that is not the caller's mistake. One that has a code already keeps it.
+// other marks an error that is not the caller's mistake. One that has a code already, or is a signal, keeps its own.
 func other(err error) error {
 	var failed *failure
-	if err == nil || errors.As(err, &failed) || errors.Is(err, context.Canceled) {
+	var signalled *signalError
+	if err == nil || errors.As(err, &failed) || errors.As(err, &signalled) {
 		return err
 	}
 	if databaseTrouble(err) != "" {

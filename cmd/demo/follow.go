@@ -15,6 +15,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
+// maxClasses is how many kinds of reasons are counted one by one. Some have a name in them, and there is no end of names.
+const maxClasses = 20
+
 // follower awaits moves, counts how they end, and has each one that failed named with its reason.
 type follower struct {
 	runner *actors.TaskRunner
@@ -38,6 +41,7 @@ type tally struct {
 	broken    error          // why the outcome of a move could not be found out
 }
 
+// arrived is what the user wanted: whether it had to be copied for that is another question.
 func (t tally) arrived() int { return t.copied + t.unchanged }
 func (t tally) ended() int   { return t.arrived() + t.discarded + t.cancelled }
 
@@ -111,12 +115,15 @@ func (f *follower) wait() tally {
 	return f.now()
 }
 
+// now gives what is known. The map in it goes on changing until wait has returned.
 func (f *follower) now() tally {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.tally
 }
 
+// count prints under the lock: if nobody reads the output, the moves wait for the reader, and no line gets lost or into
+// another one.
 func (f *follower) count(moved assets.Moved, err error, move assets.Move, name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,15 +135,13 @@ func (f *follower) count(moved assets.Moved, err error, move assets.Move, name s
 		f.cancelled++
 		f.screen.printf("cancelled  %s\n", printable(name))
 	case errors.As(err, &ended):
-		f.discarded++
-		why := reason(ended.Err, move)
-		f.why[class(why)]++
-		f.screen.printf("failed     %s: %s\n", printable(name), why)
+		f.discard(name, reason(ended.Err, move))
 	case !errors.Is(err, actors.ErrStopping): // those that had not ended when the runner stopped are in nobody's count
 		f.broken = err
 	}
 }
 
+// arrive is called with the lock.
 func (f *follower) arrive(moved assets.Moved) {
 	if moved.Attempts > 1 {
 		f.again++
@@ -153,9 +158,17 @@ func (f *follower) arrive(moved assets.Moved) {
 func (f *follower) fail(name string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.discard(name, strings.TrimPrefix(err.Error(), "assets: "))
+}
+
+// discard is called with the lock.
+func (f *follower) discard(name, why string) {
 	f.discarded++
-	why := strings.TrimPrefix(err.Error(), "assets: ")
-	f.why[class(why)]++
+	kind := class(why)
+	if _, known := f.why[kind]; !known && len(f.why) >= maxClasses {
+		kind = "other reasons"
+	}
+	f.why[kind]++
 	f.screen.printf("failed     %s: %s\n", printable(name), why)
 }
 

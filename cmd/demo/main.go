@@ -71,25 +71,33 @@ func start(ctx context.Context, c serviceConfig) (*service, error) {
 	return s, nil
 }
 
+// start is the order. Whatever is started is pushed at once, so that stop undoes exactly as much as was done.
 func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
+	// The rooms of all processes. It is the last to go: until then somebody may still have something to say.
 	s.system = actors.NewSystem(actors.SystemConfig{Logger: c.logger})
 	s.stops.push("the system", s.system.Stop)
 
+	// What is accepted is in here. It closes when nobody is left who could write an outcome.
 	s.db = c.db
 	s.stops.push("the database", func(context.Context) error { return s.db.Close() })
 
+	// The address is taken now and served last: that somebody else has it must be known before a task runs, and whoever
+	// connects in between is kept waiting by the system rather than refused.
 	listener, err := c.web.listen(ctx)
 	if err != nil {
 		return err
 	}
 	s.stops.push("the listener", func(context.Context) error { return closeListener(listener) })
 
+	// What may be reached. It removes what a killed process has left, so it must be there before the first move runs, and it
+	// stops after the last one has.
 	c.assets.Logger = c.logger
 	if s.mover, err = assets.New(ctx, c.assets); err != nil {
 		return &failure{exitUsage, err}
 	}
 	s.stops.push("the mover", func(context.Context) error { return s.mover.Close() })
 
+	// From here on tasks run: those of an earlier start at once. Its stop is the drain.
 	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger
 	c.runner.Kinds = actors.Kinds{assets.Kind(s.mover, c.kind...)}
 	if s.runner, err = actors.StartTaskRunner(ctx, c.runner); err != nil {
@@ -100,6 +108,7 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 	if listener == nil {
 		return nil // demo move has nobody to serve
 	}
+	// Only now new work is welcome, and first of all it no longer is.
 	ready := &readiness{db: s.db, runner: s.runner, notice: c.web.notice}
 	handler, err := routes(s, ready, c.web, c.logger)
 	if err != nil {

@@ -84,6 +84,7 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 	return m.conclude(ctx, t, time.Since(began), err)
 }
 
+// start starts a service that serves nobody.
 func (m *moving) start(ctx context.Context) error {
 	db, err := openDatabase(ctx, m.database)
 	if err != nil {
@@ -145,10 +146,11 @@ func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.S
 	if err := m.resume(ctx); err != nil {
 		return err
 	}
-	if err := m.feed(ctx, names(ctx)); err != nil {
+	err := m.feed(ctx, names(ctx))
+	if err != nil && codeOf(err) != exitFailed {
 		return err
 	}
-	m.listed.Store(true)
+	m.listed.Store(true) // or as far as it could be: what is recorded is moved all the same
 	ended := make(chan struct{})
 	go func() { // until the runner stops, at the latest
 		defer close(ended)
@@ -156,7 +158,7 @@ func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.S
 	}()
 	select {
 	case <-ended:
-		return nil
+		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -200,8 +202,8 @@ func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil && name == "":
-			return &failure{exitFailed, err}
+		case err != nil && name == "": // the end of the list; what was in it before is recorded
+			return errors.Join(&failure{exitFailed, err}, m.record(ctx, batch))
 		case err == nil:
 			batch, err = m.add(batch, name)
 		}
@@ -231,7 +233,7 @@ func (m *moving) add(batch []assets.Move, name string) ([]assets.Move, error) {
 	}
 	move := assets.Move{Source: source, Destination: destination}
 	if m.open[move] {
-		return batch, nil
+		return batch, nil // it is followed already; a second task would only find it unchanged
 	}
 	if err := m.service.mover.Check(move); err != nil {
 		return batch, err
@@ -239,6 +241,8 @@ func (m *moving) add(batch []assets.Move, name string) ([]assets.Move, error) {
 	return append(batch, move), nil
 }
 
+// record has a batch accepted as a whole; each asset of it was checked before, so that one that cannot be moved does not
+// keep the others from it.
 func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 	if len(batch) == 0 {
 		return nil
@@ -246,7 +250,7 @@ func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 	handles, err := actors.RunMany[assets.Moved](ctx, m.service.runner, assets.KindName, batch, actors.WithWait())
 	if err != nil {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return context.Cause(ctx) // it waited for room
 		}
 		if databaseTrouble(err) != "" {
 			return databaseError(m.database, err)
@@ -281,37 +285,4 @@ func (m *moving) conclude(ctx context.Context, t tally, took time.Duration, err 
 		err = &failure{exitFailed, errSilent}
 	}
 	return err
-}
-
-// detached reads a sequence in a goroutine of its own, and ends with ctx without waiting for it: what reads from a
-// terminal or a pipe cannot be broken off, and ends with the process.
-func detached(ctx context.Context, names iter.Seq2[string, error]) iter.Seq2[string, error] {
-	type item struct {
-		name string
-		err  error
-	}
-	items := make(chan item)
-	go func() {
-		defer close(items)
-		for name, err := range names {
-			select {
-			case items <- item{name, err}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func(yield func(string, error) bool) {
-		for {
-			select {
-			case i, more := <-items:
-				if !more || !yield(i.name, i.err) {
-					return
-				}
-			case <-ctx.Done():
-				yield("", context.Cause(ctx))
-				return
-			}
-		}
-	}
 }

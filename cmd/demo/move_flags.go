@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
+// moveCommand is demo move.
 func (a app) moveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "move",
@@ -42,7 +43,7 @@ Examples:
 			&cli.StringSliceFlag{Name: "allow", Usage: "where FROM may redirect to, a URL `PREFIX`; can be given several times", Sources: env(moveEnv, "allow")},
 			levelFlag(moveEnv, slog.LevelWarn),
 		},
-		DisableSliceFlagSeparator: true,
+		DisableSliceFlagSeparator: true, // a URL may have a comma in it
 		Action: func(ctx context.Context, c *cli.Command) error {
 			config, err := a.moveFlags(c)
 			if err != nil {
@@ -57,6 +58,7 @@ Examples:
 	}
 }
 
+// moveFlags checks what the flags say, before anything is made or opened.
 func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 	if c.Args().Len() != 2 {
 		return config, fmt.Errorf("move has %d arguments, want FROM and TO", c.Args().Len())

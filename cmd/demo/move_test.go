@@ -322,3 +322,26 @@ func FuzzNamesFrom(f *testing.F) {
 		}
 	})
 }
+
+// A list that breaks off is a failure, and what was on it until then is moved.
+func TestMoveWhatWasListed(t *testing.T) {
+	t.Parallel()
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		switch r.URL.Path {
+		case "/":
+			_, _ = io.WriteString(w, `<a href="a.html">a</a> <a href="secret/">secret</a>`)
+		case "/a.html":
+			_, _ = io.WriteString(w, "hello")
+		default:
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	t.Cleanup(origin.Close)
+	to := t.TempDir()
+	stdout, stderr, code := runToEnd(t, "move", origin.URL, to)
+	if code != exitFailed || !strings.HasPrefix(lastLine(stdout), "1 arrived") || !strings.Contains(stderr, "/secret/") || !strings.Contains(stderr, "403") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	checkFiles(t, to, map[string]string{"a.html": "hello"})
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,4 +48,37 @@ func openList(path string, stdin io.Reader) (io.ReadCloser, error) {
 		return nil, failf(exitUsage, "--list %s cannot be read: %w", path, errors.Unwrap(err))
 	}
 	return file, nil
+}
+
+// detached reads a sequence in a goroutine of its own, and ends with ctx without waiting for it: what reads from a
+// terminal or a pipe cannot be broken off, and ends with the process.
+func detached(ctx context.Context, names iter.Seq2[string, error]) iter.Seq2[string, error] {
+	type item struct {
+		name string
+		err  error
+	}
+	items := make(chan item)
+	go func() {
+		defer close(items)
+		for name, err := range names {
+			select {
+			case items <- item{name, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func(yield func(string, error) bool) {
+		for {
+			select {
+			case i, more := <-items:
+				if !more || !yield(i.name, i.err) {
+					return
+				}
+			case <-ctx.Done():
+				yield("", context.Cause(ctx))
+				return
+			}
+		}
+	}
 }

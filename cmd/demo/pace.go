@@ -56,6 +56,7 @@ func (s status) words(p pace) []string {
 	return append(words, s.troubles()...)
 }
 
+// troubles come last and only when there are any: then they may make the line longer.
 func (s status) troubles() (words []string) {
 	if s.failed > 0 {
 		words = append(words, fmt.Sprintf("%d failed", s.failed))
@@ -66,6 +67,7 @@ func (s status) troubles() (words []string) {
 	return words
 }
 
+// totalText says with a plus that there is more to come.
 func (s status) totalText() string {
 	if s.listing {
 		return fmt.Sprintf("%d+", s.total)
@@ -87,6 +89,7 @@ type reading struct {
 	bytes int64
 }
 
+// add keeps one sample from before the window, or a rate over a slow start would be over nothing.
 func (p *pace) add(now time.Time, s status) {
 	p.samples = append(p.samples, reading{now, s.done(), s.bytes})
 	for len(p.samples) > 2 && now.Sub(p.samples[1].at) >= paceWindow {
@@ -147,6 +150,7 @@ func size(bytes int64) string {
 	return threeDigits(value/1000) + " PB"
 }
 
+// threeDigits are enough to see a change, and few enough to be read while they change.
 func threeDigits(value float64) string {
 	if value < 9.95 {
 		return fmt.Sprintf("%.1f", value)

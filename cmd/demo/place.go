@@ -28,6 +28,7 @@ func (p place) destination() string {
 	return "destination:" + p.base + p.parameters()
 }
 
+// parameters are the query as it stands behind a URL.
 func (p place) parameters() string {
 	if p.query == "" {
 		return ""

@@ -36,6 +36,7 @@ type oldProvider struct {
 	seen map[string]int // how often each sample was asked for
 }
 
+// newOldProvider makes the index pages once: the samples do not change.
 func newOldProvider(samples []sample) *oldProvider {
 	p := &oldProvider{byName: map[string]sample{}, pages: map[string][]string{}, seen: map[string]int{}}
 	for _, s := range samples {
@@ -91,6 +92,7 @@ func (p *oldProvider) give(w http.ResponseWriter, r *http.Request, s sample, req
 	}
 }
 
+// count is per start: who is started again finds the old provider as faulty as at first.
 func (p *oldProvider) count(name string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,6 +132,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// writePage writes what nginx and others make for a folder: links to its files and folders.
 func writePage(w http.ResponseWriter, names []string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = fmt.Fprintln(w, "<!doctype html><title>old provider</title><ul>")

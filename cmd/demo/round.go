@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/assets"
@@ -23,8 +24,8 @@ func unfinishedRounds(ctx context.Context, db store.Store, runner string) ([]rec
 	rounds, since := map[time.Time]bool{}, time.Time{}
 	open := store.Query{Runner: runner, Kind: assets.KindName, States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
 	err := eachTask(ctx, db, open, func(t store.Task) bool {
-		rounds[t.InsertedAt] = true
-		since = t.InsertedAt // they come newest first
+		rounds[t.InsertedAt] = true // to the microsecond: two mutations cannot share it by accident in a demo
+		since = t.InsertedAt        // they come newest first
 		return true
 	})
 	if err != nil || len(rounds) == 0 {
@@ -38,14 +39,8 @@ func unfinishedRounds(ctx context.Context, db store.Store, runner string) ([]rec
 		}
 		return !t.InsertedAt.Before(since)
 	})
-	reverse(found)
+	slices.Reverse(found)
 	return found, err
-}
-
-func reverse(list []recorded) {
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
 }
 
 // eachTask turns the pages of a query, newest first, until visit returns false.
@@ -80,6 +75,8 @@ func lastOrigin(ctx context.Context, db store.Store, runner string) (string, err
 	return originOf(move), nil
 }
 
+// originOf takes only what an old provider of ours can have: plain HTTP, an address of this machine, a port. A database
+// that belongs to something else must not have us listen anywhere.
 func originOf(move assets.Move) string {
 	source, err := url.Parse(move.Source)
 	if err != nil || source.Scheme != "http" {

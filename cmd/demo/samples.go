@@ -66,6 +66,7 @@ func makeSamples() []sample {
 	return samples
 }
 
+// The samples of each kind are of all sizes, from one packet to many, and look like what they are named.
 func svgSample(i int, random *rand.Rand) sample {
 	var b strings.Builder
 	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">`)
@@ -92,6 +93,7 @@ func jsSample(i int, random *rand.Rand) sample {
 	return sample{name: fmt.Sprintf("scripts/script-%03d.js", i), contentType: "text/javascript; charset=utf-8", body: []byte(b.String())}
 }
 
+// pngSample is a real picture, so that a browser shows it from either provider.
 func pngSample(i int, random *rand.Rand) sample {
 	side := 16 + random.IntN(112)
 	picture := image.NewNRGBA(image.Rect(0, 0, side, side))

@@ -38,10 +38,12 @@ type screen struct {
 	bar *progressbar.ProgressBar // nil unless a bar is on the terminal
 }
 
+// newScreen looks at the standard error alone: with the output in a pipe and the terminal in sight, the bar is wanted most.
 func newScreen(stdout, stderr io.Writer) *screen {
 	return &screen{stdout: stdout, stderr: stderr, drawn: isTerminal(stderr) && os.Getenv("TERM") != "dumb"}
 }
 
+// isTerminal is false for what tests give instead of files.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
@@ -59,6 +61,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// write clears the bar first, whichever stream the line is for: both are on the same terminal more often than not.
 func (s *screen) write(w io.Writer, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,6 +103,7 @@ func (s *screen) watch(look func() status) (stop func()) {
 	}
 }
 
+// show draws the bar, or writes the line.
 func (s *screen) show(seen status, speed pace) {
 	if !s.drawn {
 		s.notef("%s\n", strings.Join(seen.words(speed), ", "))
@@ -136,6 +140,7 @@ func fitting(columns []string, room int) string {
 	return strings.Join(columns, columnGap)
 }
 
+// newBar makes the bar of plain ASCII: every terminal and every font has it.
 func (s *screen) newBar() *progressbar.ProgressBar {
 	return progressbar.NewOptions(barSteps,
 		progressbar.OptionSetWriter(s.stderr),

@@ -72,6 +72,7 @@ func runServe(ctx context.Context, c serveConfig) error {
 	return err
 }
 
+// stopLimit is the sum of what each step of a stop may take; the operator's supervisor should wait a little longer.
 func (c serveConfig) stopLimit() time.Duration {
 	return c.web.notice + serveFinish + c.drain + serveMargin
 }
@@ -79,6 +80,8 @@ func (c serveConfig) stopLimit() time.Duration {
 // outcomeLog is the runner's HandleInfo hook: whether a job succeeds or fails, somebody is told.
 type outcomeLog struct{ logger *slog.Logger }
 
+// hear is told every outcome. What went well is worth a line only to those who look for something: at a thousand moves a
+// second nobody else reads them.
 func (l outcomeLog) hear(ctx context.Context, message any) {
 	switch m := message.(type) {
 	case messages.Completed:

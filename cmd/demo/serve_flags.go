@@ -13,6 +13,7 @@ import (
 	"github.com/taskrunner-go/taskrunner/graphql"
 )
 
+// serveCommand is demo serve. It is long because it is the table of its flags.
 func (a app) serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "serve",
@@ -56,7 +57,7 @@ Examples:
 			&cli.DurationFlag{Name: "notice", Usage: "how long a stop keeps listening while /readyz says no already, for load balancers to notice", Sources: env(serveEnv, "notice")},
 			levelFlag(serveEnv, slog.LevelInfo),
 		},
-		DisableSliceFlagSeparator: true,
+		DisableSliceFlagSeparator: true, // a URL may have a comma in it
 		Action: func(ctx context.Context, c *cli.Command) error {
 			config, err := a.serveFlags(c)
 			if err != nil {
@@ -67,6 +68,8 @@ Examples:
 	}
 }
 
+// serveFlags checks what the flags say, before anything is made or opened. What the packages check themselves (the
+// prefixes, the folder) is found out when they are started, which is before any task runs.
 func (a app) serveFlags(c *cli.Command) (config serveConfig, err error) {
 	config = serveConfig{
 		web: webConfig{

@@ -36,6 +36,7 @@ func (e *signalError) code() int {
 // one ends the program at once, for whoever does not want to wait. stop gives the signals back and ends the goroutine.
 func withSignals(parent context.Context, stderr io.Writer) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
+	// Two places: a second Ctrl-C right behind the first is not to be dropped.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, caught()...)
 	quit, gone := make(chan struct{}), make(chan struct{})

@@ -14,6 +14,7 @@ type step struct {
 	stop func(ctx context.Context) error
 }
 
+// push is called as soon as something is started, not when all is.
 func (s *stack) push(name string, stop func(ctx context.Context) error) {
 	s.steps = append(s.steps, step{name, stop})
 }

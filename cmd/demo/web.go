@@ -55,6 +55,7 @@ func (c webConfig) check() error {
 
 // routes is what the server serves.
 func routes(s *service, ready http.Handler, c webConfig, logger *slog.Logger) (http.Handler, error) {
+	// Everything behind the door of GraphQL but the two questions of whoever runs the service, which tell nothing.
 	api, err := graphql.New(graphql.Config{
 		Tasks: s.db, Runners: []*actors.TaskRunner{s.runner}, CheckMoves: s.mover.CheckAll,
 		Token: c.token, Hosts: c.hosts, Origins: c.origins, Logger: logger,

@@ -25,7 +25,8 @@ func fault(path, doing string, err error) error {
 	return fmt.Errorf("store/sqlite: %s: %s: %w", path, doing, err)
 }
 
-// sentinelOf is the table from what SQLite and the operating system say to what the store says, or nil.
+// sentinelOf is the table from what SQLite and the operating system say to what the store says, or nil: then it is for a
+// person to read, and no caller can do anything about it but try again.
 func sentinelOf(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return store.ErrReadOnly
@@ -38,7 +39,7 @@ func sentinelOf(err error) error {
 		return nil
 	}
 	switch failed.Code() { // the extended codes that mean something else than their family
-	case codes.SQLITE_IOERR_SHMSIZE: // the shared-memory file could not grow
+	case codes.SQLITE_IOERR_SHMSIZE: // the log's index could not grow; SQLite does not ask the system why
 		return store.ErrFull
 	case codes.SQLITE_IOERR_CORRUPTFS:
 		return store.ErrCorrupt

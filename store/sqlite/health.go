@@ -9,7 +9,8 @@ import (
 )
 
 // checkedBytes is the largest file that is checked page by page when it is opened: 256 MiB take half a second, a million
-// tasks (540 MiB) took one. Of larger ones only a few pages are read; damage elsewhere shows when it is met.
+// tasks (540 MiB) took one. Of larger ones only a few pages are read; damage elsewhere is store.ErrCorrupt when it is
+// met.
 const checkedBytes = 256 << 20
 
 // spotChecks read both ends of the table and of its first index, and so the inner pages on the way there.

@@ -54,6 +54,8 @@ func migrations() ([]migration, error) {
 // identity is what a database file says of itself.
 type identity struct{ application, version, objects int64 }
 
+// identity reads the numbers in the header, and whether there is anything in the file. It only reads: until this is
+// judged, the file may be anybody's.
 func (c *conn) identity() (id identity, err error) {
 	if id.application, err = c.number(`PRAGMA application_id`); err != nil {
 		return id, err
@@ -78,8 +80,8 @@ func (id identity) judge(latest int) error {
 	case id == identity{}:
 		return nil
 	}
-	return fmt.Errorf("it is the database of another application (application id %#x, %d tables and indices); it was left as it is",
-		id.application, id.objects)
+	return fmt.Errorf("it is the database of another application (application id %#x, %d tables and indices); "+
+		"it was left as it is", id.application, id.objects)
 }
 
 // createMigrations is the record of what was done to the schema, for a person who looks into the file; the version that
@@ -111,6 +113,8 @@ func (c *conn) migrate(steps []migration, from, to int) (err error) {
 	return c.script(commit)
 }
 
+// migrationScripts is what migrate runs, in order. The numbers in the header are set in the same transaction, so that no
+// crash leaves a schema with the number of another.
 func migrationScripts(steps []migration, from, to int) []string {
 	scripts := []string{createMigrations}
 	for _, step := range steps[from:max(from, to)] {

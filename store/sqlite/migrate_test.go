@@ -19,6 +19,7 @@ func schema(t *testing.T, path string) (objects []string, version, application i
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var text string
 		if err := rows.Scan(&text); err != nil {
@@ -26,8 +27,7 @@ func schema(t *testing.T, path string) (objects []string, version, application i
 		}
 		objects = append(objects, text)
 	}
-	_ = rows.Close()
-	if err := errors.Join(
+	if err := errors.Join(rows.Err(),
 		db.QueryRow(`PRAGMA user_version`).Scan(&version), db.QueryRow(`PRAGMA application_id`).Scan(&application),
 	); err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ func openFile(ctx context.Context, path string, cfg Config, steps []migration) (
 	return f, nil
 }
 
+// open locks before it touches the database: what is read before the lock could be another process's half-done work.
 func (f *file) open(ctx context.Context, cfg Config, steps []migration) (err error) {
 	if err = ended(ctx); err != nil {
 		return err
@@ -71,7 +72,7 @@ func (f *file) explain(err error) error {
 		return err
 	}
 	probe := f.path + ".probe"
-	file, reason := os.OpenFile(probe, os.O_RDWR|os.O_CREATE, 0o600)
+	file, reason := os.OpenFile(probe, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // beside the file that we were told to open
 	if reason != nil {
 		return fmt.Errorf("%w: %w", err, reason)
 	}
@@ -93,6 +94,7 @@ func (f *file) takeLock() error {
 	return nil
 }
 
+// close undoes what open has done, as far as that came. The lock goes last.
 func (f *file) close() error {
 	var errs []error
 	if f.conn != nil {
@@ -133,7 +135,8 @@ func (c *conn) useLog() error {
 		return err
 	}
 	if mode != "wal" {
-		return fmt.Errorf("this file system cannot do write-ahead logging (journal mode stays %q); network file systems often cannot", mode)
+		return fmt.Errorf("this file system cannot do write-ahead logging (the journal mode stays %q); "+
+			"network file systems often cannot", mode)
 	}
 	return nil
 }
@@ -166,4 +169,5 @@ func commonPragmas(cfg Config) []string {
 	return []string{fmt.Sprintf("busy_timeout(%d)", cfg.BusyTimeout.Milliseconds()), "temp_store(MEMORY)"}
 }
 
+// readerPragmas hold twice that a reader does not write: the file is opened with mode=ro too.
 func readerPragmas(cfg Config) []string { return append(commonPragmas(cfg), "query_only(1)") }

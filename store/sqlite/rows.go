@@ -16,6 +16,7 @@ var stateCodes = [...]store.State{
 	store.Scheduled, store.Available, store.Retryable, store.Running, store.Completed, store.Cancelled, store.Discarded,
 }
 
+// stateCode is the number of a valid state; of another it would be -1, which the table's CHECK refuses.
 func stateCode(s store.State) int64 { return int64(slices.Index(stateCodes[:], s)) }
 
 // key is the 16 bytes of a canonical UUID, which the caller has checked.
@@ -27,7 +28,7 @@ func key(id string) driver.Value {
 	return u[:]
 }
 
-// moment is a time as it is stored: microseconds, or NULL.
+// moment is a time as it is stored: microseconds, or NULL. An integer sorts as the times do, and takes a third of a text.
 func moment(t time.Time) driver.Value {
 	if t.IsZero() {
 		return nil
@@ -35,6 +36,7 @@ func moment(t time.Time) driver.Value {
 	return t.UnixMicro()
 }
 
+// blob is NULL for no bytes: the driver would bind an empty blob as NULL anyway.
 func blob(b []byte) driver.Value {
 	if len(b) == 0 {
 		return nil
@@ -64,6 +66,7 @@ type columns struct {
 	err error
 }
 
+// next takes the next value. NULL is the zero value.
 func next[T any](c *columns) (value T) {
 	v := c.row[0]
 	c.row = c.row[1:]
@@ -115,7 +118,8 @@ func decodeTask(row []driver.Value) (t store.Task, err error) {
 	return t, c.err
 }
 
-// lookUpAll runs the statement for all keys, a chunk at a time, and gives the rows to each.
+// lookUpAll runs the statement for all keys, a chunk at a time, and gives the rows to each. A chunk that is not full is
+// filled up with NULL: to bind those costs 2 µs, to prepare a statement for each number of keys a hundred.
 func (c *conn) lookUpAll(ctx context.Context, k keyed, keys []driver.Value, each func([]driver.Value) error) error {
 	for part := range slices.Chunk(keys, chunk) {
 		text := k.one

@@ -69,7 +69,8 @@ func (s *Store) Finish(ctx context.Context, outcomes []store.Outcome) (refused [
 	return refused, nil
 }
 
-// finish records the outcomes that are not refused yet.
+// finish records the outcomes that are not refused yet. It loads all their tasks first and applies one outcome after the
+// other, so that two outcomes of one task in a batch are judged in their order.
 func (x *tx) finish(outcomes []store.Outcome, keys []driver.Value, refused []error) error {
 	found, err := x.load(context.Background(), runsByID, keys)
 	if err != nil {
@@ -101,7 +102,7 @@ func (x *tx) finish(outcomes []store.Outcome, keys []driver.Value, refused []err
 
 func notFound(id string) error { return fmt.Errorf("%w: %s", store.ErrNotFound, id) }
 
-// Report implements store.Worker.
+// Report implements store.Worker. What is not the current run matches no row.
 func (s *Store) Report(ctx context.Context, progress []store.Progress) error {
 	var invalid []error
 	valid := make([]store.Progress, 0, len(progress))

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -441,6 +442,28 @@ func TestReadIsInterrupted(t *testing.T) {
 	}
 }
 
+// planOf gives the steps by which SQLite runs a statement.
+func planOf(t *testing.T, db *sql.DB, text string) (plan []string) {
+	t.Helper()
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
+	if err != nil {
+		t.Fatal(text, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
 func TestPlansUseIndices(t *testing.T) {
 	path, _ := filled(t)
 	db := rawDB(t, path)
@@ -453,20 +476,7 @@ func TestPlansUseIndices(t *testing.T) {
 		"selectRunPage": true, // likewise
 	}
 	for name, text := range sqlite.Statements() {
-		rows, err := db.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
-		if err != nil {
-			t.Fatal(name, err)
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, detail)
-		}
-		_ = rows.Close()
+		plan := planOf(t, db, text)
 		for _, step := range plan {
 			switch {
 			case name == "selectRunPage" && step == "SCAN tasks USING INDEX tasks_running": // that holds only running ones

@@ -38,13 +38,13 @@ func movesByOutcome(e *env) {
 			what := string(from) + " to " + string(to) + " by an outcome"
 			err := e.finish(e.outcome(task, to))
 			got := e.get(task.ID)
-			switch {
-			case from == store.Running:
+			switch from {
+			case store.Running:
 				check(e.T, err)
 				if got.State != to || !store.CanMove(from, to) {
 					e.Errorf("%s: became %s", what, got.State)
 				}
-			case from == to: // the same outcome a second time
+			case to: // the same outcome a second time
 				check(e.T, err)
 				same(e.T, what, got, task)
 			default: // the run has ended; it cannot end again, whatever the table says of other ways

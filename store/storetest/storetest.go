@@ -102,10 +102,7 @@ func onNode(n store.NewTask) store.NewTask {
 }
 
 // pass lets time pass.
-func (e *env) pass(d time.Duration) time.Time {
-	e.now = e.now.Add(d)
-	return e.now
-}
+func (e *env) pass(d time.Duration) { e.now = e.now.Add(d) }
 
 func (e *env) insert(tasks ...store.NewTask) []store.Task {
 	e.Helper()
