@@ -11,7 +11,7 @@
 //   - Every limit has a name and a default; see [Limits]. What exceeds one gets an error that names it, before anything
 //     was done. The one exception is an answer that turns out larger than MaxAnswer: a mutation has then been carried out,
 //     and the error says so.
-//   - Every error carries one of the codes of [Code] in its extensions. What is no fault of the caller's is told as
+//   - Every error carries one of the codes of [Code] in its extensions. An error that this package does not know is told as
 //     "internal error" with an id, under which the log has the whole of it. No path, address, query or stack of the
 //     service is in an answer, except stacks if the operator wants them (Config.ShowStacks). What a task's own error says
 //     is shown as it is recorded.

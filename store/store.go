@@ -58,15 +58,17 @@ type Inserter interface {
 // Worker is what a TaskRunner needs to run tasks.
 type Worker interface {
 	// Claim gives tasks that are due to the node: the longest due first, and of those due at the same time the one
-	// inserted first.
+	// inserted first. What was given back, or taken from a node that died, keeps the time at which it was due.
 	Claim(ctx context.Context, now time.Time, claim Claim) (Claimed, error)
 
 	// Finish records outcomes and answers one error for each, nil where it is recorded: ErrNotFound, ErrFenced,
-	// *StateError; ErrCancelled where it is recorded, but as Cancelled. The second result is for the batch as a whole: if it is not nil, nothing is known to be recorded,
-	// and the batch may be given again.
+	// *StateError, ErrInvalid; ErrCancelled where it is recorded, but as Cancelled, because the task would have waited
+	// although its cancel was requested. The second result is for the batch as a whole: if it is not nil, nothing is
+	// known to be recorded, and the batch may be given again.
 	Finish(ctx context.Context, outcomes []Outcome) ([]error, error)
 
-	// Report records the progress of runs. What is not the current run is passed over.
+	// Report records the progress of runs. What is not the current run is passed over; what is invalid is not recorded
+	// and is told in the error (ErrInvalid), and the others are recorded all the same.
 	Report(ctx context.Context, progress []Progress) error
 
 	// Recover takes running tasks of the runner back from every node but those that are alive, and says how many. The

@@ -18,7 +18,7 @@ type Task struct {
 	MaxAttempts     int
 	Timeout         time.Duration // of each run; zero is none
 	Node            string        // who runs it, while Running
-	CancelRequested bool          // somebody wants the running task cancelled
+	CancelRequested bool          // somebody wants the running task cancelled; stays after its end, until a retry
 	Progress        float64       // from 0 to 1 of the current or last run
 	Result          []byte        // encoded; set while Completed
 	Errors          []AttemptError

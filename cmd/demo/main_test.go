@@ -67,6 +67,8 @@ func command(args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
+	// With the race detector a program waits for a second at its end, for races that are about to be reported.
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=10 halt_on_error=1")
 	return cmd
 }
 

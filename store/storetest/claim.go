@@ -20,6 +20,7 @@ var claimTests = []test{
 	{"a task whose history is long", claimWithHistory},
 }
 
+// claimStarts: the second run starts anew, but for the attempts it counts.
 func claimStarts(e *env) {
 	n := newTask()
 	want := e.insert(n)[0]
@@ -38,6 +39,7 @@ func claimStarts(e *env) {
 	}
 }
 
+// claimOrder has the insertion in another order than the times, and two tasks due at the same time.
 func claimOrder(e *env) {
 	at := func(d time.Duration) store.NewTask {
 		n := newTask()
@@ -53,6 +55,7 @@ func claimOrder(e *env) {
 	}
 }
 
+// claimOrderAcrossKinds: a store may keep each kind for itself; the order is that of all together.
 func claimOrderAcrossKinds(e *env) {
 	var want []string
 	for i := range 30 {
@@ -72,6 +75,7 @@ func claimOrderAcrossKinds(e *env) {
 	}
 }
 
+// claimKinds: a task of another kind that is due longer is neither claimed nor in the way, nor is it Next.
 func claimKinds(e *env) {
 	mine, other := newTask(), newTask()
 	other.Kind = "other"
@@ -96,6 +100,7 @@ func claimRunner(e *env) {
 	}
 }
 
+// claimNothing: no kinds and no room are ordinary for a runner that is full or stopping.
 func claimNothing(e *env) {
 	if claimed := e.claim(10); len(claimed.Tasks) != 0 || !claimed.Next.IsZero() {
 		e.Errorf("claimed %v from an empty store", claimed)
@@ -112,6 +117,7 @@ func claimNothing(e *env) {
 	}
 }
 
+// claimNext: a runner sleeps until Next, so too late is a delay, and too early is a wake-up for nothing.
 func claimNext(e *env) {
 	n := newTask()
 	n.ScheduledAt = e.now.Add(time.Minute)
@@ -157,6 +163,7 @@ func claimMany(e *env) {
 	sameCounts(e, runner, map[store.State]int64{store.Running: 300})
 }
 
+// claimAll asks for as many as an int can say.
 func claimAll(e *env) {
 	e.insert(newTasks(10)...)
 	if claimed := e.claim(math.MaxInt); len(claimed.Tasks) != 10 || !claimed.Next.IsZero() {
@@ -164,6 +171,7 @@ func claimAll(e *env) {
 	}
 }
 
+// claimWithHistory: a claim is what runs often, and who runs a task does not need its history.
 func claimWithHistory(e *env) {
 	e.insert(newTask())
 	for range 3 {

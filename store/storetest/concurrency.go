@@ -26,6 +26,7 @@ func together(f func(i int)) {
 	wg.Wait()
 }
 
+// concurrentClaims has claims of different sizes compete for the same tasks.
 func concurrentClaims(e *env) {
 	const n = 400
 	e.insert(newTasks(n)...)
@@ -33,7 +34,8 @@ func concurrentClaims(e *env) {
 	claims := map[string]int{}
 	together(func(i int) {
 		for {
-			claimed, err := e.Claim(ctx(), e.now, store.Claim{Runner: runner, Node: fmt.Sprint(i), Kinds: []string{kind}, Limit: 1 + i%7})
+			claim := store.Claim{Runner: runner, Node: fmt.Sprint(i), Kinds: []string{kind}, Limit: 1 + i%7}
+			claimed, err := e.Claim(ctx(), e.now, claim)
 			if err != nil {
 				e.Error(err)
 				return
@@ -99,6 +101,7 @@ func concurrentOutcomes(e *env) {
 	}
 }
 
+// concurrentLife: nobody may lose a task to another, or be lost.
 func concurrentLife(e *env) {
 	const each = 15
 	together(func(i int) {

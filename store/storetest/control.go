@@ -32,6 +32,7 @@ func controlCancelledStays(e *env) {
 	}
 }
 
+// controlRequests: each node asks for its own only.
 func controlRequests(e *env) {
 	requests := func(runner, node string) []string {
 		got, err := e.CancelRequests(ctx(), runner, node)
@@ -55,6 +56,7 @@ func controlRequests(e *env) {
 	same(e.T, "nobody cancelled it", e.get(quiet.ID), quiet)
 }
 
+// controlOneMoreAttempt: who retries by hand wants a run, whatever the limit says. The history stays.
 func controlOneMoreAttempt(e *env) {
 	n := newTask()
 	n.MaxAttempts = 1
@@ -85,6 +87,7 @@ func controlAttemptsLeft(e *env) {
 	}
 }
 
+// controlRetryForgets: who retries by hand wants no cancel any more.
 func controlRetryForgets(e *env) {
 	task := e.running()
 	_, err := e.Cancel(ctx(), e.now, task.ID)
@@ -101,6 +104,7 @@ func controlRetryForgets(e *env) {
 	}
 }
 
+// controlRetryCompleted: while a task runs again, its old result is not the last one.
 func controlRetryCompleted(e *env) {
 	task := e.finished(e.outcome(e.running(), store.Completed))
 	if _, err := e.Last(ctx(), task.Kind, task.Key); err != nil {

@@ -32,6 +32,7 @@ var finishTests = []test{
 	{"one refused progress fails alone", reportAlone},
 }
 
+// finishCompleted: a task that completes leaves no history, whatever else the outcome carries.
 func finishCompleted(e *env) {
 	task := e.running()
 	e.pass(time.Second)
@@ -81,6 +82,7 @@ func finishCancelled(e *env) {
 	}
 }
 
+// finishSnoozed: snoozing is no failure; it uses no attempt, and the run number rises all the same.
 func finishSnoozed(e *env) {
 	e.insert(newTask())
 	check(e.T, e.finish(e.outcome(e.claimOne(), store.Retryable)))
@@ -101,6 +103,7 @@ func finishSnoozed(e *env) {
 	}
 }
 
+// finishGivenBack: what a stopping node gives back has not been tried, and keeps its place in the queue.
 func finishGivenBack(e *env) {
 	first := e.insert(newTask())[0]
 	e.pass(time.Second)
@@ -117,6 +120,7 @@ func finishGivenBack(e *env) {
 	}
 }
 
+// finishFenced: a run that was taken from its node cannot overwrite what happened since.
 func finishFenced(e *env) {
 	e.insert(newTask())
 	first := e.claimOne()
@@ -132,6 +136,7 @@ func finishFenced(e *env) {
 	check(e.T, e.finish(e.outcome(second, store.Completed)))
 }
 
+// finishTwice: an outcome whose answer was lost is given again. The first one stays.
 func finishTwice(e *env) {
 	for _, to := range outcomes {
 		task := e.running()
@@ -154,6 +159,7 @@ func finishUnknown(e *env) {
 	refusedAs(e.T, "a task that has never run", e.finish(e.outcome(unborn, store.Completed)), store.ErrFenced)
 }
 
+// finishAlone has every kind of refusal in one batch, and the good one last.
 func finishAlone(e *env) {
 	good, fenced, done, invalid := e.running(), e.running(), e.running(), e.running()
 	check(e.T, e.finish(e.outcome(done, store.Discarded)))
@@ -177,6 +183,7 @@ func finishAlone(e *env) {
 	same(e.T, "the invalid one", e.get(invalid.ID), invalid)
 }
 
+// finishSameTask: in one batch, outcomes are judged in their order as in several.
 func finishSameTask(e *env) {
 	task := e.running()
 	batch := []store.Outcome{
@@ -193,6 +200,7 @@ func finishSameTask(e *env) {
 	sameCounts(e, runner, map[store.State]int64{store.Retryable: 1})
 }
 
+// finishCancelRequested: a task whose cancel was requested must not wait to run again.
 func finishCancelRequested(e *env) {
 	for _, to := range outcomes {
 		task := e.running()
@@ -252,6 +260,7 @@ func finishNothing(e *env) {
 	check(e.T, e.Report(ctx(), nil))
 }
 
+// finishTexts: an error is whatever a handler made of it; to refuse it would lose the outcome.
 func finishTexts(e *env) {
 	cases := []struct{ name, text string }{
 		{"ten megabytes", strings.Repeat("ä", 5<<20)},
@@ -298,6 +307,7 @@ func finishResults(e *env) {
 	}
 }
 
+// reportProgress: reports come late and in any order; only those of the current run count.
 func reportProgress(e *env) {
 	task, ended, waiting := e.running(), e.running(), e.insert(newTask())[0]
 	check(e.T, e.finish(e.outcome(ended, store.Completed)))

@@ -25,6 +25,7 @@ var insertTests = []test{
 	{"what is given and what is answered is not shared", insertNotShared},
 }
 
+// insertKeepsFields also reads back: what is answered and what is recorded must not come apart.
 func insertKeepsFields(e *env) {
 	n := newTask()
 	n.Timeout = 1500 * time.Nanosecond // rounded up: cut to nothing it would be no timeout
@@ -37,6 +38,7 @@ func insertKeepsFields(e *env) {
 	same(e.T, "recorded", e.get(n.ID), want)
 }
 
+// insertRunning: a task that there is room for is recorded as running, which saves the write of a claim.
 func insertRunning(e *env) {
 	n := onNode(newTask())
 	n.ScheduledAt = e.now.Add(time.Hour) // ignored
@@ -53,6 +55,7 @@ func insertRunning(e *env) {
 	}
 }
 
+// insertScheduled is about the border: due now is available, a microsecond later is scheduled.
 func insertScheduled(e *env) {
 	cases := []struct {
 		after time.Duration
@@ -75,6 +78,8 @@ func insertNothing(e *env) {
 	}
 }
 
+// insertTwice: a caller that lost the answer asks again, perhaps much later, and must not start the task a second
+// time.
 func insertTwice(e *env) {
 	n := newTask()
 	e.insert(n)
@@ -134,6 +139,7 @@ func insertMixed(e *env) {
 	sameCounts(e, runner, map[store.State]int64{store.Available: 500})
 }
 
+// insertAllOrNone has the bad task at the start, early and at the end.
 func insertAllOrNone(e *env) {
 	for _, bad := range []int{0, 1, 99} {
 		tasks := newTasks(100)
@@ -148,6 +154,7 @@ func insertAllOrNone(e *env) {
 	sameCounts(e, "", map[store.State]int64{})
 }
 
+// insertSeqRises: Seq is a cursor, so it must rise across calls and within them.
 func insertSeqRises(e *env) {
 	last := int64(0)
 	for range 3 {
@@ -160,6 +167,7 @@ func insertSeqRises(e *env) {
 	}
 }
 
+// insertMany: one request may start thousands of tasks, and is told of each in its order.
 func insertMany(e *env) {
 	if testing.Short() {
 		e.Skip("long")
@@ -175,6 +183,7 @@ func insertMany(e *env) {
 	sameCounts(e, runner, map[store.State]int64{store.Available: 10_000})
 }
 
+// insertArgs: arguments are bytes of any codec, not text.
 func insertArgs(e *env) {
 	for _, args := range [][]byte{nil, {}, {0}, []byte("\xff\x00'\"%"), make([]byte, store.MaxArgs)} {
 		n := newTask()
@@ -186,6 +195,7 @@ func insertArgs(e *env) {
 	}
 }
 
+// insertNotShared: a caller reuses its buffers, and changes what it gets.
 func insertNotShared(e *env) {
 	n := newTask()
 	before := slices.Clone(n.Args)

@@ -49,6 +49,7 @@ func lifecycleClosed(e *env) {
 	}
 }
 
+// lifecycleCloseTwice: several owners may stop one store, in any order and at once.
 func lifecycleCloseTwice(e *env) {
 	var wg sync.WaitGroup
 	for range 5 {
@@ -91,6 +92,7 @@ func lifecycleCloseBusy(e *env) {
 	wg.Wait()
 }
 
+// lifecycleCancelled: who no longer waits must not have something done.
 func lifecycleCancelled(e *env) {
 	task := e.running()
 	ended, cancel := context.WithCancel(ctx())

@@ -141,7 +141,9 @@ func (m *model) waiting(kinds []string) []string {
 			ids = append(ids, id)
 		}
 	}
-	slices.SortStableFunc(ids, func(a, b string) int { return micro(m.tasks[a].scheduled).Compare(micro(m.tasks[b].scheduled)) })
+	slices.SortStableFunc(ids, func(a, b string) int {
+		return micro(m.tasks[a].scheduled).Compare(micro(m.tasks[b].scheduled))
+	})
 	return ids
 }
 
@@ -211,7 +213,9 @@ func (m *model) report(t *rapid.T) {
 		t.Skip("nothing to report")
 	}
 	id := rapid.SampledFrom(m.order).Draw(t, "id")
-	p := store.Progress{TaskID: id, Run: rapid.Int64Range(1, 3).Draw(t, "run"), Fraction: rapid.Float64Range(0, 1).Draw(t, "fraction")}
+	p := store.Progress{
+		TaskID: id, Run: rapid.Int64Range(1, 3).Draw(t, "run"), Fraction: rapid.Float64Range(0, 1).Draw(t, "fraction"),
+	}
 	m.check(m.env.Report(ctx(), []store.Progress{p}))
 	if task := m.tasks[id]; task.state == store.Running && task.run == p.Run {
 		task.progress = p.Fraction

@@ -55,6 +55,7 @@ func movesByOutcome(e *env) {
 	}
 }
 
+// movesByClaim: a claim takes what waits and nothing else.
 func movesByClaim(e *env) {
 	for _, from := range store.States {
 		task := e.in(from)

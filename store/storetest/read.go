@@ -71,6 +71,7 @@ func readPaging(e *env) {
 	}
 }
 
+// readFilters has one task in each state, and one that differs in all else.
 func readFilters(e *env) {
 	byState := map[store.State]string{}
 	for _, state := range store.States {
@@ -108,6 +109,7 @@ func readLimits(e *env) {
 	}
 }
 
+// readListHistories: each history must come to its own task, however many are read at once.
 func readListHistories(e *env) {
 	var want []store.Task
 	for i := range 130 {
@@ -149,6 +151,7 @@ func readHistory(e *env) {
 	}
 }
 
+// readLast has near misses: another state, key or kind, and no key at all.
 func readLast(e *env) {
 	keyed := func(kind, key string, to store.State) store.Task {
 		n := onNode(newTask())
@@ -169,6 +172,7 @@ func readLast(e *env) {
 	refusedAs(e.T, "last of what never completed", err, store.ErrNotFound)
 }
 
+// readCounts has a different number in each state, so that no two can be mixed up.
 func readCounts(e *env) {
 	want := map[store.State]int64{}
 	for i, state := range store.States {
@@ -187,6 +191,7 @@ func readCounts(e *env) {
 	sameCounts(e, "", want)
 }
 
+// readNames: names are data, never part of a statement.
 func readNames(e *env) {
 	n := onNode(newTask())
 	n.Runner, n.Kind, n.Key = `a'b"c;--%_\`, "日本語 🎉", strings.Repeat("k", store.MaxName)

@@ -23,6 +23,7 @@ func (e *env) recover(alive ...string) int {
 	return n
 }
 
+// recoverUsesAttempt: else a task that kills its process would do so for ever.
 func recoverUsesAttempt(e *env) {
 	task := e.running()
 	e.pass(time.Minute)
@@ -67,6 +68,7 @@ func recoverCancels(e *env) {
 	}
 }
 
+// recoverLiving: what runs elsewhere, or does not run, is no orphan.
 func recoverLiving(e *env) {
 	alive := e.running()
 	n := onNode(newTask())
@@ -93,6 +95,7 @@ func recoverRunners(e *env) {
 	same(e.T, "of another runner", e.get(task.ID), task)
 }
 
+// recoverFences: a node that was thought dead may yet answer, before and after the task runs elsewhere.
 func recoverFences(e *env) {
 	task := e.running()
 	e.recover()
