@@ -345,3 +345,26 @@ func TestMoveWhatWasListed(t *testing.T) {
 	}
 	checkFiles(t, to, map[string]string{"a.html": "hello"})
 }
+
+// The work goes on when nobody reads the output any more.
+func TestMoveWithoutReader(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reader.Close()
+	defer func() { _ = writer.Close() }()
+	files := map[string]string{"a": "1", "b": "2"}
+	to := t.TempDir()
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte("missing\na\nb\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := command("move", folder(t, files), to, "--list", list)
+	cmd.Stdout, cmd.Stderr = writer, writer
+	if code := launchCommand(t, cmd).end(); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	checkFiles(t, to, files)
+}

@@ -49,7 +49,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// printf writes whole lines to the standard output. Nobody waits for an error of a closed pipe: the work goes on.
+// printf writes whole lines to the standard output. If nobody reads them any more, the work goes on.
 func (s *screen) printf(format string, args ...any) { s.write(s.stdout, format, args...) }
 
 // notef writes whole lines to the standard error.

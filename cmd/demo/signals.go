@@ -39,6 +39,8 @@ func withSignals(parent context.Context, stderr io.Writer) (ctx context.Context,
 	// Two places: a second Ctrl-C right behind the first is not to be dropped.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, caught()...)
+	// Whoever no longer reads what we print (demo move … | head) must not end the moves half way.
+	signal.Ignore(syscall.SIGPIPE)
 	quit, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -57,6 +59,7 @@ func withSignals(parent context.Context, stderr io.Writer) (ctx context.Context,
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		signal.Reset(syscall.SIGPIPE)
 		close(quit)
 		<-gone
 		cancel(nil)
