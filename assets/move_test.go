@@ -484,7 +484,7 @@ func TestSameDestinationAtOnce(t *testing.T) {
 func TestMoveErrorsTellDecisions(t *testing.T) {
 	t.Parallel()
 	m := newMover(t, assets.Config{})
-	d := fails(t, m, "nonsense", "file:///tmp/a")
+	d := fails(t, m, "nonsense", "file:///srv/a")
 	var input *assets.InputError
 	if wantVerb(t, d, messages.VerbDiscard, assets.ErrInvalid); !errors.As(d, &input) || input.Field != "source" || input.Index != -1 {
 		t.Errorf("error %v, want an InputError about the source", d)
