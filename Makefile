@@ -40,4 +40,4 @@ clean: ## forget the installed tools
 
 .PHONY: bench-mutation
 bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are under way
-	cd bench && go test -run '^$$' -bench MoveAssetsWhileBusy -benchtime 1000x ./mutation
+	cd bench && go test -run '^$$' -bench MoveAssetsWhileBusy -benchtime 6000x ./mutation

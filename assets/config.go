@@ -55,7 +55,7 @@ type Config struct {
 	// sending; negative is no limit. A larger asset is discarded.
 	MaxBytes int64
 
-	// MaxUploadMemory limits the memory that the buffers of all uploads to buckets take together. Zero is 256 MiB. S3
+	// MaxUploadMemory limits the memory that the buffers of all uploads to buckets take together. Zero is 64 MiB. S3
 	// drivers keep up to 16 MiB of each asset, and the parts of a large one, in memory. Who is beyond the limit waits.
 	MaxUploadMemory int64
 
@@ -83,7 +83,7 @@ type Config struct {
 const (
 	defaultMaxPerHost      = 32
 	defaultMaxBytes        = 16 << 30
-	defaultMaxUploadMemory = 256 << 20
+	defaultMaxUploadMemory = 64 << 20
 	defaultStallTimeout    = 60 * time.Second
 	defaultHeaderTimeout   = 30 * time.Second
 )

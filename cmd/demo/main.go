@@ -19,9 +19,6 @@ import (
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/assets"
 	"github.com/taskrunner-go/taskrunner/store"
-
-	_ "gocloud.dev/blob/memblob" // mem://
-	_ "gocloud.dev/blob/s3blob"  // s3://; what is at file:// package assets opens itself
 )
 
 func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
@@ -92,6 +89,7 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 	// What may be reached. It removes what a killed process has left, so it must be there before the first move runs, and it
 	// stops after the last one has.
 	c.assets.Logger = c.logger
+	c.assets.Mux = buckets(2 * max(c.assets.MaxPerHost, 32)) // a large upload sends two parts at once
 	if s.mover, err = assets.New(ctx, c.assets); err != nil {
 		return &failure{exitUsage, err}
 	}

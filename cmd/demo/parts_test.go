@@ -66,7 +66,8 @@ func TestPlaces(t *testing.T) {
 		{"s3://b/p?region=x", "source:s3://b/p/?region=x", "destination:s3://b/p/?region=x"},
 		{"/srv/a b%", "source:file:///srv/a%20b%25/", "destination:file:///srv/a%20b%25/?create_dir=1"},
 		{"/", "source:file:///", "destination:file:///?create_dir=1"},
-		{"file:///srv/", "source:file:///srv/", "destination:file:///srv/"},
+		{"file:///srv/", "source:file:///srv/", "destination:file:///srv/?create_dir=1"},
+		{"file:///srv/?metadata=skip", "source:file:///srv/?metadata=skip", "destination:file:///srv/?metadata=skip&create_dir=1"},
 	} {
 		p, err := parsePlace(test.text)
 		if err != nil || p.source() != test.source || p.destination() != test.destination {

@@ -19,11 +19,11 @@ type place struct {
 // source is the place as a line of an allow-list from which may be read.
 func (p place) source() string { return "source:" + p.base + p.parameters() }
 
-// destination is the place as a line of an allow-list to which may be written. A folder given by its path is made if it
-// is not there, as copying programs do; a URL says itself whether it is (create_dir=1).
+// destination is the place as a line of an allow-list to which may be written. A folder is made if it is not there, as
+// copying programs do.
 func (p place) destination() string {
-	if p.local {
-		p.query = "create_dir=1"
+	if strings.HasPrefix(p.base, "file:") && !strings.Contains(p.query, "create_dir") {
+		p.query = strings.TrimPrefix(p.query+"&create_dir=1", "&")
 	}
 	return "destination:" + p.base + p.parameters()
 }
