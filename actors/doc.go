@@ -1,4 +1,5 @@
-// Package actors is who does the work: the [System] in which processes live, the [GenServer], and the [TaskRunner].
+// Package actors is who does the work: the [System] in which processes live, the [GenServer], the [Task] under its
+// [TaskSupervisor], and the [TaskRunner], which is made of these.
 //
 // # The TaskRunner
 //

@@ -15,7 +15,7 @@ func (r *TaskRunner) Crash() {
 	}
 	r.system.Kill(r.keeper.PID())
 	r.Kill()
-	r.system.Kill(r.children.PID())
+	r.system.Kill(r.tasks.children.PID())
 }
 
 // Dump describes where the runner stands.

@@ -152,8 +152,7 @@ func (s *runner) start(ctx context.Context, r *run) bool {
 // startChild is called with the run's lock, so that nobody tells it to stop while its process is not known yet. It waits for
 // the answer also if the runner is killed meanwhile: a child that nobody knows of would run beside the next try.
 func (s *runner) startChild(ctx context.Context, r *run) (err error) {
-	r.pid, err = s.children.StartChild(context.WithoutCancel(ctx), taskSpec(s.system, r.task.TaskID, s.config.Grace,
-		func(ctx context.Context) error { return r.work(ctx, s.TaskRunner) }))
+	r.pid, err = s.tasks.start(context.WithoutCancel(ctx), r.task.TaskID, func(ctx context.Context) error { return r.work(ctx, s.TaskRunner) })
 	if err != nil {
 		return fmt.Errorf("%w: %w", messages.Snooze(childPause), err)
 	}

@@ -105,7 +105,7 @@ func (c TaskRunnerConfig) validate() error {
 
 // TaskRunner runs tasks. Its methods are safe from any goroutine.
 //
-// It is two things in a [System]: a DynamicSupervisor, under which each task is a temporary child, and a GenServer, which
+// It is two things in a [System]: a [TaskSupervisor], under which each run of a task is a child, and a GenServer, which
 // takes Run messages, starts the children and is told of their ends. The server is itself supervised: if it dies it is
 // started again and takes up the tasks that are still running.
 type TaskRunner struct {
@@ -115,8 +115,8 @@ type TaskRunner struct {
 	kinds     map[string]*KindSpec
 	kindNames []string
 
-	children *supervisor.DynamicSupervisor // of the tasks
-	keeper   *supervisor.DynamicSupervisor // of the server
+	tasks  *TaskSupervisor
+	keeper *supervisor.DynamicSupervisor // of the server
 
 	admission *admission
 	runs      *runTable
@@ -171,7 +171,7 @@ func (r *TaskRunner) start(ctx context.Context) (err error) {
 	if err := r.resume(ctx); err != nil {
 		return err
 	}
-	if r.children, err = supervisor.StartDynamic(ctx, r.system, supervisor.DynamicConfig{}); err != nil {
+	if r.tasks, err = StartTaskSupervisor(ctx, r.system, TaskSupervisorConfig{Grace: r.config.Grace}); err != nil {
 		return err
 	}
 	if r.keeper, err = supervisor.StartDynamic(ctx, r.system, supervisor.DynamicConfig{}); err != nil {
@@ -261,10 +261,14 @@ func (r *TaskRunner) stop(ctx context.Context) error {
 	defer cancel()
 	r.admission.close()
 	var err error
-	for _, part := range []*supervisor.DynamicSupervisor{r.keeper, r.children} {
-		if part == nil {
-			continue // the start did not get there
-		}
+	var parts []*supervisor.DynamicSupervisor // as far as the start got
+	if r.keeper != nil {
+		parts = append(parts, r.keeper)
+	}
+	if r.tasks != nil {
+		parts = append(parts, r.tasks.children)
+	}
+	for _, part := range parts {
 		if stopErr := part.Stop(patient); stopErr != nil && !errors.Is(stopErr, messages.NoProc) {
 			err = errors.Join(err, stopErr)
 			r.system.Kill(part.PID())

@@ -9,23 +9,9 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
-	"github.com/taskrunner-go/taskrunner/supervisor"
 )
-
-// taskSpec is the child spec of a short-lived function: temporary, so that its end is never counted as a restart (TS-06).
-func taskSpec(system *System, id string, shutdown time.Duration, f func(ctx context.Context) error) supervisor.ChildSpec {
-	return supervisor.ChildSpec{
-		ID: id,
-		Start: func(ctx context.Context) (messages.PID, error) {
-			return system.SpawnFunc(ctx, f, process.Options{Link: true})
-		},
-		Restart:  supervisor.Temporary,
-		Shutdown: shutdown,
-	}
-}
 
 // work is the life of one run: it runs in a process of its own and leaves its ending in the run before that process ends,
 // so that whoever hears of the end finds it there. The deferred part sees every way out: a value, an error, a panic, and
