@@ -113,10 +113,8 @@ func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
 	c.next = time.Time{} // before the claim: what is recorded meanwhile sets it again
 	c.mu.Unlock()
 	now := time.Now()
-	claimed, err := guardStore(func() (store.Claimed, error) {
-		return c.runner.config.Store.Claim(context.WithoutCancel(ctx), now, store.Claim{
-			Runner: c.runner.config.Name, Node: c.runner.system.Node(), Kinds: c.runner.kindNames, Limit: slots,
-		})
+	claimed, err := c.runner.config.Store.Claim(context.WithoutCancel(ctx), now, store.Claim{
+		Runner: c.runner.config.Name, Node: c.runner.system.Node(), Kinds: c.runner.kindNames, Limit: slots,
 	})
 	if err != nil {
 		c.runner.admission.claimed(slots, 0)

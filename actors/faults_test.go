@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -357,6 +358,86 @@ func (f *faulty) Finish(ctx context.Context, outcomes []store.Outcome) ([]error,
 	return f.Store.Finish(ctx, outcomes)
 }
 
+func (f *faulty) Cancel(ctx context.Context, now time.Time, id string) (store.Moved, error) {
+	if err := f.fail(); err != nil {
+		return store.Moved{}, err
+	}
+	return f.Store.Cancel(ctx, now, id)
+}
+
+func (f *faulty) Retry(ctx context.Context, now time.Time, id string) (store.Moved, error) {
+	if err := f.fail(); err != nil {
+		return store.Moved{}, err
+	}
+	return f.Store.Retry(ctx, now, id)
+}
+
+func (f *faulty) Get(ctx context.Context, id string) (store.Task, error) {
+	if err := f.fail(); err != nil {
+		return store.Task{}, err
+	}
+	return f.Store.Get(ctx, id)
+}
+
+func (f *faulty) Counts(ctx context.Context, runner string) (map[store.State]int64, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	return f.Store.Counts(ctx, runner)
+}
+
+// short is a store that answers less than it was asked, and gives what it was not asked for.
+type short struct {
+	store.Store
+	wrong atomic.Bool
+}
+
+func (s *short) Insert(ctx context.Context, now time.Time, tasks []store.NewTask) ([]store.Inserted, error) {
+	if s.wrong.Load() {
+		return nil, nil
+	}
+	return s.Store.Insert(ctx, now, tasks)
+}
+
+func (s *short) Finish(ctx context.Context, outcomes []store.Outcome) ([]error, error) {
+	if s.wrong.Load() {
+		return nil, nil
+	}
+	return s.Store.Finish(ctx, outcomes)
+}
+
+func (s *short) Claim(ctx context.Context, now time.Time, claim store.Claim) (store.Claimed, error) {
+	if s.wrong.Load() {
+		return store.Claimed{Tasks: []store.Task{{ID: "x", Kind: "unheard of"}}}, nil
+	}
+	return s.Store.Claim(ctx, now, claim)
+}
+
+func TestAStoreThatAnswersWrongLosesNothing(t *testing.T) {
+	db := &short{Store: store.NewMemory()}
+	config := actors.TaskRunnerConfig{Kinds: kinds(), Store: db, MaxChildren: 1}
+	withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		tasks, err := actors.RunMany[string](ctx, r, "sleep", []time.Duration{time.Second, time.Second, time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.wrong.Store(true)
+		if _, err := actors.Run[int](ctx, r, "double", 1); err == nil || !strings.Contains(err.Error(), "answered Insert of 1 tasks with 0") {
+			t.Errorf("Run: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if stats, err := r.Stats(ctx); err != nil || stats.Unrecorded != 1 {
+			t.Errorf("%+v, %v; want the outcome kept until the store takes it", stats, err)
+		}
+		db.wrong.Store(false)
+		for _, task := range tasks {
+			if got, err := task.Await(ctx); got != "slept" || err != nil {
+				t.Errorf("Await: %q, %v", got, err)
+			}
+		}
+	})
+}
+
 func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		t.Run(fmt.Sprint("panics ", panics), func(t *testing.T) {
@@ -370,6 +451,16 @@ func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 				db.set(true, panics)
 				if _, err := actors.Run[int](ctx, r, "double", 1); err == nil {
 					t.Error("a task was accepted that was not recorded")
+				}
+				for name, call := range map[string]func() error{
+					"Cancel": func() error { _, err := r.Cancel(ctx, tasks[9].ID()); return err },
+					"Retry":  func() error { _, err := r.Retry(ctx, tasks[9].ID()); return err },
+					"Await":  func() error { _, err := tasks[9].Await(ctx); return err },
+					"Stats":  func() error { _, err := r.Stats(ctx); return err },
+				} {
+					if err := call(); err == nil || !strings.Contains(err.Error(), "the store") {
+						t.Errorf("%s: %v", name, err)
+					}
 				}
 				time.Sleep(10 * time.Minute)
 				db.set(false, false)

@@ -35,9 +35,7 @@ func (p *reporter) note(r *run) {
 func (p *reporter) run(ctx context.Context) error {
 	for sleepUntilWoken(ctx, p.wake) {
 		if reports := p.take(); len(reports) > 0 {
-			_, err := guardStore(func() (struct{}, error) {
-				return struct{}{}, p.runner.config.Store.Report(ctx, reports)
-			})
+			err := p.runner.config.Store.Report(ctx, reports)
 			if err != nil && ctx.Err() == nil {
 				p.runner.config.Logger.Warn("progress is not recorded", "runner", p.runner.config.Name, "error", err)
 			}

@@ -259,7 +259,7 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 	}
 	starting := runs[:start]
 	r.runs.add(starting...)
-	inserted, err := guardStore(func() ([]store.Inserted, error) { return r.config.Store.Insert(ctx, now, tasks) })
+	inserted, err := r.config.Store.Insert(ctx, now, tasks)
 	if err != nil {
 		for _, run := range starting {
 			r.runs.remove(run)

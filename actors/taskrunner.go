@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +73,9 @@ func (c TaskRunnerConfig) withDefaults() TaskRunnerConfig {
 	setDefault(&c.Grace, DefaultGrace)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Store != nil {
+		c.Store = guarded{c.Store}
 	}
 	return c
 }
@@ -197,16 +199,14 @@ func (r *TaskRunner) resume(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	orphans, err := guardStore(func() (int, error) {
-		return r.config.Store.Recover(ctx, now, r.config.Name, []string{r.system.Node()})
-	})
+	orphans, err := r.config.Store.Recover(ctx, now, r.config.Name, []string{r.system.Node()})
 	if err != nil {
 		return fmt.Errorf("actors: take back orphaned tasks: %w", err)
 	}
 	if orphans > 0 {
 		r.config.Logger.Warn("tasks of a process that died are taken back", "runner", r.config.Name, "tasks", orphans)
 	}
-	counts, err := guardStore(func() (map[store.State]int64, error) { return r.config.Store.Counts(ctx, r.config.Name) })
+	counts, err := r.config.Store.Counts(ctx, r.config.Name)
 	if err != nil {
 		return fmt.Errorf("actors: count waiting tasks: %w", err)
 	}
@@ -216,16 +216,6 @@ func (r *TaskRunner) resume(ctx context.Context) error {
 		r.claimer.due(now, now)
 	}
 	return nil
-}
-
-// guardStore keeps a panic of a store from ending the program.
-func guardStore[T any](call func() (T, error)) (result T, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("actors: the store failed: %w", &messages.PanicError{Value: value, Stack: debug.Stack()})
-		}
-	}()
-	return call()
 }
 
 // server addresses the runner's GenServer, whichever incarnation lives.

@@ -133,7 +133,7 @@ func (w *writer) write(ctx context.Context, batch []*run) (err error) {
 	for i, r := range batch {
 		outcomes[i] = r.outcome()
 	}
-	refused, err := guardStore(func() ([]error, error) { return w.runner.config.Store.Finish(ctx, outcomes) })
+	refused, err := w.runner.config.Store.Finish(ctx, outcomes)
 	if err != nil {
 		return err
 	}
