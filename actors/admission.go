@@ -20,7 +20,9 @@ type admission struct {
 	running int
 	waiting int  // may be below zero for a moment: a task is claimed before its return to the store is counted
 	held    int  // slots for tasks that the store is being asked for
-	backlog bool // tasks wait that could run: new ones must not overtake them
+	line    int  // plain funcs among the waiting that could run: new tasks must not overtake them
+	backlog bool // recorded tasks wait that could run: the same
+	stalled bool // MaxUnrecorded is reached: no recorded task may start
 	closed  bool
 	inside  int           // callers that were let in and are not done
 	empty   chan struct{} // closed when closed and nobody is inside
@@ -30,7 +32,8 @@ type admission struct {
 // ticket is a caller that waits for room.
 type ticket struct {
 	tasks   int
-	later   bool
+	later   bool // they run later, and start none now
+	plain   bool // they are not recorded
 	granted chan struct{}
 	start   int
 	err     error
@@ -40,11 +43,10 @@ func newAdmission(runner string, maxChildren, maxWaiting int) *admission {
 	return &admission{runner: runner, maxChildren: maxChildren, maxWaiting: maxWaiting, empty: make(chan struct{})}
 }
 
-// admit takes room for so many tasks, all or none, and says how many of them may start now; their slots are taken. Tasks
-// that run later start none. The caller is inside until it calls leave.
-func (a *admission) admit(ctx context.Context, tasks int, later, wait bool) (start int, err error) {
+// admit takes room for the tasks of a ticket, all or none, and says how many of them may start now; their slots are taken.
+// The caller is inside until it calls leave.
+func (a *admission) admit(ctx context.Context, t *ticket, wait bool) (start int, err error) {
 	a.mu.Lock()
-	t := &ticket{tasks: tasks, later: later}
 	settled := a.try(t)
 	if !settled && !wait {
 		t.err, settled = a.full(), true
@@ -97,6 +99,9 @@ func (a *admission) try(t *ticket) bool {
 	t.start = a.room(t)
 	a.running += t.start
 	a.waiting += t.tasks - t.start
+	if t.plain && !t.later {
+		a.line += t.tasks - t.start
+	}
 	a.inside++
 	return true
 }
@@ -117,7 +122,7 @@ func (a *admission) neverFits(t *ticket) bool {
 
 // room says how many of the tasks may start now. None may overtake a task that waits and could run.
 func (a *admission) room(t *ticket) int {
-	if t.later || a.backlog {
+	if t.later || a.backlog || a.line > 0 || a.stalled && !t.plain {
 		return 0
 	}
 	return max(0, min(t.tasks, a.free()))
@@ -169,11 +174,17 @@ func (a *admission) close() <-chan struct{} {
 	return a.empty
 }
 
-// hold takes up to n slots for tasks that the store will be asked for, and says how many.
+// hold takes up to n slots for tasks that the store will be asked for, and says how many: no more than wait there, and half
+// are left to plain funcs if any wait. The store may take long to answer. One is always asked for, if there is one: somebody
+// else may have put tasks there.
 func (a *admission) hold(n int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n = max(0, min(n, a.free()))
+	free := a.free()
+	if a.line > 0 {
+		free = (free + 1) / 2
+	}
+	n = max(0, min(n, free, max(1, a.waiting-a.line)))
 	a.held += n
 	return n
 }
@@ -188,7 +199,7 @@ func (a *admission) claimed(held, tasks int) {
 	a.serve()
 }
 
-// begin has one waiting task run, if there is a slot.
+// begin has one plain func of the line run, if there is a slot.
 func (a *admission) begin() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -197,7 +208,24 @@ func (a *admission) begin() bool {
 	}
 	a.running++
 	a.waiting--
+	a.line--
 	return true
+}
+
+// lineUp adds to the number of waiting plain funcs that could run; it may be negative.
+func (a *admission) lineUp(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.line += n
+	if a.line == 0 {
+		a.serve()
+	}
+}
+
+func (a *admission) setStalled(stalled bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stalled = stalled
 }
 
 // change adds to the number of running and of waiting tasks, either of which may be negative.
@@ -224,6 +252,19 @@ func (a *admission) hasBacklog() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.backlog
+}
+
+// lastForBoth reports whether there is one free slot, recorded tasks wait for it, and the store is not being asked for them.
+func (a *admission) lastForBoth() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.backlog && a.held == 0 && a.free() == 1
+}
+
+func (a *admission) hasLine() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.line > 0
 }
 
 func (a *admission) counts() (running, waiting int) {

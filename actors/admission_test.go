@@ -14,27 +14,34 @@ func TestAdmissionNeverOvercommits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		children, places := rapid.IntRange(1, 4).Draw(t, "children"), rapid.IntRange(1, 6).Draw(t, "places")
 		a := newAdmission("r", children, places)
-		running, waiting, held := 0, 0, 0
+		running, waiting, held, line := 0, 0, 0, 0
 		t.Repeat(map[string]func(*rapid.T){
 			"admit": func(t *rapid.T) {
 				tasks := rapid.IntRange(1, 12).Draw(t, "tasks")
-				start, err := a.admit(context.Background(), tasks, false, false)
+				plain := rapid.Bool().Draw(t, "plain")
+				start, err := a.admit(context.Background(), &ticket{tasks: tasks, plain: plain}, false)
 				if fits := running+waiting+tasks <= children+places; fits != (err == nil) || !fits && !errors.Is(err, ErrFull) {
 					t.Fatalf("%d tasks with %d running and %d waiting: %v", tasks, running, waiting, err)
 				}
 				if err == nil {
+					if start > 0 && line > 0 {
+						t.Fatalf("%d tasks overtook a plain func that waits in line", start)
+					}
 					running, waiting = running+start, waiting+tasks-start
+					if plain {
+						line += tasks - start
+					}
 					a.leave()
 				}
 			},
 			"begin": func(t *rapid.T) {
-				if waiting > 0 && a.begin() {
-					running, waiting = running+1, waiting-1
+				if line > 0 && a.begin() {
+					running, waiting, line = running+1, waiting-1, line-1
 				}
 			},
 			"hold": func(t *rapid.T) { held += a.hold(rapid.IntRange(1, 3).Draw(t, "n")) },
 			"claimed": func(t *rapid.T) {
-				tasks := rapid.IntRange(0, min(held, waiting)).Draw(t, "tasks")
+				tasks := rapid.IntRange(0, min(held, waiting-line)).Draw(t, "tasks")
 				a.claimed(held, tasks)
 				running, waiting, held = running+tasks, waiting-tasks, 0
 			},
@@ -57,13 +64,13 @@ func TestAdmissionNeverOvercommits(t *testing.T) {
 func TestCallersWaitInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission("r", 1, 1)
-		if start, err := a.admit(t.Context(), 2, false, false); start != 1 || err != nil {
+		if start, err := a.admit(t.Context(), &ticket{tasks: 2, plain: true}, false); start != 1 || err != nil {
 			t.Fatal(start, err)
 		}
 		var order []int
 		for i := range 3 {
 			go func() {
-				if _, err := a.admit(t.Context(), 1, false, true); err == nil {
+				if _, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true}, true); err == nil {
 					order = append(order, i)
 				}
 			}()
@@ -88,12 +95,12 @@ func TestCallersWaitInTheirOrder(t *testing.T) {
 func TestCloseRefusesWhoWaitsAndWaitsForWhoIsInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission("r", 1, 1)
-		if _, err := a.admit(t.Context(), 2, false, false); err != nil {
+		if _, err := a.admit(t.Context(), &ticket{tasks: 2, plain: true}, false); err != nil {
 			t.Fatal(err)
 		}
 		refused := make(chan error, 1)
 		go func() {
-			_, err := a.admit(t.Context(), 1, false, true)
+			_, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true}, true)
 			refused <- err
 		}()
 		synctest.Wait()
@@ -108,7 +115,7 @@ func TestCloseRefusesWhoWaitsAndWaitsForWhoIsInside(t *testing.T) {
 		}
 		a.leave()
 		<-empty
-		if _, err := a.admit(t.Context(), 1, false, true); !errors.Is(err, ErrStopping) {
+		if _, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true}, true); !errors.Is(err, ErrStopping) {
 			t.Errorf("after the close: %v", err)
 		}
 	})

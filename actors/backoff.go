@@ -45,7 +45,7 @@ func (b Backoff) validate() error {
 		return fmt.Errorf("actors: Backoff.Base is %s, want a positive duration", b.Base)
 	case b.Max < 0, b.Max != 0 && b.Max < b.Base:
 		return fmt.Errorf("actors: Backoff.Max is %s, want at least Base (%s)", b.Max, b.Base)
-	case b.Jitter != NoJitter && (b.Jitter < 0 || b.Jitter > 1):
+	case b.Jitter != NoJitter && !(b.Jitter >= 0 && b.Jitter <= 1): // nor NaN
 		return fmt.Errorf("actors: Backoff.Jitter is %v, want 0 to 1, or NoJitter", b.Jitter)
 	}
 	return nil

@@ -40,6 +40,7 @@ func (c *claimer) due(at, now time.Time) {
 func (c *claimer) expect(at time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at = at.Round(0) // by the wall clock: if that is set forward, the task is due earlier
 	if !c.next.IsZero() && !at.Before(c.next) {
 		return false
 	}
@@ -74,28 +75,33 @@ func (c *claimer) sleep(ctx context.Context) bool {
 	if next.IsZero() || c.runner.admission.hasBacklog() {
 		return sleepUntilWoken(ctx, c.wake)
 	}
-	timer := time.NewTimer(time.Until(next))
+	timer := time.NewTimer(min(time.Until(next), maxSleep))
 	defer timer.Stop()
 	select {
 	case <-c.wake:
-		return true
 	case <-timer.C:
-		c.runner.admission.setBacklog(true)
-		return true
+		if !time.Now().Before(next) {
+			c.runner.admission.setBacklog(true)
+		}
 	case <-ctx.Done():
 		return false
 	}
+	return true
 }
+
+// maxSleep is how long the claimer sleeps at most. Timers do not see that the clock was set, or the machine suspended.
+const maxSleep = time.Minute
 
 // claimAll claims until there are no slots or nothing is due.
 func (c *claimer) claimAll(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if c.runner.writer.pending() > c.runner.config.MaxUnrecorded {
-			c.runner.admission.setBacklog(true)
-			return nil // woken again when outcomes were recorded
-		}
 		slots := c.runner.admission.hold(MaxClaimBatch)
 		if slots == 0 {
+			return nil
+		}
+		if c.runner.writer.full() {
+			c.runner.admission.setBacklog(true) // woken again when outcomes were recorded
+			c.giveBack(slots)
 			return nil
 		}
 		more, err := c.claim(ctx, slots)
@@ -117,24 +123,37 @@ func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
 		Runner: c.runner.config.Name, Node: c.runner.system.Node(), Kinds: c.runner.kindNames, Limit: slots,
 	})
 	if err != nil {
-		c.runner.admission.claimed(slots, 0)
+		c.giveBack(slots)
 		c.due(now, now) // try again
 		return false, err
 	}
 	c.runner.admission.claimed(slots, len(claimed.Tasks))
-	c.accept(ctx, claimed.Tasks)
+	c.accept(claimed.Tasks)
 	more = !claimed.Next.IsZero() && !claimed.Next.After(now)
 	c.runner.admission.setBacklog(more)
 	if !claimed.Next.IsZero() && !more {
 		c.expect(claimed.Next)
 	}
 	if len(claimed.Tasks) < slots {
-		c.runner.server().Cast(ctx, refill{}) // plain funcs may be waiting for the others
+		c.offer()
 	}
 	return more, nil
 }
 
-func (c *claimer) accept(ctx context.Context, tasks []store.Task) {
+// giveBack gives back slots that were held for nothing.
+func (c *claimer) giveBack(slots int) {
+	c.runner.admission.claimed(slots, 0)
+	c.offer()
+}
+
+// offer has the runner give free slots to plain funcs, if any wait for one.
+func (c *claimer) offer() {
+	if c.runner.admission.hasLine() {
+		c.runner.server().Cast(context.Background(), refill{})
+	}
+}
+
+func (c *claimer) accept(tasks []store.Task) {
 	if len(tasks) == 0 {
 		return
 	}
@@ -143,7 +162,7 @@ func (c *claimer) accept(ctx context.Context, tasks []store.Task) {
 		runs[i] = c.runner.recordedRun(&tasks[i])
 	}
 	c.runner.runs.add(runs...)
-	c.runner.server().Cast(context.WithoutCancel(ctx), startRuns(runs))
+	c.runner.server().Cast(context.Background(), startRuns(runs))
 }
 
 // recordedRun makes the run of a task that is running here according to the store.
@@ -152,7 +171,8 @@ func (r *TaskRunner) recordedRun(t *store.Task) *run {
 	p := kind.policy
 	p.maxAttempts = t.MaxAttempts
 	recorded := &run{
-		task: refOf(*t), kind: kind, encoded: t.Args, handle: kind.handle, policy: p, timeout: t.Timeout, durable: true, slot: true,
+		task: refOf(*t), kind: kind, encoded: t.Args, last: t.Result, handle: kind.handle, policy: p, timeout: t.Timeout,
+		durable: true, slot: true, stage: accepted,
 	}
 	if t.CancelRequested {
 		recorded.told = ErrTaskCancelled

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -14,7 +15,7 @@ type ending struct {
 	value  any
 	result []byte // the value, encoded; only of a recorded task
 	err    error
-	cause  error // why the handler's context was cancelled, if it was
+	told   error // why the runner told it to stop, if it did: ErrTaskCancelled or ErrStopping
 	at     time.Time
 }
 
@@ -23,6 +24,8 @@ type fate struct {
 	state store.State
 	at    time.Time // when it runs again, for Retryable and Scheduled
 	err   error     // why it has no value
+	text  string    // what is recorded of err
+	stack string    // of a panic
 }
 
 // policy is what a kind says about its failures.
@@ -32,7 +35,8 @@ type policy struct {
 	decide      func(err error, attempt int) error
 }
 
-// decideFate says what becomes of a task. It is the whole rule, and pure: time and chance are passed in.
+// decideFate says what becomes of a task. It is the whole rule, and pure: time and chance are passed in. It asks code of
+// the user's (WithDecide, and the methods of the error), so it runs in the task's own process and never in the runner's.
 //
 // A value counts however late it came. Without one, the reason to stop counts more than the error: a handler that is told
 // to stop fails in all kinds of ways.
@@ -40,10 +44,10 @@ func decideFate(e ending, attempt int, p policy, now time.Time, chance float64) 
 	switch {
 	case e.err == nil:
 		return fate{state: store.Completed}
-	case errors.Is(e.cause, ErrTaskCancelled):
-		return fate{state: store.Cancelled, err: e.err}
+	case e.told == ErrTaskCancelled: //nolint:errorlint // it is the runner's own, unwrapped
+		return failed(store.Cancelled, e.err)
 	case stopped(e):
-		return fate{state: store.Available, err: e.err}
+		return failed(store.Available, e.err)
 	}
 	err := e.err
 	if p.decide != nil {
@@ -52,12 +56,33 @@ func decideFate(e ending, attempt int, p policy, now time.Time, chance float64) 
 	return decideVerb(decisionOf(err, e.err), attempt, p, now, chance)
 }
 
-// stopped reports whether the run ended because its runner did. A failure of the handler's own in that moment is one.
-func stopped(e ending) bool {
-	if !errors.Is(e.cause, ErrStopping) && !errors.Is(e.cause, messages.Shutdown) {
-		return false
+// failed is the fate of a task without a value.
+func failed(state store.State, err error) fate {
+	f := fate{state: state, err: err}
+	f.text, f.stack = errorText(err)
+	return f
+}
+
+// errorText gives an error as it is recorded. Its Error method is the user's, and may panic.
+func errorText(err error) (text, stack string) {
+	defer func() {
+		if value := recover(); value != nil {
+			text = fmt.Sprintf("%T, whose Error method panicked", err)
+		}
+	}()
+	if err == nil {
+		return "", ""
 	}
-	return errors.Is(e.err, context.Canceled) || errors.Is(e.err, ErrAbandoned) || errors.Is(e.err, e.cause)
+	if p, ok := errors.AsType[*messages.PanicError](err); ok {
+		stack = string(p.Stack)
+	}
+	return err.Error(), stack
+}
+
+// stopped reports whether the run ended because its runner told it so. A failure of the handler's own in that moment is one.
+func stopped(e ending) bool {
+	return e.told == ErrStopping && //nolint:errorlint // it is the runner's own, unwrapped
+		(errors.Is(e.err, context.Canceled) || errors.Is(e.err, ErrAbandoned) || errors.Is(e.err, ErrStopping))
 }
 
 // decisionOf finds the decision in an error; none is a retry.
@@ -74,20 +99,28 @@ func decisionOf(err, original error) messages.Decision {
 }
 
 func decideVerb(d messages.Decision, attempt int, p policy, now time.Time, chance float64) fate {
-	switch d.Verb {
-	case messages.VerbSnooze:
-		return fate{state: store.Scheduled, at: now.Add(d.After), err: d.Err}
-	case messages.VerbCancel:
-		return fate{state: store.Cancelled, err: d.Err}
-	case messages.VerbDiscard:
-		return fate{state: store.Discarded, err: d.Err}
-	}
-	if attempt >= p.maxAttempts {
-		return fate{state: store.Discarded, err: d.Err}
-	}
-	wait := d.After
-	if wait <= 0 {
+	state, wait := store.Retryable, d.After
+	switch {
+	case d.Verb == messages.VerbSnooze:
+		state = store.Scheduled
+	case d.Verb == messages.VerbCancel:
+		state = store.Cancelled
+	case d.Verb == messages.VerbDiscard, attempt >= p.maxAttempts:
+		state = store.Discarded
+	case wait <= 0:
 		wait = p.backoff.wait(attempt, chance)
 	}
-	return fate{state: store.Retryable, at: now.Add(wait), err: d.Err}
+	f := failed(state, d.Err)
+	if !state.Final() {
+		f.at = notBefore(now.Add(wait))
+	}
+	return f
+}
+
+// notBefore rounds up to the microseconds that a store keeps: rounded down, a task would run before its time.
+func notBefore(t time.Time) time.Time {
+	if whole := store.Micro(t); whole.Before(t) {
+		return whole.Add(time.Microsecond)
+	}
+	return t
 }

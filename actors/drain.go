@@ -2,36 +2,40 @@ package actors
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// Terminate drains the runner when it is to stop: it refuses new tasks, lets the running ones finish, cancels those that
-// do not, and puts back what is left. It works on the records, not on the mailbox, which is closed by now. After a crash it
-// does nothing: the next incarnation takes everything up.
+// Terminate drains the runner when its supervisor stops it: it refuses new tasks, lets the running ones finish, cancels
+// those that do not, and puts back what is left. It works on the records, not on the mailbox, which is closed by now. After
+// any other end it does nothing: the next incarnation takes everything up.
+//
+// Who stops in a hurry cuts the waiting short, but not the putting back: that ends with ctx, which is the process's own.
 func (s *runner) Terminate(ctx context.Context, reason error) {
-	if !messages.IsClean(reason) {
+	if reason != error(messages.Shutdown) {
 		return
 	}
 	s.draining = true
-	ctx, cancel := s.boundedByStop(ctx)
+	patient, cancel := s.unlessHurried(ctx)
 	defer cancel()
-	defer s.stopLoops(ctx)
 	select {
 	case <-s.admission.close():
-	case <-ctx.Done():
+	case <-patient.Done():
 	}
 	s.stopLoop(ctx, 0) // the claimer first: nothing new comes then
-	s.letFinish(ctx, s.config.DrainTimeout)
+	s.letFinish(patient, s.config.DrainTimeout)
 	for _, r := range s.runs.list() {
 		r.tell(s.system, ErrStopping, s.config.Grace)
 	}
-	s.letFinish(ctx, 2*s.config.Grace)
+	s.letFinish(patient, longer(s.config.Grace, s.config.Grace))
 	s.giveUpRunning(ctx)
 	s.putBackWaiting(ctx)
 	s.flush(ctx)
+	s.stopLoops(ctx)
+	s.drained.Store(true)
 }
 
 func (s *runner) stopLoops(ctx context.Context) {
@@ -47,14 +51,19 @@ func (s *runner) stopLoop(ctx context.Context, i int) {
 	}
 }
 
-// boundedByStop ends when the context of the Stop call does, if there is one.
-func (s *runner) boundedByStop(ctx context.Context) (context.Context, context.CancelFunc) {
+// unlessHurried gives a context that ends also when somebody who called Stop has no more time.
+func (s *runner) unlessHurried(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	if bound := s.stopCtx.Load(); bound != nil {
-		stop := context.AfterFunc(*bound, cancel)
-		return ctx, func() { stop(); cancel() }
+	stop := context.AfterFunc(s.hurried, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// longer adds durations; what is too large stays the largest.
+func longer(d, by time.Duration) time.Duration {
+	if sum := d + by; sum >= d {
+		return sum
 	}
-	return ctx, cancel
+	return math.MaxInt64
 }
 
 // letFinish handles the ends of running tasks as they come, for up to d.
@@ -101,9 +110,9 @@ func (s *runner) putBackWaiting(ctx context.Context) {
 		waiting := r.stage == accepted
 		switch {
 		case waiting && r.durable:
-			r.putBack(fate{state: store.Available, err: ErrStopping})
+			r.putBack(failed(store.Available, ErrStopping))
 		case waiting:
-			r.putBack(fate{state: store.Cancelled, err: ErrStopping})
+			r.putBack(failed(store.Cancelled, ErrStopping))
 		}
 		r.mu.Unlock()
 		if waiting {

@@ -47,9 +47,14 @@ type stopError struct{ reason error }
 func (s *stopError) Error() string { return "actors: stop: " + s.reason.Error() }
 func (s *stopError) Unwrap() error { return s.reason }
 
-// Stop is what a callback returns as error to end its server with the reason. The reply of a HandleCall is sent after
+// Stop is what a callback returns as error to end its server with the reason; nil is messages.Normal. The reply of a HandleCall is sent after
 // Terminate.
-func Stop(reason error) error { return &stopError{reason} }
+func Stop(reason error) error {
+	if reason == nil {
+		reason = messages.Normal
+	}
+	return &stopError{reason}
+}
 
 // ErrNotHandled says that a server got a call or a cast but has no callback for it, which is a mistake in the program, so
 // that the server ends (GS-20).

@@ -50,7 +50,10 @@ func Kind[A, R any](name string, handler func(ctx context.Context, args A) (R, e
 		k.policy.maxAttempts = DefaultMaxAttempts
 	}
 	if handler != nil {
-		k.handle = func(ctx context.Context, args any) (any, error) { return handler(ctx, args.(A)) }
+		k.handle = func(ctx context.Context, args any) (any, error) {
+			typed, _ := args.(A) // it was checked; only a nil of an interface type is no A
+			return handler(ctx, typed)
+		}
 	}
 	k.mistakes = errors.Join(err, k.validate())
 	return k

@@ -92,7 +92,8 @@ func WithBackoff(b Backoff) Option {
 }
 
 // WithDecide says for each error of the kind's handler what becomes of the task: decide gives the error itself (retry), or
-// one made with messages.RetryAfter, Snooze, Cancel or Discard. It runs in the runner and must not block.
+// one made with messages.RetryAfter, Snooze, Cancel or Discard; nil is a retry. It runs where the handler ran, and what holds
+// for a handler holds for it. It is not asked about a handler that was abandoned.
 func WithDecide(decide func(err error, attempt int) error) Option {
 	return Option{"WithDecide", ofKind, func(o *options) { o.decide = decide }}
 }
@@ -116,7 +117,7 @@ func WithKey[A any](key func(args A) string) Option {
 }
 
 // WithID gives the task its id, a UUID, which makes Run idempotent: if there is a task of this id already, nothing is
-// recorded and the handle is that task's.
+// recorded and the handle is that task's. It needs a runner with a store, which is what knows of earlier ids.
 func WithID(id string) Option {
 	return Option{"WithID", ofRun, func(o *options) { o.id = id }}
 }

@@ -17,7 +17,8 @@ type promise struct {
 	value   any
 	result  []byte
 	err     error
-	waiters int // of a recorded task: when nobody waits any more, it goes
+	waiters int   // of a recorded task: when nobody waits any more, it goes
+	from    int64 // of a recorded task: the first run whose outcome is meant
 }
 
 func newPromise() *promise { return &promise{done: make(chan struct{})} }
@@ -73,7 +74,9 @@ func (p *promises) keep(r *run) {
 	defer p.mu.Unlock()
 	promise := r.promise
 	if r.durable {
-		promise = p.byID[r.task.TaskID]
+		if promise = p.byID[r.task.TaskID]; promise != nil && promise.from > r.task.Run && !r.notice {
+			return // it has been asked to run again since
+		}
 		delete(p.byID, r.task.TaskID)
 	} else {
 		delete(p.plain, promise)
@@ -120,14 +123,36 @@ func (r *TaskRunner) awaitRecorded(ctx context.Context, id string) (*promise, er
 		return nil, err
 	}
 	defer r.promises.leave(id, awaited)
-	task, err := r.config.Store.Get(ctx, id)
+	task, err := r.own(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if task.State.Final() {
 		return &promise{state: task.State, result: task.Result, err: lastError(task)}, nil
 	}
+	r.promises.raise(awaited, task)
 	return awaited, awaited.wait(ctx)
+}
+
+// raise says which run's outcome is meant: the one under way, or the next. That of an earlier one may still be about to be
+// told when the task has been asked to run again.
+func (p *promises) raise(promise *promise, t store.Task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	from := t.Run
+	if t.State.Waiting() {
+		from++
+	}
+	promise.from = max(promise.from, from)
+}
+
+// own gives a recorded task if it is this runner's.
+func (r *TaskRunner) own(ctx context.Context, id string) (store.Task, error) {
+	task, err := r.config.Store.Get(ctx, id)
+	if err == nil && task.Runner != r.config.Name {
+		return store.Task{}, fmt.Errorf("%w: task %s belongs to runner %q, not to %q", store.ErrNotFound, id, task.Runner, r.config.Name)
+	}
+	return task, err
 }
 
 func (p *promise) wait(ctx context.Context) error {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -34,11 +36,15 @@ func (h *Handle[R]) Existed() bool { return h.existed }
 // Await waits for the task's final outcome: the value, or a *TaskError, which of a recorded task that had ended before
 // has only the text of the reason. It fails with ErrStopping if the runner stops first
 // (a recorded task then runs when a runner of this name is started again), and with the cause of ctx when that ends; the
-// task goes on. Any number of callers may await, also later again.
+// task goes on. Any number of callers may await, also later again. In the task's own handler and in HandleInfo, with their
+// contexts, it is ErrCallingSelf.
 func (h *Handle[R]) Await(ctx context.Context) (R, error) {
 	if h.promise != nil {
+		var none R
+		if err := h.runner.refuseSelfAwait(ctx, h.id); err != nil {
+			return none, err
+		}
 		if err := h.promise.wait(ctx); err != nil {
-			var none R
 			return none, err
 		}
 		return valueOf[R](h.id, h.promise)
@@ -55,11 +61,22 @@ func (h *Handle[R]) Cancel(ctx context.Context) error {
 	return err
 }
 
+// refuseSelfAwait is for those who would wait for themselves: the handler of the task, and the runner's HandleInfo.
+func (r *TaskRunner) refuseSelfAwait(ctx context.Context, id string) error {
+	if c := taskOf(ctx); r.inServer(ctx) || c != nil && c.run.task.TaskID == id {
+		return ErrCallingSelf
+	}
+	return nil
+}
+
 // Await waits for the final outcome of a recorded task, by its id; see Handle.Await. An unknown id is store.ErrNotFound.
 func Await[R any](ctx context.Context, runner *TaskRunner, id string) (R, error) {
 	var none R
 	if runner.config.Store == nil {
 		return none, ErrNoStore
+	}
+	if err := runner.refuseSelfAwait(ctx, id); err != nil {
+		return none, err
 	}
 	promise, err := runner.awaitRecorded(ctx, id)
 	if err != nil {
@@ -71,9 +88,11 @@ func Await[R any](ctx context.Context, runner *TaskRunner, id string) (R, error)
 // Run has the runner run a task of this kind, and returns when that is certain and not when it is done: with a store, when
 // the task is recorded. R is the type of the result that Await will give; it is the handler's, or one that its JSON fits.
 //
-// The arguments are of the type that the handler takes; a json.RawMessage is decoded into it. What is refused is refused
+// The arguments are of the type that the handler takes; a json.RawMessage is decoded into it. The handler's first attempt gets
+// them as they are, so whoever keeps a pointer, map or slice in them must not change it any more. What is refused is refused
 // before anything is recorded: ErrUnknownKind, an *ArgsError, a *FullError (unless WithWait), ErrStopping, and what the store
-// says.
+// says. Only if ctx ends while the store is being asked, its cause is the answer and the task may have been accepted all the
+// same; to ask again with the same WithID tells.
 //
 // Options: WithTimeout, WithMaxAttempts, WithID, WithScheduledAt, WithDelay, WithWait.
 func Run[R, A any](ctx context.Context, runner *TaskRunner, kind string, args A, given ...Option) (*Handle[R], error) {
@@ -185,6 +204,13 @@ func newRun(runner *TaskRunner, kind string, p policy, o options) *run {
 
 // accept takes new runs in, all or none: room, id, record, and a message to the runner, in this order.
 func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]store.Inserted, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	durable := runs[0].durable
+	if o.id != "" && !durable {
+		return nil, fmt.Errorf("%w: WithID needs one", ErrNoStore)
+	}
 	if err := nameRuns(runs); err != nil {
 		return nil, err
 	}
@@ -193,24 +219,41 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 	if o.delay > 0 {
 		at = now.Add(o.delay)
 	}
+	at = notBefore(at)
 	later := at.After(now)
-	start, err := r.admission.admit(ctx, len(runs), later, o.wait)
+	start, err := r.admission.admit(ctx, &ticket{tasks: len(runs), later: later, plain: !durable}, o.wait)
 	if err != nil {
 		return nil, err
 	}
-	defer r.admission.leave()
-	for _, run := range runs[:start] {
-		run.slot = true
+	for i, run := range runs {
+		run.slot = i < start
+		run.inLine = !durable && !later && !run.slot
 	}
-	if !runs[0].durable {
-		return r.acceptPlain(ctx, runs, at, now), nil
+	if !durable {
+		defer r.admission.leave()
+		return r.acceptPlain(runs, at), nil
 	}
-	inserted, err := r.insert(ctx, runs, start, at, now)
-	if err != nil {
-		r.admission.change(-start, start-len(runs))
-		return nil, err
+	return r.acceptRecorded(ctx, runs, start, at, now)
+}
+
+// acceptRecorded has the tasks recorded, and goes on with that when ctx ends: what a store was handed may be recorded
+// although its caller did not wait for the answer, and then somebody must run it. A stopping runner waits for it.
+func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int, at, now time.Time) (inserted []store.Inserted, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer r.admission.leave()
+		defer close(done)
+		inserted, err = r.insert(process.Outside(context.WithoutCancel(ctx)), runs, start, at, now)
+		if err != nil {
+			r.admission.change(-start, start-len(runs))
+		}
+	}()
+	select {
+	case <-done:
+		return inserted, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	return inserted, nil
 }
 
 // nameRuns gives ids to those that have none: UUIDv7, which sort by time.
@@ -232,18 +275,14 @@ func nameRuns(runs []*run) error {
 }
 
 // acceptPlain takes in tasks that are not recorded.
-func (r *TaskRunner) acceptPlain(ctx context.Context, runs []*run, at, now time.Time) []store.Inserted {
+func (r *TaskRunner) acceptPlain(runs []*run, at time.Time) []store.Inserted {
 	answers := make([]store.Inserted, len(runs))
 	for i, run := range runs {
-		run.promise = r.promises.forPlain()
+		run.promise, run.due, run.stage = r.promises.forPlain(), at, accepted
 		answers[i].Task = store.Task{ID: run.task.TaskID, Runner: r.config.Name, Kind: run.task.Kind, MaxAttempts: run.policy.maxAttempts}
 	}
 	r.runs.add(runs...)
-	if server := r.server(); at.After(now) {
-		time.AfterFunc(at.Sub(now), func() { server.Cast(context.Background(), startRuns(runs)) })
-	} else {
-		server.Cast(ctx, startRuns(runs))
-	}
+	r.server().Cast(context.Background(), startRuns(runs)) // from nobody: what a process says after its end is dropped
 	return answers
 }
 
@@ -266,10 +305,12 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 		}
 		return nil, err
 	}
-	starting = r.forgetExisting(runs, inserted, start)
-	if len(starting) > 0 {
+	if starting = r.forgetExisting(runs, inserted, start); len(starting) > 0 {
+		for _, run := range starting {
+			run.enter()
+		}
 		r.runs.add(starting...) // again: a caller with the same id may have kept the place, and failed
-		r.server().Cast(context.WithoutCancel(ctx), startRuns(starting))
+		r.server().Cast(ctx, startRuns(starting))
 	}
 	if start < len(runs) {
 		due := at
@@ -279,6 +320,23 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 		r.claimer.due(due, now)
 	}
 	return inserted, nil
+}
+
+// runByMessage is Run for arguments that are encoded.
+func (r *TaskRunner) runByMessage(ctx context.Context, m messages.Run) error {
+	o := options{id: m.TaskID, at: m.ScheduledAt, maxAttempts: m.MaxAttempts, timeout: m.Timeout}
+	if err := o.validate("Run"); err != nil {
+		return err
+	}
+	if r.config.Store == nil {
+		o.id = "" // nobody could know it again
+	}
+	runs, err := newRuns(r, m.Kind, []json.RawMessage{m.Args}, o)
+	if err != nil {
+		return err
+	}
+	_, err = r.accept(ctx, runs, o)
+	return err
 }
 
 // forgetExisting gives back what was taken for tasks that were there already, and gives those that are to be started.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/internal/process"
@@ -36,8 +37,12 @@ func newRunner(r *TaskRunner) *runner {
 	return &runner{TaskRunner: r, down: map[messages.Ref]*run{}}
 }
 
-// Init starts the loops beside the runner and takes up what an earlier incarnation has left (nothing, at first).
+// Init starts the loops beside the runner and takes up what an earlier incarnation has left; the first one, what is in the
+// store. By now the runner has its name, so nobody else of this name runs here.
 func (s *runner) Init(ctx context.Context) error {
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
 	if s.config.Store != nil {
 		for _, loop := range []func(context.Context) error{s.claimer.run, s.reporter.run, s.writer.run} {
 			pid, err := s.system.SpawnFunc(ctx, loop, process.Options{Link: true})
@@ -61,6 +66,7 @@ func (s *runner) step(ctx context.Context, r *run) {
 	stage := r.stage
 	r.mu.Unlock()
 	switch stage {
+	case entering: // its caller casts it when it is recorded
 	case accepted:
 		s.accept(ctx, r)
 	case started:
@@ -83,10 +89,31 @@ func (s *runner) HandleCast(ctx context.Context, message any) error {
 		s.fill(ctx)
 	case cancelWaiting:
 		s.cancelWaiting(ctx, m.run)
+	case messages.Run:
+		return s.runMessage(ctx, m)
 	default:
 		s.hook(ctx, message)
 	}
 	return nil
+}
+
+// HandleCall refuses: a runner is asked by its methods. Without it a call would end the runner.
+func (s *runner) HandleCall(_ context.Context, request any, _ From) (any, error) {
+	return nil, fmt.Errorf("%w: runner %q, %T", ErrNotHandled, s.config.Name, request)
+}
+
+// runMessage takes a Run that was cast by somebody who has no Go types for it. Nobody waits for an answer, so the hook is
+// told of a refusal. It is recorded in a process of its own: the runner never waits for the store.
+func (s *runner) runMessage(ctx context.Context, m messages.Run) error {
+	_, err := s.system.SpawnFunc(ctx, func(ctx context.Context) error {
+		if err := s.runByMessage(ctx, m); err != nil {
+			s.config.Logger.Warn("a Run message was refused", "runner", s.config.Name, "kind", m.Kind, "task", m.TaskID, "error", err)
+			ref := messages.TaskRef{TaskID: m.TaskID, Kind: m.Kind, Runner: s.config.Name, MaxAttempts: m.MaxAttempts}
+			s.server().Info(ctx, messages.Failed{TaskRef: ref, Reason: err, FinishedAt: time.Now()})
+		}
+		return nil
+	}, process.Options{})
+	return err
 }
 
 // HandleInfo takes completion messages. What it does not know is the user's.
@@ -108,17 +135,26 @@ func (s *runner) HandleInfo(ctx context.Context, message any) error {
 		s.wakeClaimer() // it may have waited for MaxUnrecorded
 		return nil
 	case messages.Exit:
-		return m.Reason // one of the loops: a mistake of ours; the supervisor starts all anew
+		if slices.Contains(s.loops, m.From) {
+			return m.Reason // a mistake of ours; the supervisor starts all anew
+		}
 	}
 	s.hook(ctx, message)
 	return nil
 }
 
-// accept starts a run that has a slot, and queues one that has none.
+// accept starts a run that has a slot, and queues one that has none; it comes back when it is due.
 func (s *runner) accept(ctx context.Context, r *run) {
 	if r.hasSlot() {
 		s.start(ctx, r)
 		return
+	}
+	server := s.server()
+	if r.wait(time.Now(), func() { server.Cast(context.Background(), startRuns{r}) }) {
+		return
+	}
+	if r.joinLine() {
+		s.admission.lineUp(1)
 	}
 	s.queue = append(s.queue, r)
 	s.fill(ctx)
@@ -138,7 +174,8 @@ func (s *runner) start(ctx context.Context, r *run) bool {
 		err = s.startChild(ctx, r)
 	}
 	if err != nil && r.ending == nil {
-		r.ending = &ending{err: err, cause: r.told, at: time.Now()}
+		r.ending = &ending{err: err, told: r.told, at: time.Now()}
+		r.fate = decideFate(*r.ending, r.task.Attempt, policy{}, time.Now(), 0)
 	}
 	r.mu.Unlock()
 	if err != nil {
@@ -157,12 +194,12 @@ func (s *runner) startChild(ctx context.Context, r *run) (err error) {
 		return fmt.Errorf("%w: %w", messages.Snooze(childPause), err)
 	}
 	if r.timeout > 0 {
-		r.killAfter(s.system, r.timeout+s.config.Grace)
+		r.killAfter(s.system, longer(r.timeout, s.config.Grace))
 	}
 	return nil
 }
 
-// childPause is how long a task is put off when the task supervisor could not start it: it is being restarted.
+// childPause is how long a task is put off when the task supervisor could not start it: the system is stopping.
 const childPause = time.Second
 
 func (s *runner) await(ctx context.Context, r *run) {
@@ -179,28 +216,17 @@ func (s *runner) ended(ctx context.Context, r *run, reason error) {
 	}
 	if r.ending == nil {
 		r.ending = r.abandoned(now, reason)
+		p := policy{maxAttempts: r.policy.maxAttempts, backoff: r.policy.backoff} // without code of the user's
+		r.fate = decideFate(*r.ending, r.task.Attempt, p, now, rand.Float64())
 	}
 	r.stopKiller()
-	r.fate = s.decide(r, now)
+	if s.draining && !r.durable && !r.fate.state.Final() {
+		r.fate = failed(store.Cancelled, ErrStopping) // nobody is there to run it again
+	}
 	r.stage = decided
 	r.mu.Unlock()
 	s.admission.change(-1, 0)
 	s.record(ctx, r)
-}
-
-// decide is decideFate with time and chance. It asks the user's code (WithDecide, and the Is and As of the error), which
-// may panic; then the task is tried again as if it had said nothing.
-func (s *runner) decide(r *run, now time.Time) (f fate) {
-	defer func() {
-		if value := recover(); value != nil {
-			err := fmt.Errorf("actors: the decision on the error panicked: %v", value)
-			f = decideVerb(messages.Decision{Verb: messages.VerbRetry, Err: err}, r.task.Attempt, r.policy, now, rand.Float64())
-		}
-		if s.draining && !r.durable && !f.state.Final() {
-			f = fate{state: store.Cancelled, err: ErrStopping} // nobody is there to run it again
-		}
-	}()
-	return decideFate(*r.ending, r.task.Attempt, r.policy, now, rand.Float64())
 }
 
 // record hands the fate to the store; without one, it counts at once.
@@ -238,23 +264,30 @@ func (s *runner) settle(ctx context.Context, r *run) {
 		s.admission.change(0, 1)
 		s.claimer.due(whenAgain(f), time.Now())
 	default:
-		s.againLater(r, f)
+		r.again(whenAgain(f))
+		s.admission.change(0, 1)
+		s.accept(ctx, r)
 	}
-	s.hook(ctx, message) // last: it may end the runner's goroutine
+	s.hook(ctx, message)
 }
 
 // cancelWaiting ends a plain func that has not started, without waiting for a slot.
 func (s *runner) cancelWaiting(ctx context.Context, r *run) {
 	r.mu.Lock()
-	waiting := r.stage == accepted && !r.slot
+	waiting, inLine := r.stage == accepted && !r.slot, r.inLine
 	if waiting {
-		r.putBack(fate{state: store.Cancelled, err: ErrTaskCancelled})
+		r.putBack(failed(store.Cancelled, ErrTaskCancelled))
+		r.inLine = false
 	}
 	r.mu.Unlock()
-	if waiting {
-		s.admission.change(0, -1)
-		s.settle(ctx, r)
+	if !waiting {
+		return
 	}
+	s.admission.change(0, -1)
+	if inLine {
+		s.admission.lineUp(-1)
+	}
+	s.settle(ctx, r)
 }
 
 // whenAgain is when a task runs again; one that was given back could at once, but its runner is about to stop.
@@ -265,30 +298,33 @@ func whenAgain(f fate) time.Time {
 	return f.at
 }
 
-// againLater has a plain func run again when its time has come.
-func (s *runner) againLater(r *run, f fate) {
-	r.again()
-	s.admission.change(0, 1)
-	server := s.server()
-	time.AfterFunc(time.Until(whenAgain(f)), func() { server.Cast(context.Background(), startRuns{r}) })
-}
-
-// fill gives free slots to what waits: to the queue and, by turns if both have something, to recorded tasks.
+// fill gives free slots to what waits: to the queue and, if recorded tasks wait too, the last one by turns.
 func (s *runner) fill(ctx context.Context) {
 	for len(s.queue) > 0 {
-		if s.turn = !s.turn; s.turn && s.admission.hasBacklog() {
-			break
+		r := s.queue[0]
+		if !r.inQueue() {
+			s.dequeue() // it was cancelled
+			continue
+		}
+		if s.admission.lastForBoth() {
+			if s.turn = !s.turn; s.turn {
+				break
+			}
 		}
 		if !s.admission.begin() {
 			break
 		}
-		r := s.queue[0]
-		s.queue[0] = nil
-		if s.queue = s.queue[1:]; !s.start(ctx, r) {
-			s.admission.change(-1, 1) // whoever took it has counted it
+		if s.dequeue(); !s.start(ctx, r) {
+			s.admission.change(-1, 1) // an earlier incarnation, not quite dead, has taken it in this moment
+			s.admission.lineUp(1)
 		}
 	}
 	s.wakeClaimer()
+}
+
+func (s *runner) dequeue() {
+	s.queue[0] = nil
+	s.queue = s.queue[1:]
 }
 
 func (s *runner) wakeClaimer() {
@@ -297,18 +333,23 @@ func (s *runner) wakeClaimer() {
 	}
 }
 
-// hook runs the user's HandleInfo. It is an observer: its panic is logged, and the runner goes on. A Goexit ends the
-// runner's goroutine; the supervisor starts it anew, and nothing is lost.
+// hook runs the user's HandleInfo and waits for it. It is an observer: its panic is logged, and the runner goes on. It has
+// a goroutine of its own, because a Goexit could not be held up in the runner's.
 func (s *runner) hook(ctx context.Context, message any) {
 	if s.config.HandleInfo == nil || message == nil {
 		return
 	}
-	defer func() {
-		if value := recover(); value != nil {
-			s.config.Logger.Error("HandleInfo panicked", "runner", s.config.Name, "panic", value, "stack", string(debug.Stack()))
-		}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if value := recover(); value != nil {
+				s.config.Logger.Error("HandleInfo panicked", "runner", s.config.Name, "panic", value, "stack", string(debug.Stack()))
+			}
+		}()
+		s.config.HandleInfo(ctx, message)
 	}()
-	s.config.HandleInfo(ctx, message)
+	<-done
 }
 
 // message is what the hook is told of a run; nil for one that was given back, which had no outcome.

@@ -16,7 +16,8 @@ import (
 type stage int
 
 const (
-	accepted stage = iota // is to be started
+	entering stage = iota // is being recorded: whether it is accepted is not known yet
+	accepted              // is to be started
 	started               // its process was started
 	decided               // it ended, and its fate is known
 	recorded              // its fate is in the store, or the store refused it
@@ -33,18 +34,23 @@ type run struct {
 	kind    *KindSpec // nil for a plain func
 	args    any       // what the handler takes; nil if it is still encoded
 	encoded []byte    // the arguments as recorded
+	last    []byte    // the result that the task had when it was claimed: of an earlier outcome
 	handle  func(ctx context.Context, args any) (any, error)
 	policy  policy
 	timeout time.Duration
 	durable bool     // it is in the store
 	promise *promise // of a task that is not recorded
+	notice  bool     // it never ran: it is only to be told of
 
 	progress atomic.Uint64 // the last reported fraction, as math.Float64bits
 
 	mu        sync.Mutex
 	stage     stage
-	queued    bool // the writer has it
-	slot      bool // it has one of the runner's slots
+	due       time.Time   // of a plain func: not before
+	timer     *time.Timer // that casts it to the runner when it is due
+	inLine    bool        // admission counts it among the plain funcs that wait in line
+	queued    bool        // the writer has it
+	slot      bool        // it has one of the runner's slots
 	pid       messages.PID
 	told      error // why it was told to stop
 	killer    *time.Timer
@@ -54,14 +60,22 @@ type run struct {
 	startedAt time.Time
 }
 
-// end keeps how the run ended: once, whoever comes first. What an abandoned handler returns later is dropped.
-func (r *run) end(e ending) {
+// end keeps how the run ended, and what becomes of the task: once, whoever comes first. What an abandoned handler returns
+// later is dropped.
+func (r *run) end(e ending, f fate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ending == nil {
-		r.ending = &e
-	}
 	r.stopKiller()
+	if r.ending != nil {
+		return
+	}
+	switch {
+	case f.state == "":
+		f = r.undecided("ended its goroutine with runtime.Goexit")
+	case r.told == ErrTaskCancelled && f.state != store.Completed: //nolint:errorlint // it is ours, unwrapped
+		f.state, f.at = store.Cancelled, time.Time{} // cancelled while the fate was being decided
+	}
+	r.ending, r.fate = &e, f
 }
 
 func (r *run) stopKiller() {
@@ -108,7 +122,7 @@ func (r *run) abandoned(now time.Time, reason error) *ending {
 	case r.timeout > 0:
 		cause = ErrTaskTimeout
 	}
-	return &ending{err: &abandonedError{cause}, cause: cause, at: now}
+	return &ending{err: &abandonedError{cause}, told: r.told, at: now}
 }
 
 type abandonedError struct{ cause error }
@@ -116,10 +130,54 @@ type abandonedError struct{ cause error }
 func (e *abandonedError) Error() string   { return ErrAbandoned.Error() + ": " + e.cause.Error() }
 func (e *abandonedError) Unwrap() []error { return []error{ErrAbandoned, e.cause} }
 
+// wait has the run cast to the runner when it is due, and reports whether it has to wait at all.
+func (r *run) wait(now time.Time, cast func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.due.After(now) {
+		return false
+	}
+	r.stopTimer()
+	r.timer = time.AfterFunc(r.due.Sub(now), cast)
+	return true
+}
+
+// stopTimer is called with the lock.
+func (r *run) stopTimer() {
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+}
+
 // putBack decides the fate of a run that never started. It is called with the lock.
 func (r *run) putBack(f fate) {
-	r.ending = &ending{err: f.err, cause: f.err, at: time.Now()}
+	r.ending = &ending{err: f.err, told: f.err, at: time.Now()}
 	r.fate, r.stage = f, decided
+	r.stopTimer()
+}
+
+// joinLine notes that the run waits among the plain funcs that could run, and reports false if it did so before.
+func (r *run) joinLine() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	joined := !r.inLine
+	r.inLine = true
+	return joined
+}
+
+// inQueue reports whether the run still waits for a slot.
+func (r *run) inQueue() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stage == accepted && !r.slot
+}
+
+// enter says that the run is accepted.
+func (r *run) enter() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stage = accepted
 }
 
 func (r *run) hasSlot() bool {
@@ -128,15 +186,16 @@ func (r *run) hasSlot() bool {
 	return r.slot
 }
 
-// again makes a run that is not recorded ready for its next attempt.
-func (r *run) again() {
+// again makes a run that is not recorded ready for its next attempt, which is not before due.
+func (r *run) again(due time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fate.state == store.Retryable {
 		r.task.Attempt++
 	}
 	r.task.Run++
-	r.stage, r.slot, r.pid, r.told, r.ending, r.fate = accepted, false, messages.PID{}, nil, nil, fate{}
+	r.due = due
+	r.stage, r.slot, r.inLine, r.pid, r.told, r.ending, r.fate = accepted, false, false, messages.PID{}, nil, nil, fate{}
 }
 
 // runTable holds the runs of a runner. Its lock is short: each task enters and leaves it.

@@ -55,6 +55,9 @@ func Previous[R any](ctx context.Context) (R, bool, error) {
 	if key == "" || err != nil {
 		return result, false, err
 	}
+	if c.run.last != nil { // it completed before, and was asked to run again: this is what that brought
+		return decodePrevious[R](c.run.last)
+	}
 	last, err := c.runner.config.Store.Last(ctx, c.run.task.Kind, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return result, false, nil
@@ -62,7 +65,12 @@ func Previous[R any](ctx context.Context) (R, bool, error) {
 	if err != nil {
 		return result, false, fmt.Errorf("actors: look up the previous result: %w", err)
 	}
-	if err := json.Unmarshal(last.Result, &result); err != nil {
+	return decodePrevious[R](last.Result)
+}
+
+func decodePrevious[R any](data []byte) (R, bool, error) {
+	var result R
+	if err := json.Unmarshal(data, &result); err != nil {
 		return result, false, fmt.Errorf("actors: decode the previous result: %w", err)
 	}
 	return result, true, nil

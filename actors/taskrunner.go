@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
 	"github.com/taskrunner-go/taskrunner/supervisor"
@@ -127,7 +128,13 @@ type TaskRunner struct {
 	claimer   *claimer
 	reporter  *reporter
 
-	stopCtx  atomic.Pointer[context.Context]
+	resumed  atomic.Bool     // what was in the store at the start is taken up
+	stopping atomic.Bool     // somebody has called Stop
+	drained  atomic.Bool     // the server has come to its end in order
+	hurried  context.Context // ends when somebody who called Stop has no more time
+	hurry    context.CancelCauseFunc
+	watched  chan struct{} // closed when nothing of the runner is alive
+
 	stopOnce sync.Once
 	stopped  chan struct{}
 	stopErr  error
@@ -145,15 +152,19 @@ func StartTaskRunner(ctx context.Context, config TaskRunnerConfig) (*TaskRunner,
 		return nil, err
 	}
 	r := newTaskRunner(config, kinds)
-	if err := r.start(ctx); err != nil {
-		return nil, errors.Join(err, r.stop(context.WithoutCancel(ctx)))
+	if err := r.start(process.Outside(ctx)); err != nil { // not linked to the caller: ctx is for the start alone
+		r.hurry(err)
+		if stopErr := r.stop(); !errors.Is(stopErr, err) {
+			err = errors.Join(err, stopErr)
+		}
+		return nil, err
 	}
 	return r, nil
 }
 
 func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRunner {
 	r := &TaskRunner{
-		config: config, system: config.System, kinds: kinds, stopped: make(chan struct{}),
+		config: config, system: config.System, kinds: kinds, stopped: make(chan struct{}), watched: make(chan struct{}),
 		admission: newAdmission(config.Name, config.MaxChildren, config.MaxWaiting),
 		runs:      newRunTable(), promises: newPromises(),
 	}
@@ -161,6 +172,7 @@ func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRun
 		r.kindNames = append(r.kindNames, k.name)
 	}
 	r.writer, r.claimer, r.reporter = newWriter(r), newClaimer(r), newReporter(r)
+	r.hurried, r.hurry = context.WithCancelCause(context.Background())
 	if r.system == nil {
 		r.system, r.ownSystem = NewSystem(SystemConfig{Logger: config.Logger}), true
 	}
@@ -170,15 +182,13 @@ func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRun
 // start starts the task supervisor before the server, so that a system that stops (newest first) stops the server while
 // its tasks still run, and not the other way round (SH-10).
 func (r *TaskRunner) start(ctx context.Context) (err error) {
-	if err := r.resume(ctx); err != nil {
-		return err
-	}
 	if r.tasks, err = StartTaskSupervisor(ctx, r.system, TaskSupervisorConfig{Grace: r.config.Grace}); err != nil {
 		return err
 	}
 	if r.keeper, err = supervisor.StartDynamic(ctx, r.system, supervisor.DynamicConfig{}); err != nil {
 		return err
 	}
+	go r.watch()
 	_, err = r.keeper.StartChild(ctx, supervisor.ChildSpec{
 		ID:       r.config.Name,
 		Shutdown: supervisor.Infinity, // it knows itself how long: DrainTimeout, Grace and the context of Stop
@@ -193,13 +203,35 @@ func (r *TaskRunner) start(ctx context.Context) (err error) {
 	return err
 }
 
-// resume takes back what died with another process, and counts what waits.
+// watch waits for the end of the runner, whoever brings it about, and tells those who wait for its tasks. If it did not
+// end in order, its server has crashed too often or somebody killed a part of it: what is left goes too, since a runner
+// that takes tasks and runs none would be worse than none. Recorded tasks run when a runner of its name is started again.
+func (r *TaskRunner) watch() {
+	defer close(r.watched)
+	select {
+	case <-r.system.Done(r.keeper.PID()):
+	case <-r.system.Done(r.tasks.children.PID()):
+	}
+	r.admission.close()
+	if !r.drained.Load() {
+		if !r.stopping.Load() {
+			r.config.Logger.Error("the runner is dead: it takes no more tasks", "runner", r.config.Name)
+		}
+		r.system.Kill(r.keeper.PID())
+		r.system.Kill(r.server().PID())
+		r.system.Kill(r.tasks.children.PID())
+	}
+	r.promises.fail(ErrStopping)
+}
+
+// resume takes back what died with another process, and counts what waits. What the store believes to run here was cut
+// short by an earlier runner of this name.
 func (r *TaskRunner) resume(ctx context.Context) error {
-	if r.config.Store == nil {
+	if r.config.Store == nil || r.resumed.Load() {
 		return nil
 	}
 	now := time.Now()
-	orphans, err := r.config.Store.Recover(ctx, now, r.config.Name, []string{r.system.Node()})
+	orphans, err := r.config.Store.Recover(ctx, now, r.config.Name, nil)
 	if err != nil {
 		return fmt.Errorf("actors: take back orphaned tasks: %w", err)
 	}
@@ -215,6 +247,7 @@ func (r *TaskRunner) resume(ctx context.Context) error {
 	if waiting > 0 {
 		r.claimer.due(now, now)
 	}
+	r.resumed.Store(true)
 	return nil
 }
 
@@ -230,27 +263,40 @@ func (r *TaskRunner) Server() *GenServer { return r.server() }
 // Stop stops the runner in order. It refuses new tasks, lets the running ones go on for DrainTimeout, cancels those that
 // still run with the cause ErrStopping, and after Grace abandons those that do not heed it. What did not finish goes back to
 // the store, without using an attempt, and runs when a runner of this name is started again. When ctx ends, it hurries
-// through all of this; the answer is then the cause of ctx.
+// through all of this, and the answer is the cause of ctx.
 //
-// Stop is idempotent: every caller waits for the same stop.
+// Stop is idempotent: every caller waits for the same stop, and each may hurry it. From HandleInfo, with its context, it is
+// ErrCallingSelf.
 func (r *TaskRunner) Stop(ctx context.Context) error {
+	if r.inServer(ctx) {
+		return ErrCallingSelf
+	}
+	unhook := context.AfterFunc(ctx, func() { r.hurry(context.Cause(ctx)) })
+	defer unhook()
 	r.stopOnce.Do(func() {
-		r.stopErr = r.stop(ctx)
-		close(r.stopped)
+		go func() {
+			defer close(r.stopped)
+			r.stopErr = r.stop()
+		}()
 	})
 	<-r.stopped
 	return r.stopErr
 }
 
-// stopMargin is how long past its context a stop may take to put back what it has cut short.
+// inServer reports whether ctx belongs to the runner's own server, for which to wait for the runner would be for ever.
+func (r *TaskRunner) inServer(ctx context.Context) bool {
+	self, ok := process.Self(ctx)
+	return ok && self == r.server().PID()
+}
+
+// stopMargin is how long past a caller's context a stop may take to put back what it has cut short.
 const stopMargin = 2 * time.Second
 
-func (r *TaskRunner) stop(ctx context.Context) error {
-	r.stopCtx.Store(&ctx)
-	patient, cancel := withMargin(ctx, stopMargin)
+func (r *TaskRunner) stop() error {
+	r.stopping.Store(true)
+	patient, cancel := withMargin(r.hurried, stopMargin)
 	defer cancel()
 	r.admission.close()
-	var err error
 	var parts []*supervisor.DynamicSupervisor // as far as the start got
 	if r.keeper != nil {
 		parts = append(parts, r.keeper)
@@ -258,17 +304,31 @@ func (r *TaskRunner) stop(ctx context.Context) error {
 	if r.tasks != nil {
 		parts = append(parts, r.tasks.children)
 	}
+	var errs []error
 	for _, part := range parts {
-		if stopErr := part.Stop(patient); stopErr != nil && !errors.Is(stopErr, messages.NoProc) {
-			err = errors.Join(err, stopErr)
+		if err := part.Stop(patient); err != nil && !errors.Is(err, messages.NoProc) {
+			errs = append(errs, err)
 			r.system.Kill(part.PID())
 		}
 	}
 	if r.ownSystem {
-		err = errors.Join(err, r.system.Stop(patient))
+		errs = append(errs, r.system.Stop(patient))
 	}
-	r.promises.fail(ErrStopping)
-	return errors.Join(err, context.Cause(ctx))
+	if r.keeper != nil {
+		<-r.watched
+	}
+	return errors.Join(onlyNew(errs, context.Cause(r.hurried))...)
+}
+
+// onlyNew puts the cause before errors and drops those that say nothing else.
+func onlyNew(errs []error, cause error) []error {
+	kept := []error{cause}
+	for _, err := range errs {
+		if cause == nil || !errors.Is(err, cause) {
+			kept = append(kept, err)
+		}
+	}
+	return kept
 }
 
 // withMargin gives a context that ends that much later than ctx.
@@ -316,10 +376,13 @@ func (r *TaskRunner) Stats(ctx context.Context) (Stats, error) {
 // *store.StateError, an unknown one store.ErrNotFound.
 func (r *TaskRunner) Cancel(ctx context.Context, id string) (store.Task, error) {
 	if run := r.runs.get(id); run != nil && !run.durable {
-		return r.cancelPlain(ctx, run), nil
+		return r.cancelPlain(run), nil
 	}
 	if r.config.Store == nil {
 		return store.Task{}, store.ErrNotFound
+	}
+	if _, err := r.own(ctx, id); err != nil {
+		return store.Task{}, err
 	}
 	for patience := time.Now().Add(cancelPatience); ; {
 		task, settled, err := r.cancelRecorded(ctx, id)
@@ -351,28 +414,28 @@ func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.
 		return moved.Task, run != nil && run.tell(r.system, ErrTaskCancelled, r.config.Grace), nil
 	case moved.From.Waiting():
 		r.admission.change(0, -1)
-		r.tellCancelled(ctx, moved.Task)
+		r.tellCancelled(moved.Task)
 	}
 	return moved.Task, true, nil
 }
 
 // tellCancelled has everybody told of a task that came to its end without a run.
-func (r *TaskRunner) tellCancelled(ctx context.Context, t store.Task) {
+func (r *TaskRunner) tellCancelled(t store.Task) {
 	notice := &run{
-		task: refOf(t), durable: true, stage: recorded, fate: fate{state: store.Cancelled, err: ErrTaskCancelled},
+		task: refOf(t), durable: true, notice: true, stage: recorded, fate: failed(store.Cancelled, ErrTaskCancelled),
 		ending: &ending{err: ErrTaskCancelled, at: t.FinishedAt},
 	}
 	r.runs.addNotice(notice)
-	r.server().Info(context.WithoutCancel(ctx), recordedRuns{notice})
+	r.server().Info(context.Background(), recordedRuns{notice})
 }
 
 func refOf(t store.Task) messages.TaskRef {
 	return messages.TaskRef{TaskID: t.ID, Kind: t.Kind, Runner: t.Runner, Run: t.Run, Attempt: t.Attempt, MaxAttempts: t.MaxAttempts}
 }
 
-func (r *TaskRunner) cancelPlain(ctx context.Context, run *run) store.Task {
+func (r *TaskRunner) cancelPlain(run *run) store.Task {
 	run.tell(r.system, ErrTaskCancelled, r.config.Grace)
-	r.server().Cast(ctx, cancelWaiting{run})
+	r.server().Cast(context.Background(), cancelWaiting{run})
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	task := store.Task{ID: run.task.TaskID, Runner: r.config.Name, Kind: run.task.Kind, State: store.Available, CancelRequested: true}
@@ -383,20 +446,38 @@ func (r *TaskRunner) cancelPlain(ctx context.Context, run *run) store.Task {
 }
 
 // Retry has a task run again now: one that is completed, cancelled or discarded for a new outcome (its history stays, and
-// if no attempt is left it gets one more), one that waits for its time without waiting. A running task is a
-// *store.StateError, an unknown one store.ErrNotFound.
+// if no attempt is left it gets one more), one that waits for its time without waiting. One that has ended needs room among
+// the waiting, or the answer is a *FullError. A running task is a *store.StateError, an unknown one store.ErrNotFound.
 func (r *TaskRunner) Retry(ctx context.Context, id string) (store.Task, error) {
 	if r.config.Store == nil {
 		return store.Task{}, ErrNoStore
 	}
-	now := time.Now()
-	moved, err := r.config.Store.Retry(ctx, now, id)
+	task, err := r.own(ctx, id)
 	if err != nil {
 		return store.Task{}, err
 	}
-	if moved.From.Final() {
-		r.admission.change(0, 1)
+	room := waitingAfter(task.State)
+	if room > 0 {
+		if _, err := r.admission.admit(ctx, &ticket{tasks: room, later: true}, false); err != nil {
+			return store.Task{}, err
+		}
+		defer r.admission.leave()
 	}
+	now := time.Now()
+	moved, err := r.config.Store.Retry(ctx, now, id)
+	if err != nil {
+		r.admission.change(0, -room)
+		return store.Task{}, err
+	}
+	r.admission.change(0, waitingAfter(moved.From)-room) // somebody else may have been faster
 	r.claimer.due(now, now)
 	return moved.Task, nil
+}
+
+// waitingAfter is how many more tasks wait when one in this state is retried.
+func waitingAfter(from store.State) int {
+	if from.Final() {
+		return 1
+	}
+	return 0
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
@@ -13,26 +14,48 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// work is the life of one run: it runs in a process of its own and leaves its ending in the run before that process ends,
-// so that whoever hears of the end finds it there. The deferred part sees every way out: a value, an error, a panic, and
-// a Goexit, which is none of these.
-func (r *run) work(ctx context.Context, runner *TaskRunner) (reason error) {
+// work is the life of one run: it runs in a process of its own and leaves its ending and its fate in the run before that
+// process ends, so that whoever hears of the end finds them there. Each deferred step sees every way out of those before
+// it: a value, an error, a panic, and a Goexit, which is none of these. The process itself always ends well: its reason
+// would be looked at by its supervisor, which must not run code of the user's.
+func (r *run) work(ctx context.Context, runner *TaskRunner) error {
 	ctx, cancel := r.bounded(ctx)
-	e := ending{err: messages.ErrGoexit}
+	e, f := ending{err: messages.ErrGoexit}, fate{}
+	defer func() { r.end(e, f) }()
+	var cause error
+	defer func() { f = r.judge(&e, cause) }()
 	defer func() {
 		if value := recover(); value != nil {
 			e = ending{err: &messages.PanicError{Value: value, Stack: debug.Stack()}}
 		}
-		e.at, e.cause = time.Now(), context.Cause(ctx) // before cancel, which is a cause too
+		e.at, cause = time.Now(), context.Cause(ctx)
 		cancel()
-		if e.err != nil && errors.Is(e.cause, ErrTaskTimeout) {
-			e.err = fmt.Errorf("%w (after %s): %w", ErrTaskTimeout, r.timeout, e.err)
-		}
-		r.end(e)
-		reason = e.err
 	}()
 	e = r.execute(&taskContext{Context: ctx, runner: runner, run: r})
 	return nil
+}
+
+// judge decides what becomes of the task. What it asks of the user's code may panic; then the task is tried again as if
+// that had said nothing.
+func (r *run) judge(e *ending, cause error) (f fate) {
+	defer func() {
+		if value := recover(); value != nil {
+			f = r.undecided(fmt.Sprintf("panicked: %v", value))
+		}
+	}()
+	if e.err != nil && cause == ErrTaskTimeout { //nolint:errorlint // it is ours, unwrapped, or somebody else's
+		e.err = fmt.Errorf("%w (after %s): %w", ErrTaskTimeout, r.timeout, e.err)
+	}
+	r.mu.Lock()
+	e.told = r.told
+	r.mu.Unlock()
+	return decideFate(*e, r.task.Attempt, r.policy, time.Now(), rand.Float64())
+}
+
+// undecided is the fate of a task whose code could not say what it is.
+func (r *run) undecided(why string) fate {
+	err := errors.New("actors: the decision on the error " + why)
+	return decideVerb(messages.Decision{Verb: messages.VerbRetry, Err: err}, r.task.Attempt, r.policy, time.Now(), rand.Float64())
 }
 
 // bounded gives the handler's context its deadline.
@@ -45,7 +68,7 @@ func (r *run) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 
 func (r *run) execute(ctx context.Context) ending {
 	args := r.args
-	if args == nil && r.kind != nil {
+	if args == nil && r.encoded != nil {
 		decoded, err := r.kind.decode(r.encoded)
 		if err != nil {
 			return ending{err: messages.Discard(fmt.Errorf("actors: the arguments do not decode: %w", err))}

@@ -3,12 +3,10 @@ package actors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
@@ -25,6 +23,7 @@ type writer struct {
 	mu      sync.Mutex
 	queue   []*run
 	busy    int // taken from the queue and not answered yet
+	closed  bool
 	drained chan struct{}
 }
 
@@ -42,10 +41,16 @@ func (w *writer) put(r *run) {
 		return
 	}
 	w.mu.Lock()
-	w.queue = append(w.queue, r)
+	if !w.closed {
+		w.queue = append(w.queue, r)
+	}
 	w.mu.Unlock()
+	w.runner.admission.setStalled(w.full())
 	poke(w.wake)
 }
+
+// full reports whether so much is unrecorded that no recorded task may start.
+func (w *writer) full() bool { return w.pending() > w.runner.config.MaxUnrecorded }
 
 func poke(wake chan<- struct{}) {
 	select {
@@ -92,9 +97,14 @@ func (w *writer) run(ctx context.Context) error {
 			continue
 		}
 		err := w.write(ctx, batch)
+		w.runner.admission.setStalled(w.full())
 		if err == nil {
 			failures = 0
 			continue
+		}
+		if errors.Is(err, store.ErrClosed) {
+			w.giveUp(err)
+			return nil
 		}
 		failures++
 		w.runner.config.Logger.Warn("outcomes are not recorded yet", "runner", w.runner.config.Name,
@@ -103,6 +113,18 @@ func (w *writer) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// giveUp drops what cannot be recorded any more: somebody has closed the store under the runner. The tasks are still
+// running for the store, and run again when a runner is started on it anew.
+func (w *writer) giveUp(err error) {
+	w.mu.Lock()
+	lost := len(w.queue)
+	w.queue, w.closed = nil, true
+	w.announce()
+	w.mu.Unlock()
+	w.runner.config.Logger.Error("outcomes were not recorded; their tasks run again", "runner", w.runner.config.Name,
+		"outcomes", lost, "error", err)
 }
 
 func (w *writer) take() []*run {
@@ -139,15 +161,20 @@ func (w *writer) write(ctx context.Context, batch []*run) (err error) {
 	}
 	written = true
 	for i, r := range batch {
-		r.mu.Lock()
-		r.stage, r.refused = recorded, refused[i]
-		if errors.Is(refused[i], store.ErrCancelled) {
-			r.fate, r.refused = fate{state: store.Cancelled, err: ErrTaskCancelled}, nil
-		}
-		r.mu.Unlock()
+		r.answered(refused[i])
 	}
-	w.runner.server().Info(context.WithoutCancel(ctx), recordedRuns(batch))
+	w.runner.server().Info(context.Background(), recordedRuns(batch))
 	return nil
+}
+
+// answered keeps what the store said of the run's outcome.
+func (r *run) answered(refused error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stage, r.refused = recorded, refused
+	if errors.Is(refused, store.ErrCancelled) {
+		r.fate, r.refused = failed(store.Cancelled, ErrTaskCancelled), nil
+	}
 }
 
 // outcome is the fate of a run as the store takes it.
@@ -161,23 +188,8 @@ func (r *run) outcome() store.Outcome {
 	if r.fate.state == store.Completed {
 		o.Result = r.ending.result
 	}
-	if r.fate.err != nil {
-		o.Error, o.Stack = errorText(r.fate.err)
-	}
+	o.Error, o.Stack = r.fate.text, r.fate.stack
 	return o
-}
-
-// errorText gives an error as it is recorded. Its Error method is the user's, and may panic.
-func errorText(err error) (text, stack string) {
-	defer func() {
-		if value := recover(); value != nil {
-			text = fmt.Sprintf("%T, whose Error method panicked", err)
-		}
-	}()
-	if p, ok := errors.AsType[*messages.PanicError](err); ok {
-		stack = string(p.Stack)
-	}
-	return err.Error(), stack
 }
 
 // storePause is how long to leave a store alone that failed so many times in a row: 50 ms, doubling, up to 5 s, each

@@ -126,19 +126,23 @@ func ApplyRetry(t *Task, now time.Time) (changed bool, err error) {
 	}
 	t.MaxAttempts = max(t.MaxAttempts, t.Attempt+1)
 	t.State, t.ScheduledAt = Available, Micro(now)
-	t.Result, t.FinishedAt, t.CancelRequested = nil, time.Time{}, false
+	t.FinishedAt, t.CancelRequested = time.Time{}, false
 	return true, nil
 }
 
-// leave is what all ends of a run, and a cancel of a waiting task, have in common.
+// leave is what all ends of a run, and a cancel of a waiting task, have in common. The result of an earlier outcome stays
+// for the runs that follow, which may build on it, and goes with an outcome that has none.
 func leave(t *Task, to State, at time.Time) {
 	t.State, t.Node = to, ""
 	if to.Final() {
 		t.FinishedAt = Micro(at)
 	}
+	if to == Cancelled || to == Discarded {
+		t.Result = nil
+	}
 }
 
-// remember adds an entry to the history.
+// remember adds an entry to the history, of which a store keeps the newest MaxHistory.
 func remember(t *Task, at time.Time, text, stack string) {
 	t.Errors = append(t.Errors, AttemptError{
 		Attempt: t.Attempt, Run: t.Run, Node: t.Node, At: Micro(at), Error: CleanText(text), Stack: CleanText(stack),

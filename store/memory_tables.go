@@ -56,6 +56,9 @@ func (t *tables) add(task Task) *row {
 func (t *tables) change(r *row, f func(*Task)) {
 	t.exit(r)
 	f(&r.Task)
+	if beyond := len(r.Errors) - MaxHistory; beyond > 0 {
+		r.Errors = slices.Delete(r.Errors, 0, beyond)
+	}
 	t.enter(r)
 }
 

@@ -87,7 +87,7 @@ type Controller interface {
 	// *StateError.
 	Cancel(ctx context.Context, now time.Time, id string) (Moved, error)
 
-	// Retry makes a task available now: a final one (its history stays, its result goes, and if no attempt is left it
+	// Retry makes a task available now: a final one (its history stays, its result until the next outcome, and if no attempt is left it
 	// gets one more), a scheduled or a retryable one. An available one is left so, a running one is a *StateError.
 	Retry(ctx context.Context, now time.Time, id string) (Moved, error)
 }
@@ -127,6 +127,9 @@ const (
 	MaxArgs = 1 << 20
 	// MaxResult is the largest size of one task's result in bytes.
 	MaxResult = 1 << 20
+	// MaxHistory is how many entries of a task's history are kept, the newest. A task that is put off, or retried by hand,
+	// again and again would else grow without end.
+	MaxHistory = 100
 	// MaxName is the largest length in bytes of a kind, a runner's name or a key.
 	MaxName = 512
 )

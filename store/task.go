@@ -20,7 +20,7 @@ type Task struct {
 	Node            string        // who runs it, while Running
 	CancelRequested bool          // somebody wants the running task cancelled; stays after its end, until a retry
 	Progress        float64       // from 0 to 1 of the current or last run
-	Result          []byte        // encoded; set while Completed
+	Result          []byte        // encoded; of the last outcome, which is this one while Completed
 	Errors          []AttemptError
 
 	InsertedAt  time.Time

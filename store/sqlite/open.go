@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/gofrs/flock"
@@ -52,14 +51,12 @@ func (f *file) open(ctx context.Context, cfg Config, steps []migration) (err err
 	return fault(f.path, "opening", f.explain(err))
 }
 
-// tryWriting opens the file for writing, if it is there. SQLite would open a read-only file for reading, and leave a log
+// tryWriting opens the file for writing, and makes it if it is not there: for its owner alone, since arguments and results
+// are in it; SQLite gives its log the same permissions. SQLite would open a read-only file for reading, and leave a log
 // beside it that is read-only too and stays so. It must be called under our lock and before SQLite opens the file:
 // closing a file drops the locks that this process has on it, also those taken by SQLite.
 func (f *file) tryWriting() error {
-	file, err := os.OpenFile(f.path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

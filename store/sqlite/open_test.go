@@ -447,3 +447,19 @@ func unchanged(t *testing.T, path string, f func()) {
 		t.Errorf("a log of %d bytes was left behind", log.Size())
 	}
 }
+
+// What a database holds is its owner's business.
+func TestOpenMakesPrivateFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v; want it for its owner alone", name, info.Mode(), err)
+		}
+	}
+}

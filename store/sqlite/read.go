@@ -94,13 +94,22 @@ func (c *conn) page(ctx context.Context, query store.Query) (seqs []int64, err e
 		seqs = append(seqs, next[int64](&c))
 		return c.err
 	}
-	if len(query.States) == 0 {
+	rare, err := c.rareKind(ctx, query.Kind)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(query.States) == 0 && query.Kind != "":
+		return seqs, c.query(ctx, selectKindPage, collect, append([]driver.Value{query.Kind}, filters...)...)
+	case len(query.States) == 0:
 		return seqs, c.query(ctx, selectPage, collect, filters...)
 	}
 	for _, state := range slices.Compact(slices.Sorted(slices.Values(query.States))) {
-		if state == store.Running {
+		switch {
+		case rare:
+			err = c.query(ctx, selectKindState, collect, append([]driver.Value{stateCode(state), query.Kind}, filters...)...)
+		case state == store.Running:
 			err = c.query(ctx, selectRunPage, collect, filters...)
-		} else {
+		default:
 			err = c.query(ctx, selectStatePage, collect, append([]driver.Value{stateCode(state)}, filters...)...)
 		}
 		if err != nil {
@@ -109,6 +118,24 @@ func (c *conn) page(ctx context.Context, query store.Query) (seqs []int64, err e
 	}
 	slices.SortFunc(seqs, func(a, b int64) int { return cmp.Compare(b, a) })
 	return seqs[:min(len(seqs), query.Size())], nil
+}
+
+// rareTasks is how few tasks of a kind there are for all of them to be looked at rather than those of a state.
+const rareTasks = 1000
+
+// rareKind reports whether there are few tasks of a kind. Without it, who asks for the tasks in some state of a kind that
+// does not exist would have all tasks of that state read.
+func (c *conn) rareKind(ctx context.Context, kind string) (bool, error) {
+	if kind == "" {
+		return false, nil
+	}
+	var found int64
+	err := c.query(ctx, countKind, func(row []driver.Value) error {
+		c := columns{row: row}
+		found = next[int64](&c)
+		return c.err
+	}, kind, int64(rareTasks+1))
+	return found <= rareTasks, err
 }
 
 // Counts implements store.Reader. The numbers are kept with each write, so that this costs the same for any number of

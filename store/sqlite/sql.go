@@ -55,11 +55,17 @@ func repeat(part string, n int) string { return strings.Repeat(part+",", n-1) + 
 const (
 	// The end of a run changes these columns only. To bind and to compare fewer of them is worth 7% of a Finish.
 	updateEnd = `UPDATE tasks SET state = ?, attempt = ?, node = '', scheduled_at = ?, finished_at = ?, result = ? WHERE seq = ?`
+	// One that leaves the task waiting keeps the result of an earlier outcome, which was not read.
+	updateWaits = `UPDATE tasks SET state = ?, attempt = ?, node = '', scheduled_at = ? WHERE seq = ?`
 
 	updateTask = `UPDATE tasks SET state = ?, run = ?, attempt = ?, max_attempts = ?, cancel_requested = ?, progress = ?,
 		node = ?, scheduled_at = ?, started_at = ?, finished_at = ?, result = ? WHERE seq = ?`
 
 	updateProgress = `UPDATE tasks INDEXED BY tasks_id SET progress = ? WHERE id = ? AND run = ? AND state = 3`
+
+	// What is older than the newest entries that are kept; run only for tasks with so many runs.
+	deleteAttempts = `DELETE FROM attempts WHERE id IN
+		(SELECT id FROM attempts INDEXED BY attempts_task WHERE task = ? ORDER BY run DESC LIMIT -1 OFFSET ?)`
 
 	insertAttempt = `INSERT INTO attempts (task, attempt, run, node, at, error, stack) VALUES (?, ?, ?, ?, ?, ?, ?)`
 
@@ -83,12 +89,17 @@ const (
 
 	selectLastSeq = `SELECT max(seq) FROM tasks`
 
-	// Pages: of all states, of the running, of one other state. The filters by kind and runner have no index of their
-	// own; what they cost is told at Store.List.
+	// A kind of which there are no more than so many is read by its own index.
+	countKind = `SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_kind WHERE kind = ? LIMIT ?)`
+
+	// Pages: of all states, of the running, of one other state, of a rare kind. The filter by runner has no index of its
+	// own; what it costs is told at Store.List.
 	page             = ` AND seq < ? AND (? = '' OR kind = ?) AND (? = '' OR runner = ?) ORDER BY seq DESC LIMIT ?`
 	selectPage       = `SELECT seq FROM tasks NOT INDEXED WHERE true` + page
 	selectRunPage    = `SELECT seq FROM tasks INDEXED BY tasks_running WHERE state = 3` + page
 	selectStatePage  = `SELECT seq FROM tasks INDEXED BY tasks_state WHERE state <> 3 AND state = ?` + page
+	selectKindPage   = `SELECT seq FROM tasks INDEXED BY tasks_kind WHERE kind = ?` + page
+	selectKindState  = `SELECT seq FROM tasks INDEXED BY tasks_kind WHERE state = ? AND kind = ?` + page
 	beginWriting     = `BEGIN IMMEDIATE`
 	beginReading     = `BEGIN`
 	commit           = `COMMIT`

@@ -148,11 +148,18 @@ func (x *tx) changeAnd(t *store.Task, r rule, save func(*store.Task) error) (ref
 	if err := save(t); err != nil {
 		return nil, err
 	}
-	for _, e := range t.Errors[known:] {
+	added := t.Errors[known:]
+	for _, e := range added {
 		_, err := x.exec(insertAttempt, t.Seq, int64(e.Attempt), e.Run, e.Node, moment(e.At), e.Error, e.Stack)
 		if err != nil {
 			return nil, err
 		}
+	}
+	if len(added) > 0 && t.Run > store.MaxHistory {
+		if _, err := x.exec(deleteAttempts, t.Seq, int64(store.MaxHistory)); err != nil {
+			return nil, err
+		}
+		t.Errors = t.Errors[max(0, len(t.Errors)-store.MaxHistory):]
 	}
 	x.counts[count{t.Runner, from}]--
 	x.counts[count{t.Runner, t.State}]++
@@ -166,6 +173,10 @@ func (x *tx) saveTask(t *store.Task) error {
 }
 
 func (x *tx) saveEnd(t *store.Task) error {
+	if t.State.Waiting() {
+		_, err := x.exec(updateWaits, stateCode(t.State), int64(t.Attempt), moment(t.ScheduledAt), t.Seq)
+		return err
+	}
 	_, err := x.exec(updateEnd, stateCode(t.State), int64(t.Attempt), moment(t.ScheduledAt), moment(t.FinishedAt),
 		blob(t.Result), t.Seq)
 	return err

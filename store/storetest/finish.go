@@ -28,6 +28,8 @@ var finishTests = []test{
 	{"an empty batch", finishNothing},
 	{"long and broken error texts", finishTexts},
 	{"results of every size", finishResults},
+	{"the result of an earlier outcome", finishEarlierResult},
+	{"the newest of a long history", finishHistory},
 	{"progress", reportProgress},
 	{"one refused progress fails alone", reportAlone},
 }
@@ -304,6 +306,57 @@ func finishResults(e *env) {
 		if got := e.finished(o).Result; !bytes.Equal(got, result) {
 			e.Errorf("got %d bytes, want %d", len(got), len(result))
 		}
+	}
+}
+
+// finishEarlierResult: a task that is retried keeps its result for the runs that follow, until an outcome of its own.
+func finishEarlierResult(e *env) {
+	for _, last := range []store.State{store.Completed, store.Discarded, store.Cancelled} {
+		task := e.running()
+		first := e.finished(e.outcome(task, store.Completed)).Result
+		retry := func() store.Task {
+			_, err := e.Retry(ctx(), e.now, task.ID)
+			check(e.T, err)
+			return e.claimOne()
+		}
+		for _, wait := range []store.State{store.Retryable, store.Scheduled, store.Available} {
+			run := retry()
+			if string(run.Result) != string(first) {
+				e.Errorf("a run after a retry got the result %q, want %q", run.Result, first)
+			}
+			if got := e.finished(e.outcome(run, wait)).Result; string(got) != string(first) {
+				e.Errorf("%s: the result is %q, want %q", wait, got, first)
+			}
+		}
+		o, want := e.outcome(retry(), last), ""
+		if last == store.Completed {
+			o.Result, want = []byte("another"), "another"
+		}
+		if got := e.finished(o).Result; string(got) != want {
+			e.Errorf("%s: the result is %q, want %q", last, got, want)
+		}
+	}
+}
+
+// finishHistory: of a task that fails again and again the newest entries are kept.
+func finishHistory(e *env) {
+	task, other := e.running(), e.running()
+	check(e.T, e.finish(e.outcome(other, store.Discarded)))
+	const runs = store.MaxHistory + 5
+	for range runs {
+		o := e.outcome(task, store.Discarded)
+		o.Error = fmt.Sprint("run ", task.Run)
+		check(e.T, e.finish(o))
+		_, err := e.Retry(ctx(), e.now, task.ID)
+		check(e.T, err)
+		task = e.claimOne()
+	}
+	kept := e.get(task.ID).Errors
+	if len(kept) != store.MaxHistory || kept[0].Error != fmt.Sprint("run ", runs-store.MaxHistory+1) || kept[len(kept)-1].Error != fmt.Sprint("run ", runs) {
+		e.Errorf("%d entries are kept, from %q to %q", len(kept), kept[0].Error, kept[len(kept)-1].Error)
+	}
+	if n := len(e.get(other.ID).Errors); n != 1 {
+		e.Errorf("another task has %d entries, want 1", n)
 	}
 }
 

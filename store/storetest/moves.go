@@ -120,7 +120,7 @@ func movesByRetry(e *env) {
 		case store.Available:
 		default:
 			want.State, want.ScheduledAt = store.Available, micro(e.now)
-			want.Result, want.FinishedAt = nil, time.Time{}
+			want.FinishedAt = time.Time{}
 		}
 		got, err := e.Retry(ctx(), e.now, task.ID)
 		check(e.T, err)

@@ -33,6 +33,9 @@ CREATE INDEX tasks_running ON tasks (runner, node, cancel_requested) WHERE state
 -- Pages of tasks in one state. Running ones are found by the index above: there are never many.
 CREATE INDEX tasks_state ON tasks (state, seq) WHERE state <> 3;
 
+-- Pages of the tasks of one kind. Neither column ever changes, so this index costs an insert and nothing else.
+CREATE INDEX tasks_kind ON tasks (kind, seq);
+
 CREATE INDEX tasks_completed ON tasks (key, kind, seq) WHERE state = 4 AND key <> '';
 
 -- What each run that did not complete has left. A task that completes at the first attempt has no row here.
