@@ -641,7 +641,7 @@ func TestNobodyWaitsForThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := task.Await(ctx); !errors.Is(err, actors.ErrCallingSelf) {
+		if _, err := task.Await(ctx); err == nil || !strings.Contains(err.Error(), actors.ErrCallingSelf.Error()) {
 			t.Errorf("the handler got %v", err)
 		}
 		for range 2 {

@@ -417,6 +417,7 @@ func TestAStoreThatAnswersWrongLosesNothing(t *testing.T) {
 	db := &short{Store: store.NewMemory()}
 	config := actors.TaskRunnerConfig{Kinds: kinds(), Store: db, MaxChildren: 1}
 	withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		synctest.Wait() // the slot is free: the store is not being asked for tasks
 		tasks, err := actors.RunMany[string](ctx, r, "sleep", []time.Duration{time.Second, time.Second, time.Second})
 		if err != nil {
 			t.Fatal(err)
@@ -469,6 +470,7 @@ func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 						t.Errorf("Await: %q, %v", got, err)
 					}
 				}
+				synctest.Wait() // the store knows of an outcome a little before the runner does
 				stats, err := r.Stats(ctx)
 				if err != nil || stats.Running != 0 || stats.Waiting != 0 || stats.Unrecorded != 0 {
 					t.Errorf("in the end %+v, %v", stats, err)
@@ -598,6 +600,7 @@ func TestChaos(t *testing.T) {
 						}
 					}
 				}
+				synctest.Wait() // the store knows of an outcome a little before the runner does
 				stats, err := r.Stats(ctx)
 				if err != nil || stats.Running != 0 || stats.Waiting != 0 || stats.Unrecorded != 0 {
 					t.Errorf("in the end %+v, %v", stats, err)

@@ -99,6 +99,8 @@ func (w *writer) run(ctx context.Context) error {
 		err := w.write(ctx, batch)
 		w.runner.admission.setStalled(w.full())
 		if err == nil {
+			// Told when they no longer count as unrecorded: the runner then wakes the claimer, who looks.
+			w.runner.server().Info(context.Background(), recordedRuns(batch))
 			failures = 0
 			continue
 		}
@@ -163,7 +165,6 @@ func (w *writer) write(ctx context.Context, batch []*run) (err error) {
 	for i, r := range batch {
 		r.answered(refused[i])
 	}
-	w.runner.server().Info(context.Background(), recordedRuns(batch))
 	return nil
 }
 
