@@ -66,6 +66,15 @@ fi
 echo "-- go vet, without cgo, which nothing of ours may need"
 CGO_ENABLED=0 go vet ./...
 
+missing=
+for program in nginx versitygw chromium; do
+  [ -x ".tools/bin/$program" ] || command -v "$program" >/dev/null || missing="$missing $program"
+done
+[ -d ".tools/mdi-svg-$MDI_SVG" ] || missing="$missing @mdi/svg"
+if [ -n "$missing" ]; then
+  echo "-- the tests that need one of these are skipped:$missing (./test.sh --install gets them)"
+fi
+
 race=-race
 if [ "$(go env CGO_ENABLED)" != 1 ] || ! command -v "$(go env CC)" >/dev/null; then
   echo "-- no C compiler here: testing without the race detector"

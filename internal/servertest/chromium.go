@@ -44,8 +44,8 @@ func Chromium(t testing.TB) *Page {
 	ourOut, theirOut := pipe(t)
 	home := profileDir(t)
 	s := start(t, path, func(cmd *exec.Cmd) {
-		cmd.ExtraFiles = []*os.File{theirIn, theirOut} // descriptors 3 and 4, where --remote-debugging-pipe wants them
-		cmd.Env = append(os.Environ(), "HOME="+home)
+		cmd.ExtraFiles = []*os.File{theirIn, theirOut}               // descriptors 3 and 4, where --remote-debugging-pipe wants them
+		cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home) // it leaves folders in both
 	}, append(chromiumFlags[:], "--user-data-dir="+home, "about:blank")...)
 	_ = theirIn.Close() // so that the end of the browser is the end of the pipe
 	_ = theirOut.Close()

@@ -121,7 +121,13 @@ func (f *file) examine(steps []migration) error {
 	if err := f.conn.checkHealth(id, info.Size()); err != nil {
 		return err
 	}
-	return f.conn.useLog()
+	if err := f.conn.useLog(); err != nil {
+		return err
+	}
+	// What a process that was killed has left in the log goes into the database now: on a disk that was full, the log may
+	// have taken all the room, and whoever has made some must not see it taken again. That it fails is no reason not to open.
+	_, _ = f.conn.truncateLog()
+	return nil
 }
 
 // useLog switches to the write-ahead log, with which readers and the writer do not wait for each other.
@@ -136,6 +142,12 @@ func (c *conn) useLog() error {
 			"network file systems often cannot", mode)
 	}
 	return nil
+}
+
+// truncateLog copies the log into the database and makes it empty, and reports false if a reader was in the way.
+func (c *conn) truncateLog() (bool, error) {
+	busy, err := c.number(truncateLog)
+	return busy == 0, err
 }
 
 const (

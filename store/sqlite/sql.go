@@ -104,5 +104,6 @@ const (
 	beginReading     = `BEGIN`
 	commit           = `COMMIT`
 	rollback         = `ROLLBACK`
+	truncateLog      = `PRAGMA wal_checkpoint(TRUNCATE)`
 	writeUserVersion = `PRAGMA user_version = ` // and the number
 )

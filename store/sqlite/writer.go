@@ -2,9 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
+
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // writer is the one goroutine that writes. Whoever wants to write hands it an operation and waits. It commits in one
@@ -107,6 +110,9 @@ func (w *writer) commit(batch []*operation) {
 		return
 	}
 	begun, err := w.transaction(batch)
+	if errors.Is(err, store.ErrFull) && w.makeRoom() {
+		begun, err = w.transaction(batch)
+	}
 	if err != nil && begun && len(batch) > 1 {
 		for _, o := range batch {
 			w.commit([]*operation{o})
@@ -117,6 +123,13 @@ func (w *writer) commit(batch []*operation) {
 		o.err = err
 		close(o.done)
 	}
+}
+
+// makeRoom copies the log into the database and starts it anew, and reports whether that worked. On a small or full disk
+// the log would else stay as large as it was, up to checkpointPages, with most of it stale.
+func (w *writer) makeRoom() bool {
+	done, err := w.conn.truncateLog()
+	return done && err == nil
 }
 
 // transaction runs the batch in one transaction. begun tells whether it came as far as to run an operation: if it did
