@@ -82,7 +82,7 @@ func errorText(err error) (text, stack string) {
 // stopped reports whether the run ended because its runner told it so. A failure of the handler's own in that moment is one.
 func stopped(e ending) bool {
 	return e.told == ErrStopping && //nolint:errorlint // it is the runner's own, unwrapped
-		(errors.Is(e.err, context.Canceled) || errors.Is(e.err, ErrAbandoned) || errors.Is(e.err, ErrStopping))
+		(messages.Is(e.err, context.Canceled) || messages.Is(e.err, ErrAbandoned) || messages.Is(e.err, ErrStopping))
 }
 
 // decisionOf finds the decision in an error; none is a retry.

@@ -104,7 +104,7 @@ func (t *Task[R]) run(ctx context.Context, f func(ctx context.Context) (R, error
 		if value := recover(); value != nil {
 			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
 		}
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		if messages.Is(err, context.Canceled) && ctx.Err() != nil {
 			err = context.Cause(ctx) // it ended because it was told to: the reason is why
 		}
 		if self, _ := process.Self(ctx); t.supervisor.system.Alive(self) {

@@ -22,7 +22,7 @@ const (
 // Decision is an error that says what becomes of the task whose handler returned it. Make one with [Retry],
 // [RetryAfter], [Snooze], [Cancel] or [Discard]; it may be wrapped (%w) on its way up.
 type Decision struct {
-	Verb  Verb
+	Verb  Verb          // what becomes of the task
 	After time.Duration // for VerbRetry: at least this long, instead of the kind's back-off if not zero; for VerbSnooze: how long
 	Err   error         // the cause, may be nil for VerbSnooze
 }

@@ -32,7 +32,7 @@ func TestExitReasons(t *testing.T) {
 		{messages.NoProc, "noproc", false, false},
 		{messages.ErrGoexit, messages.ErrGoexit.Error(), false, false},
 		{io.EOF, "EOF", false, false},
-		{&messages.PanicError{Value: messages.Shutdown}, "panic: shutdown", true, true},
+		{&messages.PanicError{Value: messages.Shutdown}, "panic: shutdown", false, true},
 		{nil, "", false, false},
 	} {
 		if got := messages.IsClean(test.reason); got != test.clean {

@@ -8,7 +8,7 @@ import (
 // ExitReason is a reason, known by its name, for which a process ends. It is an error, so that any other error can
 // stand in its place: a process ends with whatever error ended it.
 //
-// Compare with errors.Is, which also finds [Shutdown] in a [ShutdownWith].
+// Compare with errors.Is, which also finds [Shutdown] in a [ShutdownWith], or with [Is] where the error may be anybody's.
 type ExitReason string
 
 const (
@@ -28,7 +28,7 @@ func (r ExitReason) Error() string { return string(r) }
 
 // ShutdownWith is a shutdown that carries a value, OTP's {:shutdown, value}. It is as clean an exit as [Shutdown].
 type ShutdownWith struct {
-	Value any
+	Value any // says more about why, for whoever gets the reason; on the wire it becomes its text
 }
 
 func (s *ShutdownWith) Error() string { return fmt.Sprintf("shutdown: %v", s.Value) }
@@ -55,7 +55,8 @@ func (p *PanicError) Unwrap() error {
 var ErrGoexit = errors.New("the function ended its goroutine with runtime.Goexit instead of returning")
 
 // IsClean reports whether a process that ended for this reason ended as it should: [Normal], [Shutdown] or a
-// [ShutdownWith]. A transient child that ended so is not restarted (SV-09), and no error is logged (GS-40).
+// [ShutdownWith], also wrapped. A transient child that ended so is not restarted (SV-09), and no error is logged (GS-40).
+// A panic is never clean, whatever the value was and whatever wraps it. Like [Is], it takes any error.
 func IsClean(reason error) bool {
-	return errors.Is(reason, Normal) || errors.Is(reason, Shutdown)
+	return !search(reason, isPanic) && (Is(reason, Normal) || Is(reason, Shutdown))
 }

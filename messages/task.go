@@ -15,21 +15,21 @@ type Run struct {
 
 // TaskRef says which run of which task a message is about.
 type TaskRef struct {
-	TaskID      string
+	TaskID      string // a UUID; identifies the task for ever
 	Kind        string // empty for a plain func
 	Runner      string // the name of the TaskRunner
 	Run         int64  // rises by one at each start on any node, and is never used twice
 	Attempt     int    // counts from 1; snoozing and giving back leave it unchanged
-	MaxAttempts int
+	MaxAttempts int    // how many there may be
 }
 
 // Completed says that a run returned a value.
 type Completed struct {
 	TaskRef
-	Result     []byte // encoded; nil for a plain func
-	Value      any    // as the handler returned it; nil where the message came from another process
-	StartedAt  time.Time
-	FinishedAt time.Time
+	Result     []byte    // encoded; nil for a plain func
+	Value      any       // as the handler returned it; nil where the message came from another process
+	StartedAt  time.Time // when the run began
+	FinishedAt time.Time // when it ended
 }
 
 // Failed says that a run ended without a value: an error, a panic, a Goexit, a timeout, or a handler that did not
@@ -38,8 +38,8 @@ type Failed struct {
 	TaskRef
 	Reason     error     // *PanicError for a panic, with its stack; ErrGoexit; else what the handler returned
 	RetryAt    time.Time // when the task runs again; zero if it is discarded
-	StartedAt  time.Time
-	FinishedAt time.Time
+	StartedAt  time.Time // when the run began
+	FinishedAt time.Time // when it ended
 }
 
 // Discarded reports whether the task will not run again.
@@ -48,14 +48,14 @@ func (f Failed) Discarded() bool { return f.RetryAt.IsZero() }
 // Cancelled says that a task ended because somebody no longer wanted it.
 type Cancelled struct {
 	TaskRef
-	Reason     error // what the handler returned, or the cause of the cancel
-	FinishedAt time.Time
+	Reason     error     // what the handler returned, or the cause of the cancel
+	FinishedAt time.Time // when it ended
 }
 
 // Snoozed says that a run put its task off without using an attempt.
 type Snoozed struct {
 	TaskRef
-	Until time.Time
+	Until time.Time // it does not run before
 }
 
 // Progress says how far a run has come.
@@ -67,13 +67,14 @@ type Progress struct {
 // Down says that a monitored process has ended, or that it was not there when it was monitored. It never overtakes a
 // message which that process sent before (TK-02).
 type Down struct {
-	Ref    Ref
-	PID    PID
+	Ref    Ref   // of the monitor
+	PID    PID   // of the process; zero if a name was monitored that nobody held
 	Reason error // NoProc if there was no such process
 }
 
-// Exit is what a process that traps exits gets in place of dying with a linked process (GS-30).
+// Exit is what a process that traps exits gets in place of dying with a linked process (GS-30). Anybody may send one, so
+// whoever acts on it compares From with whom it knows.
 type Exit struct {
-	From   PID
-	Reason error
+	From   PID   // who ended, or sent the signal; zero if that was no process
+	Reason error // why
 }

@@ -68,16 +68,19 @@ type ChildSpec struct {
 	ID string
 
 	// Start starts the child and gives its PID. It runs in the supervisor, which handles nothing else meanwhile (DS-10);
-	// ctx belongs to the supervisor, so that what is started with a link is linked to it. An error or a panic is the
-	// failure of this start alone.
+	// ctx belongs to the supervisor, so that what is started with a link is linked to it; the process that it gives is
+	// linked in any case, and no two children may be the same. An error, a panic or a runtime.Goexit is the failure of this
+	// start alone.
 	Start func(ctx context.Context) (messages.PID, error)
 
+	// Restart says whether the child is started again when it ends; the zero value is Permanent.
 	Restart Restart
 
 	// Shutdown is how long the child may take to end when it is told to, before it is declared dead. Zero is
 	// DefaultShutdown for a worker and Infinity for a supervisor; BrutalKill does not ask.
 	Shutdown time.Duration
 
+	// Type says what the child is; the zero value is Worker.
 	Type ChildType
 }
 
@@ -110,17 +113,17 @@ func (c ChildSpec) grace() time.Duration {
 
 // Child is one child as it is listed.
 type Child struct {
-	ID         string
+	ID         string       // of its spec
 	PID        messages.PID // zero while Restarting
-	Type       ChildType
-	Restart    Restart
-	Restarting bool // its last start failed, and it is about to be tried again
+	Type       ChildType    // of its spec
+	Restart    Restart      // of its spec
+	Restarting bool         // its last start failed, and it is about to be tried again
 }
 
 // Counts says how many children there are.
 type Counts struct {
 	Specs       int // all
-	Active      int // living
-	Supervisors int
-	Workers     int
+	Active      int // all but those whose restart is about to be tried again
+	Supervisors int // of Type Supervisor, active or not
+	Workers     int // of Type Worker, active or not
 }

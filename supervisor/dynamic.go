@@ -27,7 +27,9 @@ var (
 )
 
 // MaxChildrenError is ErrMaxChildren with the limit.
-type MaxChildrenError struct{ Limit int }
+type MaxChildrenError struct {
+	Limit int // how many children it may have at once
+}
 
 func (e *MaxChildrenError) Error() string {
 	return fmt.Sprintf("%v: the limit is %d", ErrMaxChildren, e.Limit)
@@ -47,10 +49,10 @@ const NoRestarts = -1
 
 // DynamicConfig configures a DynamicSupervisor. Its zero value works.
 type DynamicConfig struct {
-	Name        messages.Name
-	MaxChildren int           // Unlimited (the zero value), NoChildren, or how many at once
-	MaxRestarts int           // within MaxSeconds, over all children; zero is DefaultMaxRestarts, NoRestarts allows none
-	MaxSeconds  time.Duration // zero is DefaultMaxSeconds
+	Name        messages.Name // registers the supervisor's process; empty, it has no name
+	MaxChildren int           // how many children at once, those that wait for a restart included; zero is Unlimited, NoChildren allows none
+	MaxRestarts int           // how many restarts within MaxSeconds, over all children; zero is DefaultMaxRestarts, NoRestarts allows none
+	MaxSeconds  time.Duration // how long a restart counts: a duration, not a number of seconds; zero is DefaultMaxSeconds
 }
 
 func (c DynamicConfig) withDefaults() DynamicConfig {
@@ -173,6 +175,7 @@ type child struct {
 	pid        messages.PID // of the process, or of the last one while restarting (DS-15)
 	restarting bool
 	stopping   bool           // told to stop: however it ends, it is not started again
+	deadline   time.Time      // when its grace is over, once it was told; zero without a limit
 	waiting    []process.From // who asked for its end
 	killTimer  func() bool
 }
@@ -227,12 +230,28 @@ func (d *dynamic) start(ctx context.Context, spec ChildSpec) (messages.PID, erro
 	if d.full() {
 		return messages.PID{}, &MaxChildrenError{Limit: max(d.config.MaxChildren, 0)}
 	}
-	pid, err := startSafely(ctx, spec)
-	if err != nil {
+	c := &child{spec: spec}
+	if err := d.startChild(ctx, c); err != nil {
 		return messages.PID{}, err
 	}
-	d.children[pid] = &child{spec: spec, pid: pid}
-	return pid, nil
+	return c.pid, nil
+}
+
+// startChild runs the Start of a child and enters it under its new PID. It is linked whatever Start did, so that its end is
+// heard of and it does not outlive its supervisor; of one that is dead already an Exit follows.
+func (d *dynamic) startChild(ctx context.Context, c *child) error {
+	pid, err := startSafely(ctx, c.spec)
+	if err != nil {
+		return err
+	}
+	if other := d.children[pid]; other != nil && other != c || pid == d.self(ctx) {
+		return fmt.Errorf("supervisor: child %q: Start gave %s, want a process of its own", c.spec.ID, pid)
+	}
+	delete(d.children, c.pid)
+	c.pid, c.restarting = pid, false
+	d.children[pid] = c
+	d.system.Link(ctx, pid)
+	return nil
 }
 
 // full counts those that wait to be restarted as well (DS-09).
@@ -247,24 +266,42 @@ func (d *dynamic) full() bool {
 	}
 }
 
-// startSafely runs a Start, which is the user's code (DS-06).
-func startSafely(ctx context.Context, spec ChildSpec) (pid messages.PID, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
-		}
+// startSafely runs a Start, which is the user's code (DS-06), in a goroutine of its own: a Goexit ends that goroutine, and
+// in the supervisor's it would end the supervisor.
+func startSafely(ctx context.Context, spec ChildSpec) (messages.PID, error) {
+	var pid messages.PID
+	err := messages.ErrGoexit // unless Start returns or panics
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if value := recover(); value != nil {
+				err = &messages.PanicError{Value: value, Stack: debug.Stack()}
+			}
+		}()
+		pid, err = callStart(ctx, spec)
 	}()
-	pid, err = spec.Start(ctx)
-	if err == nil && pid.IsZero() {
-		err = fmt.Errorf("supervisor: child %q: Start gave neither a PID nor an error", spec.ID)
+	<-ended
+	return pid, err
+}
+
+// callStart checks what Start gives. It asks here whether an error is ErrIgnore, since its methods are the user's code too.
+func callStart(ctx context.Context, spec ChildSpec) (messages.PID, error) {
+	pid, err := spec.Start(ctx)
+	switch {
+	case messages.Is(err, ErrIgnore):
+		return messages.PID{}, ErrIgnore
+	case err == nil && pid.IsZero():
+		return messages.PID{}, fmt.Errorf("supervisor: child %q: Start gave neither a PID nor an error", spec.ID)
 	}
 	return pid, err
 }
 
-// childEnded handles the end of a child; that of anybody else is none of its business (SV-37).
+// childEnded handles the end of a child; that of anybody else is none of its business (SV-37), nor is an Exit that somebody
+// made up.
 func (d *dynamic) childEnded(ctx context.Context, pid messages.PID, reason error) error {
 	c := d.children[pid]
-	if c == nil || c.restarting {
+	if c == nil || c.restarting || d.system.Alive(pid) {
 		return nil
 	}
 	if c.stopping || decide(c.spec.Restart, reason) == forget {
@@ -281,17 +318,13 @@ func (d *dynamic) restart(ctx context.Context, c *child) error {
 		d.forget(c)
 		return messages.Shutdown // SV-21: Terminate stops the others
 	}
-	pid, err := startSafely(ctx, c.spec)
-	switch {
-	case errors.Is(err, ErrIgnore):
+	switch err := d.startChild(ctx, c); err {
+	case nil:
+	case ErrIgnore: //nolint:errorlint // callStart has asked what the error wraps
 		d.forget(c) // DS-14
-	case err != nil:
+	default:
 		c.restarting = true
 		d.system.Send(ctx, d.self(ctx), tryRestart{c.pid})
-	default:
-		delete(d.children, c.pid)
-		c.pid, c.restarting = pid, false
-		d.children[pid] = c
 	}
 	return nil
 }
@@ -325,22 +358,8 @@ func (d *dynamic) terminateChild(ctx context.Context, pid messages.PID, from pro
 		return
 	}
 	d.tell(ctx, c)
-}
-
-// tell tells a child to stop, once, and has it killed when its grace is over.
-func (d *dynamic) tell(ctx context.Context, c *child) {
-	if c.stopping {
-		return
-	}
-	c.stopping = true
-	switch grace := c.spec.grace(); grace {
-	case BrutalKill:
-		d.system.Kill(c.pid)
-	case Infinity:
-		d.system.Exit(ctx, c.pid, messages.Shutdown)
-	default:
-		d.system.Exit(ctx, c.pid, messages.Shutdown)
-		c.killTimer = d.system.SendAfter(grace, d.self(ctx), killChild{c.pid})
+	if c.killTimer == nil && !c.deadline.IsZero() {
+		c.killTimer = d.system.SendAfter(time.Until(c.deadline), d.self(ctx), killChild{c.pid})
 	}
 }
 
@@ -371,13 +390,15 @@ func (d *dynamic) count() Counts {
 	return counts
 }
 
-// Terminate stops all children together (SH-02): each is told, and waited for until its own grace is over.
+// Terminate stops all children together (SH-02): each is told, unless it was before, and waited for until its own grace is
+// over.
 func (d *dynamic) Terminate(ctx context.Context, _ error) {
-	var stops []stopping
-	for pid, c := range d.children {
+	var told []*child
+	for _, c := range d.children {
 		if !c.restarting {
-			stops = append(stops, stopping{pid, c.spec.grace()})
+			d.tell(ctx, c)
+			told = append(told, c)
 		}
 	}
-	stopAll(ctx, d.system, stops)
+	awaitAll(ctx, d.system, told)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,8 @@ func TestRestartTypes(t *testing.T) {
 		{supervisor.Transient, &messages.ShutdownWith{Value: 1}, false},
 		{supervisor.Transient, errBoom, true},
 		{supervisor.Transient, messages.Killed, true},
+		{supervisor.Transient, &messages.PanicError{Value: messages.Shutdown}, true},
+		{supervisor.Transient, fmt.Errorf("wrapped: %w", &messages.PanicError{Value: messages.Normal}), true},
 		{supervisor.Temporary, messages.Normal, false},
 		{supervisor.Temporary, errBoom, false},
 	} {
@@ -198,6 +201,7 @@ func TestAStartThatFails(t *testing.T) {
 			"error":  {func() (messages.PID, error) { return messages.PID{}, errBoom }, errBoom},
 			"ignore": {func() (messages.PID, error) { return messages.PID{}, supervisor.ErrIgnore }, supervisor.ErrIgnore},
 			"panic":  {func() (messages.PID, error) { panic(errBoom) }, errBoom},
+			"goexit": {func() (messages.PID, error) { runtime.Goexit(); return messages.PID{}, nil }, messages.ErrGoexit},
 		} {
 			_, err := b.sup.StartChild(b.ctx, supervisor.ChildSpec{Start: func(context.Context) (messages.PID, error) { return c.start() }})
 			if !errors.Is(err, c.want) {
@@ -317,12 +321,17 @@ func TestStopWaitsForAllTogetherAndKillsTheDeaf(t *testing.T) {
 
 func TestStrangersDoNoHarm(t *testing.T) {
 	withSupervisor(t, supervisor.DynamicConfig{}, func(b *bench) {
+		child := b.start(b.spec(supervisor.Transient))
+		b.system.Send(b.ctx, b.sup.PID(), messages.Exit{From: child, Reason: messages.Normal})
+		b.system.Send(b.ctx, b.sup.PID(), messages.Exit{})
 		b.system.Send(b.ctx, b.sup.PID(), "hello")
 		b.system.Send(b.ctx, b.sup.PID(), messages.Down{})
 		b.system.Send(b.ctx, b.sup.PID(), messages.Exit{From: messages.PID{Node: "x", ID: 1}, Reason: errBoom})
 		if _, err := b.system.Call(b.ctx, b.sup.PID(), "what?"); err == nil {
 			t.Error("an unknown request was answered")
 		}
-		b.counts()
+		if counts := b.counts(); counts.Active != 1 {
+			t.Errorf("%+v after an Exit that somebody made up, want the child", counts)
+		}
 	})
 }

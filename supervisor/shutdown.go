@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -9,50 +8,58 @@ import (
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
-// stopping is a child that is to stop, and how long it may take.
-type stopping struct {
-	pid   messages.PID
-	grace time.Duration
+// tell tells a child to stop, once, and notes when its grace is over.
+func (d *dynamic) tell(ctx context.Context, c *child) {
+	if c.stopping {
+		return
+	}
+	c.stopping = true
+	grace := c.spec.grace()
+	if grace == BrutalKill {
+		d.system.Kill(c.pid)
+		return
+	}
+	if grace != Infinity {
+		c.deadline = time.Now().Add(grace)
+	}
+	d.system.Exit(ctx, c.pid, messages.Shutdown)
 }
 
-// stopAll tells all children at once and waits for them together, so that it takes as long as the slowest and not as long
-// as all (SH-02). Whoever is not gone when its grace is over is declared dead. It waits on the records of the children and
-// not on their messages, so none can keep it (SH-09). It ends early only if the supervisor itself is killed.
-func stopAll(ctx context.Context, system *System, children []stopping) {
+// awaitAll waits for children that were told to stop, for all together, so that it takes as long as the slowest and not as
+// long as all (SH-02). Whoever is not gone at its deadline is declared dead. It waits on the records of the children and not
+// on their messages, so none can keep it (SH-09). It ends early only if the supervisor itself is killed.
+func awaitAll(ctx context.Context, system *System, children []*child) {
+	slices.SortFunc(children, earlier)
 	for _, c := range children {
-		if c.grace != BrutalKill {
-			system.Exit(ctx, c.pid, messages.Shutdown)
-		}
-	}
-	// Shortest grace first, so that one timer after the other serves all. Infinity is last.
-	slices.SortFunc(children, func(a, b stopping) int { return cmp.Compare(patience(a.grace), patience(b.grace)) })
-	start := time.Now()
-	for _, c := range children {
-		if !waitUntil(ctx, system.Done(c.pid), start, c.grace) {
+		if !endsBefore(ctx, system.Done(c.pid), c.deadline) {
 			system.Kill(c.pid)
 		}
 	}
 }
 
-// patience orders graces: BrutalKill first, Infinity last.
-func patience(grace time.Duration) time.Duration {
-	switch grace {
-	case BrutalKill:
+// earlier orders children by deadline, so that one timer after the other serves all. Those that have none are last.
+func earlier(a, b *child) int {
+	switch {
+	case a.deadline.Equal(b.deadline):
 		return 0
-	case Infinity:
-		return 1<<63 - 1
+	case a.deadline.IsZero():
+		return 1
+	case b.deadline.IsZero():
+		return -1
+	default:
+		return a.deadline.Compare(b.deadline)
 	}
-	return grace
 }
 
-// waitUntil reports whether done was closed before the grace, counted from start, was over.
-func waitUntil(ctx context.Context, done <-chan struct{}, start time.Time, grace time.Duration) bool {
-	if grace == BrutalKill {
-		return false
-	}
+// endsBefore reports whether done was closed before the deadline; a zero deadline is none.
+func endsBefore(ctx context.Context, done <-chan struct{}, deadline time.Time) bool {
 	var over <-chan time.Time
-	if grace != Infinity {
-		timer := time.NewTimer(time.Until(start.Add(grace)))
+	if !deadline.IsZero() {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return isClosed(done)
+		}
+		timer := time.NewTimer(left)
 		defer timer.Stop()
 		over = timer.C
 	}
@@ -62,6 +69,15 @@ func waitUntil(ctx context.Context, done <-chan struct{}, start time.Time, grace
 	case <-over:
 		return false
 	case <-ctx.Done():
+		return false
+	}
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
 		return false
 	}
 }

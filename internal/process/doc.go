@@ -8,11 +8,15 @@
 // # Promises
 //
 //   - A PID that was handed out belongs to an initialised process. A failed init is an error and leaves nothing behind;
-//     its name is free before the caller has the error (GS-01, GS-07).
+//     its name is free before the caller has the error (GS-01, GS-07). A process that was killed or told to exit before its
+//     init returned is a failed init.
 //   - Messages from one sender to one process are handled in the order in which they were sent, one at a time (GS-08).
 //   - Every process ends with exactly one reason, and each monitor learns it in exactly one Down, which comes after
 //     every message that the process sent before (TK-02). Nothing that a dead process sends arrives.
-//   - A panic or a runtime.Goexit in a callback ends that process, with its stack as reason, and no other.
+//   - A panic or a runtime.Goexit in a callback ends that process, with its stack as reason, and no other. The same holds
+//     for the methods of the errors that it returns, which are called while it ends. A panic is never a clean end, whatever
+//     the value. A logger that panics loses its line.
+//   - A Down or an Exit that ends something is true: what only looks like one is a message like any other.
 //   - Who is alive, linked and monitored is a record of ours outside the mailbox. A process that hangs in a callback can
 //     be killed: it is declared dead at once, everybody is told, and what its goroutine still does is counted
 //     ([System.Abandoned]) until it ends.

@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +31,7 @@ type proc struct {
 	exit     error // the signal that is to end it
 	reason   error // why it ended; set once, together with dead
 	killed   bool  // it was declared dead by somebody else, and its goroutine may still run
+	gone     bool  // everybody has been told of the end
 	ended    chan struct{}
 	parent   *proc
 	links    map[*proc]struct{}     // children, and others that are linked
@@ -58,13 +58,14 @@ func (s *System) newProc(options Options) *proc {
 
 func (p *proc) alive() bool { return !p.dead.Load() }
 
-// done is closed when the process has ended. It is made on demand: few of a million tasks are waited for.
+// done is closed when the process has ended and nothing of it is left in the records. It is made on demand: few of a
+// million tasks are waited for.
 func (p *proc) done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended == nil {
 		p.ended = make(chan struct{})
-		if p.dead.Load() {
+		if p.gone {
 			close(p.ended)
 		}
 	}
@@ -120,26 +121,37 @@ func (p *proc) end(reason error, killed bool) bool {
 	}
 	p.reason, p.killed = reason, killed
 	p.dead.Store(true)
-	if p.ended != nil {
-		close(p.ended)
-	}
 	parent, links, watchers, watching := p.parent, p.links, p.watchers, p.watching
 	p.links, p.watchers, p.watching = nil, nil, nil
 	p.mu.Unlock()
 
 	p.cancel(reason)
-	p.sys.table.remove(p)
 	if p.name != "" {
 		p.sys.names.release(p.name, p)
 	}
 	for ref, target := range watching {
-		target.dropWatcher(ref)
+		if target != nil { // nil: there was nobody, and the Down that says so is still queued
+			target.dropWatcher(ref)
+		}
 	}
 	for _, w := range watchers {
-		w.proc.post(messages.Down{Ref: w.ref, PID: p.pid, Reason: reason})
+		w.proc.post(signalled{messages.Down{Ref: w.ref, PID: p.pid, Reason: reason}})
 	}
 	p.tellLinked(parent, links, reason)
+	p.leave()
 	return true
+}
+
+// leave is the last of an end. The table comes after the links have been told: so Link knows that behind a process which
+// it does not find there is nothing to come. Whoever waits comes after the table: it finds nothing.
+func (p *proc) leave() {
+	p.sys.table.remove(p)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+	if p.ended != nil {
+		close(p.ended)
+	}
 }
 
 func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) {
@@ -156,11 +168,20 @@ func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) 
 func (p *proc) signal(from messages.PID, reason error) {
 	switch {
 	case p.trapExit && p.actor.Load() != nil:
-		p.post(messages.Exit{From: from, Reason: reason})
-	case errors.Is(reason, messages.Normal) && !from.IsZero():
+		p.post(signalled{messages.Exit{From: from, Reason: reason}})
+	case messages.Is(reason, messages.Normal) && !from.IsZero():
 		// GS-31: a normal end is no reason for others to end.
 	default:
 		p.interrupt(reason)
+	}
+}
+
+// shutdown is the order of the system, whoever the parent is: orderly for a process that traps exits, else an interrupt.
+func (p *proc) shutdown() {
+	if p.trapExit && p.actor.Load() != nil {
+		p.post(stop{messages.Shutdown})
+	} else {
+		p.interrupt(messages.Shutdown)
 	}
 }
 
@@ -190,6 +211,14 @@ func (p *proc) pendingExit() error {
 	return p.exit
 }
 
+// over is why the process is not to go on: it was declared dead, or a signal is to end it. Nil says that it may.
+func (p *proc) over() error {
+	if !p.alive() {
+		return p.exitReason()
+	}
+	return p.pendingExit()
+}
+
 // addLink enters other in p's links, unless p is dead.
 func (p *proc) addLink(other *proc) bool {
 	p.mu.Lock()
@@ -197,11 +226,16 @@ func (p *proc) addLink(other *proc) bool {
 	if p.dead.Load() {
 		return false
 	}
+	p.link(other)
+	return true
+}
+
+// link is addLink for one who holds the lock.
+func (p *proc) link(other *proc) {
 	if p.links == nil {
 		p.links = map[*proc]struct{}{}
 	}
 	p.links[other] = struct{}{}
-	return true
 }
 
 // unlink takes other out of p's links and reports whether it was there.
@@ -213,16 +247,25 @@ func (p *proc) unlink(other *proc) bool {
 	return ok
 }
 
-// adopt makes p the child of parent: linked both ways, and stopped by it. A p that is dead already is no child of anybody.
+// adopt makes p the child of parent: linked both ways, and stopped by it. A parent that it had before stays linked. Of a p
+// that is dead already the parent is told, once, like of any other.
 func (p *proc) adopt(parent *proc) {
 	p.mu.Lock()
+	if p.parent == parent {
+		p.mu.Unlock()
+		return
+	}
 	dead := p.dead.Load()
 	if !dead {
+		if p.parent != nil {
+			p.link(p.parent)
+		}
 		p.parent = parent
 	}
 	p.mu.Unlock()
 	switch {
 	case dead:
+		parent.signal(p.pid, p.exitReason())
 	case !parent.addLink(p):
 		p.signal(parent.pid, parent.exitReason())
 	case !p.alive() && parent.unlink(p):
@@ -264,6 +307,14 @@ func (p *proc) addWatching(ref messages.Ref, target *proc) {
 		p.watching = map[messages.Ref]*proc{}
 	}
 	p.watching[ref] = target
+}
+
+// watches reports whether the monitor is one of p's own, so that its Down is still to come.
+func (p *proc) watches(ref messages.Ref) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.watching[ref]
+	return ok
 }
 
 // takeWatching removes a monitor of p's own; false says that it was removed before, so that its Down must not be seen.

@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -49,7 +48,7 @@ func (s *System) Monitor(ctx context.Context, target messages.Target) messages.R
 	self.addWatching(ref, watched)
 	if watched == nil || !watched.addWatcher(watcher{ref: ref, proc: self}) {
 		pid, _ := target.(messages.PID)
-		self.post(messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc})
+		self.post(signalled{messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc}})
 	}
 	return ref
 }
@@ -65,12 +64,35 @@ func (s *System) Demonitor(ctx context.Context, ref messages.Ref) {
 	}
 }
 
-// Exit sends an exit signal from the process that ctx belongs to, or from nobody.
+// Link makes the target a child of the process that ctx belongs to, as if that had started it with Options.Link. Whom the
+// target was linked to before, it stays linked to. If there is no such process, ctx's gets an exit signal with reason
+// NoProc. Outside of a process it does nothing.
+func (s *System) Link(ctx context.Context, target messages.PID) {
+	self := procOf(ctx)
+	if self == nil || self.pid == target {
+		return
+	}
+	if p := s.record(target); p != nil {
+		p.adopt(self)
+	} else {
+		self.signal(target, messages.NoProc)
+	}
+}
+
+// Exit sends an exit signal from the process that ctx belongs to, or from nobody. A nil reason is messages.Normal.
 func (s *System) Exit(ctx context.Context, target messages.PID, reason error) {
 	from, _ := Self(ctx)
 	if p := s.find(target); p != nil {
-		p.signal(from, reason)
+		p.signal(from, orNormal(reason))
 	}
+}
+
+// orNormal gives a reason for an end without one.
+func orNormal(reason error) error {
+	if reason == nil {
+		return messages.Normal
+	}
+	return reason
 }
 
 // Kill declares the target dead: at once its monitors and links are told, its name is free and its messages are dropped.
@@ -92,8 +114,10 @@ func (s *System) Done(pid messages.PID) <-chan struct{} {
 
 // StopProcess ends the target in order, behind the messages that are queued, and waits until it is gone. A function's process
 // gets an exit signal instead. The answer is nil if it ended with the reason given; what it ended with, if not; NoProc if
-// there is no such process; the cause of ctx if that ended first, and then the process still goes on to end (GS-36 to GS-39).
+// there is no such process; the cause of ctx if that ended first, and then the process still goes on to end (GS-36 to
+// GS-39). A nil reason is messages.Normal.
 func (s *System) StopProcess(ctx context.Context, target messages.Target, reason error) error {
+	reason = orNormal(reason)
 	p := s.find(target)
 	if p == nil {
 		return messages.NoProc
@@ -115,7 +139,7 @@ func (s *System) StopProcess(ctx context.Context, target messages.Target, reason
 }
 
 func differs(got, want error) error {
-	if errors.Is(got, want) {
+	if messages.Is(got, want) {
 		return nil
 	}
 	return got
@@ -123,8 +147,8 @@ func differs(got, want error) error {
 
 // Request is a call as the called process gets it.
 type Request struct {
-	From    From
-	Message any
+	From    From // who waits
+	Message any  // what it asks
 }
 
 // From is who waits for the answer to a call. It may be kept and answered later, by anybody, once.

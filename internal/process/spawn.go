@@ -36,33 +36,43 @@ type Options struct {
 }
 
 // Spawn starts a process with a mailbox and returns when its init has: with the PID, or with the error of the init and
-// nothing left behind. When ctx ends first, the half-started process is killed. Otherwise ctx has no hold over the process.
+// nothing left behind. When ctx ends first, the half-started process is killed; when it is killed or told to exit by somebody
+// else, the error is that reason. Otherwise ctx has no hold over the process.
 func (s *System) Spawn(ctx context.Context, process Process, options Options) (messages.PID, error) {
 	p := s.newProc(options)
 	if err := s.enter(p); err != nil {
 		return messages.PID{}, err
 	}
 	m := &mailbox{proc: p, process: process, started: make(chan error, 1)}
-	if options.Link {
-		m.parent = procOf(ctx)
-	}
 	s.spawnActor(m)
-	select {
-	case err := <-m.started:
-		return m.answer(err)
-	case <-ctx.Done():
-		if !p.kill() { // it ended by itself
-			return m.answer(<-m.started)
-		}
-		return messages.PID{}, fmt.Errorf("process: init did not return in time: %w", context.Cause(ctx))
-	}
-}
-
-func (m *mailbox) answer(err error) (messages.PID, error) {
-	if err != nil {
+	if err := m.await(ctx); err != nil {
 		return messages.PID{}, err
 	}
-	return m.proc.pid, nil
+	if parent := procOf(ctx); options.Link && parent != nil {
+		p.adopt(parent) // only now: a failed init does not reach its starter as an exit signal too (GS-02)
+	}
+	return p.pid, nil
+}
+
+// await waits for the init, but no longer than there is a process: one that was killed may hang in its init for ever.
+func (m *mailbox) await(ctx context.Context) error {
+	p := m.proc
+	select {
+	case err := <-m.started:
+		return err
+	case <-p.done():
+	case <-ctx.Done():
+		if p.kill() {
+			return fmt.Errorf("process: init did not return in time: %w", context.Cause(ctx))
+		}
+		<-p.done()
+	}
+	select {
+	case err := <-m.started: // the init had returned before
+		return err
+	default:
+		return p.exitReason()
+	}
 }
 
 // enter puts a new process into the records. Stop sets its flag before it looks there, and enter looks at the flag
@@ -92,44 +102,70 @@ func (s *System) SpawnFunc(ctx context.Context, f func(ctx context.Context) erro
 }
 
 func (p *proc) run(f func(ctx context.Context) error) {
-	reason := messages.ErrGoexit
+	reason := messages.ErrGoexit // unless f returns or panics
 	defer func() {
-		if value := recover(); value != nil {
-			reason = &messages.PanicError{Value: value, Stack: debug.Stack()}
-		}
-		if !p.finish(p.endedBy(reason)) {
+		if !p.finish(reason) {
 			p.sys.abandoned.Add(-1) // it was killed, and only now ends
 		}
 	}()
-	if reason = f(p.ctx); reason == nil {
-		reason = messages.Normal
-	}
+	reason = p.endedBy(guard(func() error { return f(p.ctx) }))
 }
 
-// endedBy gives the reason of a function that ended with the given one: if that is no more than its cancelled context, it
-// is the signal that cancelled it.
-func (p *proc) endedBy(reason error) error {
-	if exit := p.pendingExit(); exit != nil && errors.Is(reason, context.Canceled) {
+// endedBy gives the reason of a function that ended with the given error: if that is no more than its cancelled context, it
+// is the signal that cancelled it. Every error is looked into here, while the process lives: one whose methods hang or end
+// their goroutine harms nobody else then.
+func (p *proc) endedBy(err error) error {
+	cancelled := messages.Is(err, context.Canceled)
+	if exit := p.pendingExit(); exit != nil && cancelled {
 		return exit
 	}
-	return reason
+	return orNormal(err)
+}
+
+// guard runs code that is not ours. A panic becomes its error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // mailbox is the actor of a process.
 type mailbox struct {
 	proc    *proc
 	process Process
-	parent  *proc // to be linked to when init has succeeded
-	started chan error
+	started chan error // what the starter is told, once
 }
 
 type (
-	wake struct{}               // look at your signals
-	stop struct{ reason error } // end behind what is queued
+	wake      struct{}               // look at your signals
+	stop      struct{ reason error } // end behind what is queued
+	signalled struct{ message any }  // a Down or an Exit that is true: anybody can send one that only looks so
 )
 
-// Receive is the actor. It never panics, and protoactor never restarts it.
+// errRestarted ends a process whose actor protoactor has restarted: its init would run a second time, under a PID that
+// others know.
+var errRestarted = errors.New("process: the actor was restarted")
+
+// Receive is the actor. It never panics, so that protoactor never restarts it. A Goexit cannot be held up: protoactor's
+// mailbox dies with the goroutine and would never take another message, so the process is ended and its actor forgotten
+// right here.
 func (m *mailbox) Receive(c actor.Context) {
+	returned := false
+	defer func() {
+		if value := recover(); value != nil {
+			m.fail(c, &messages.PanicError{Value: value, Stack: debug.Stack()})
+		} else if !returned {
+			m.goexit()
+		}
+	}()
+	m.receive(c)
+	returned = true
+}
+
+func (m *mailbox) receive(c actor.Context) {
 	switch message := c.Message().(type) {
 	case *delivery:
 		m.deliver(c, message.message)
@@ -142,34 +178,41 @@ func (m *mailbox) Receive(c actor.Context) {
 
 func (m *mailbox) start(c actor.Context) {
 	p := m.proc
-	p.actor.Store(c.Self())
-	if err := m.init(); err != nil {
-		p.finish(err)
-		c.Stop(c.Self())
-		m.started <- err // last: name and record are free when the starter hears of it
+	if p.actor.Load() != nil {
+		m.fail(c, errRestarted)
 		return
 	}
-	if m.parent != nil {
-		p.adopt(m.parent)
+	p.actor.Store(c.Self())
+	err := m.init()
+	if err != nil {
+		m.end(c, err)
 	}
-	m.started <- nil
+	m.tell(err) // last: name and record are free when the starter hears of it
+}
+
+// tell answers the starter. Whatever comes after the first answer is too late for it.
+func (m *mailbox) tell(err error) {
+	select {
+	case m.started <- err:
+	default:
+	}
 }
 
 func (m *mailbox) init() error {
 	p := m.proc
-	if reason := p.pendingExit(); reason != nil {
-		return reason
-	}
 	if p.name != "" {
 		if err := p.sys.names.take(p.name, p); err != nil {
 			return err
 		}
 	}
-	if !p.alive() { // killed; the name may have been taken after its release
-		p.sys.names.release(p.name, p)
-		return p.exitReason()
+	if reason := p.over(); reason != nil {
+		p.sys.names.release(p.name, p) // it may have been taken after the end had released it
+		return reason
 	}
-	return m.call(func() error { return m.process.Init(p.ctx) })
+	if err := guard(func() error { return m.process.Init(p.ctx) }); err != nil {
+		return err
+	}
+	return p.over()
 }
 
 func (m *mailbox) deliver(c actor.Context, message any) {
@@ -183,36 +226,61 @@ func (m *mailbox) deliver(c actor.Context, message any) {
 	}
 	switch t := message.(type) {
 	case wake:
-		return
 	case stop:
 		m.terminate(c, t.reason, message)
-		return
+	case signalled:
+		m.signalled(c, t.message)
 	case messages.Down:
-		if _, wanted := p.takeWatching(t.Ref); !wanted {
+		if !p.watches(t.Ref) { // else it is a lie, and the true one is still to come
+			m.handle(c, message)
+		}
+	default:
+		m.handle(c, message)
+	}
+}
+
+func (m *mailbox) signalled(c actor.Context, message any) {
+	switch t := message.(type) {
+	case messages.Down:
+		if _, wanted := m.proc.takeWatching(t.Ref); !wanted {
 			return // demonitored after it was sent (TS-15)
 		}
 	case messages.Exit:
-		if t.From == p.parentPID() {
+		if t.From == m.proc.parentPID() {
 			m.terminate(c, t.Reason, message)
 			return
 		}
 	}
-	if err := m.call(func() error { return m.process.Handle(p.ctx, message) }); err != nil {
+	m.handle(c, message)
+}
+
+func (m *mailbox) handle(c actor.Context, message any) {
+	if err := guard(func() error { return m.process.Handle(m.proc.ctx, message) }); err != nil {
 		m.terminate(c, err, message)
 	}
 }
 
 // terminate ends the process with its Terminate callback.
 func (m *mailbox) terminate(c actor.Context, reason error, last any) {
-	failed := m.call(func() error {
+	failed := guard(func() error {
 		m.process.Terminate(m.proc.ctx, reason)
 		return nil
 	})
 	if failed != nil {
 		reason = failed // GS-35
 	}
-	m.proc.report(reason, last)
-	m.end(c, reason)
+	clean := messages.IsClean(reason) // before the end, as in endedBy
+	defer m.end(c, reason)            // whatever the logger does
+	if !clean {
+		m.proc.report(reason, last)
+	}
+}
+
+// fail ends the process for what is no callback's fault.
+func (m *mailbox) fail(c actor.Context, reason error) {
+	defer m.tell(reason)
+	defer m.end(c, reason)
+	m.proc.report(reason, nil)
 }
 
 // end ends the process and its actor. What is still queued is not handled; protoactor drops it.
@@ -231,40 +299,25 @@ func (m *mailbox) gone() {
 	}
 }
 
-// call runs one callback. A panic becomes its error. A Goexit cannot be held up: protoactor's mailbox dies with the
-// goroutine and would never take another message, so the process is ended and its actor forgotten right here.
-func (m *mailbox) call(callback func() error) (err error) {
-	returned := false
-	defer func() {
-		if value := recover(); value != nil {
-			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
-		} else if !returned {
-			m.goexit()
-		}
-	}()
-	err = callback()
-	returned = true
-	return err
-}
-
 func (m *mailbox) goexit() {
 	p := m.proc
+	defer func() { // also when the logger ends the goroutine once more
+		if !p.finish(messages.ErrGoexit) {
+			m.gone()
+		}
+		p.sys.actors.ProcessRegistry.Remove(p.actor.Load())
+		m.tell(messages.ErrGoexit)
+	}()
 	p.report(messages.ErrGoexit, nil)
-	if !p.finish(messages.ErrGoexit) {
-		m.gone()
-	}
-	p.sys.actors.ProcessRegistry.Remove(p.actor.Load())
-	select {
-	case m.started <- messages.ErrGoexit: // it was the init
-	default:
-	}
 }
 
-// report logs an end that nobody wanted (GS-40). Only the type of the last message is named: it may hold secrets.
+// report logs an end that nobody wanted (GS-40). Only the type of the last message is named: it may hold secrets. What a
+// logger does, and the Error method of a reason, is not ours: if it panics there is no line, and nothing else is lost.
 func (p *proc) report(reason error, last any) {
-	if messages.IsClean(reason) || !p.alive() {
+	if !p.alive() {
 		return
 	}
+	defer func() { _ = recover() }()
 	p.sys.log.Error("process ended", "pid", p.pid.String(), "name", string(p.name),
 		"reason", reason, "last_message", fmt.Sprintf("%T", last))
 }

@@ -25,8 +25,8 @@ var (
 
 // NameTakenError says that a process of this name is running already (RG-01).
 type NameTakenError struct {
-	Name   messages.Name
-	Holder messages.PID
+	Name   messages.Name // that was asked for
+	Holder messages.PID  // of the process that has it
 }
 
 func (e *NameTakenError) Error() string {
@@ -97,7 +97,7 @@ func (s *System) Stop(ctx context.Context) error {
 }
 
 func (s *System) stopRoot(ctx context.Context, p *proc) error {
-	p.signal(p.parentPID(), messages.Shutdown)
+	p.shutdown()
 	select {
 	case <-p.done():
 		return nil
@@ -154,14 +154,20 @@ func (t *table) len() int {
 	return n
 }
 
-// roots gives the processes that no living process is responsible for, newest first.
+// roots gives the processes that no living process is responsible for, newest first. If there is none, it gives all: a
+// parent ended while we looked, or processes have made each other their children.
 func (t *table) roots() []*proc {
-	var roots []*proc
+	var roots, others []*proc
 	t.each(func(p *proc) {
 		if p.isRoot() {
 			roots = append(roots, p)
+		} else {
+			others = append(others, p)
 		}
 	})
+	if len(roots) == 0 {
+		roots = others
+	}
 	slices.SortFunc(roots, func(a, b *proc) int { return cmp.Compare(b.pid.ID, a.pid.ID) })
 	return roots
 }
@@ -217,8 +223,8 @@ func (n *names) get(name messages.Name) *proc {
 func (s *System) find(target messages.Target) *proc {
 	switch t := target.(type) {
 	case messages.PID:
-		if t.Node == s.node {
-			return s.table.get(t.ID)
+		if p := s.record(t); p != nil && p.alive() {
+			return p
 		}
 	case messages.Name:
 		if p := s.names.get(t); p != nil && p.alive() {
@@ -226,6 +232,14 @@ func (s *System) find(target messages.Target) *proc {
 		}
 	}
 	return nil
+}
+
+// record gives the process of that PID also while it ends, until everybody has been told.
+func (s *System) record(pid messages.PID) *proc {
+	if pid.Node != s.node {
+		return nil
+	}
+	return s.table.get(pid.ID)
 }
 
 // Whereis gives the process that holds the name now. It may be dead a moment later (RG-03).
