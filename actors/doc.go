@@ -19,14 +19,18 @@
 //
 // # Promises
 //
-//   - A task that misbehaves touches no other and not the runner: not by a panic, not by a Goexit, not by hanging.
+//   - A task that misbehaves touches no other and not the runner: not by a panic, not by a Goexit, not by hanging, and not by
+//     what the methods of its error do, which are called in its own process.
 //   - With a store, accepted means recorded, and every accepted task reaches one recorded outcome, also if the program is
 //     killed; a handler may therefore run more than once. Outcomes are told after they were recorded. If the program dies in
 //     between, nobody is told by a hook, but Await, by the task's id, still answers.
+//   - The death of the program uses an attempt of each task that was running, so that a task which kills its program ends
+//     discarded; an ordinary stop uses none, also one that is cut short.
 //   - Without a store, and for plain funcs ([RunFunc]), accepted means that the runner has it. It is gone with the program.
 //   - The runner never waits for the store, so a store that is slow or away does not keep running tasks from ending. What
 //     cannot be recorded is refused, or tried again until it can.
-//   - A runner that crashes is started again and takes up the tasks that still run.
+//   - A runner that crashes is started again and takes up the tasks that still run. One that crashes more than three times in
+//     five seconds is dead, and says so: it refuses tasks and tells those who wait (ErrStopping).
 //   - Every queue has a limit in [TaskRunnerConfig]. A full runner says so, with the name of the limit, or the caller waits
 //     in line ([WithWait]).
 //

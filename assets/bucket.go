@@ -38,7 +38,7 @@ type bucket struct {
 }
 
 // check refuses names that no provider takes.
-func (b *bucket) check(l location) error {
+func (b *bucket) check(l location, _ bool) error {
 	if len(l.path) == 0 || l.dir {
 		return errors.New("names a folder, not an asset")
 	}
@@ -49,7 +49,9 @@ func (b *bucket) check(l location) error {
 }
 
 // prepare wants the MD5, which is what providers can be asked for.
-func (b *bucket) prepare(location, Headers) (preparation, error) { return preparation{md5: true}, nil }
+func (b *bucket) prepare(location, *original) (preparation, error) {
+	return preparation{md5: true}, nil
+}
 
 // attributes asks about an object. Drivers have no time limit of their own for a provider that takes a question and is
 // silent.
@@ -88,7 +90,7 @@ func (b *bucket) get(ctx context.Context, l location, since *Validators) (*origi
 	found.body = reader
 	if reader.Size() != attributes.Size || !sameTime(reader.ModTime(), attributes.ModTime) {
 		found.close()
-		return nil, fmt.Errorf("%w: the source changed between two questions", ErrShortBody)
+		return nil, failure(ErrShortBody, "the source changed between two questions")
 	}
 	return found, nil
 }
@@ -134,7 +136,7 @@ func (b *bucket) put(ctx context.Context, l location, body *spool, h Headers) (O
 	sum := body.sums.sum(algMD5)
 	object := Object{Size: attributes.Size, MD5: hex.EncodeToString(sum), ETag: attributes.ETag}
 	if attributes.Size != body.size {
-		return Object{}, fmt.Errorf("%w: %d bytes were uploaded, %d have arrived", ErrShortBody, body.size, attributes.Size)
+		return Object{}, failure(ErrShortBody, "%d bytes were uploaded, %d have arrived", body.size, attributes.Size)
 	}
 	if bytes.Equal(attributes.MD5, sum) {
 		return object, nil
@@ -142,7 +144,7 @@ func (b *bucket) put(ctx context.Context, l location, body *spool, h Headers) (O
 	// No MD5 (an upload in parts), or one that may be something else (an encrypted bucket): read it back.
 	arrived, err := b.hash(ctx, l)
 	if err == nil && arrived != body.sha256() {
-		err = fmt.Errorf("%w: what has arrived is not what was uploaded", ErrChecksum)
+		err = failure(ErrChecksum, "what has arrived is not what was uploaded")
 	}
 	return object, err
 }

@@ -185,9 +185,15 @@ func TestStalls(t *testing.T) {
 		}, time.Minute},
 		{"reading slowly", false, func(b *fakeBucket) {
 			b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) {
-				return io.NopCloser(io.MultiReader(&slowReader{left: 5, pause: 59 * time.Second}, blockedReader{ctx})), nil
+				return io.NopCloser(&slowReader{ctx: ctx, left: 1 << 20, piece: 1, pause: 59 * time.Second}), nil
 			}
-		}, 5*59*time.Second + time.Minute},
+		}, time.Minute},
+		{"reading slowly, at first fast enough", false, func(b *fakeBucket) {
+			b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) {
+				fast := &slowReader{ctx: ctx, left: 10 * 60 << 10, piece: 60 << 10, pause: 59 * time.Second} // a KiB per second, ten times
+				return io.NopCloser(io.MultiReader(fast, &slowReader{ctx: ctx, left: 1 << 20, piece: 1000, pause: time.Second})), nil
+			}
+		}, 10*59*time.Second + time.Minute},
 		{"reading again", false, func(b *fakeBucket) {
 			b.md5 = func([]byte) []byte { return bytes.Repeat([]byte{7}, 16) }
 			b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) {
@@ -236,19 +242,46 @@ func TestStalls(t *testing.T) {
 	}
 }
 
-// slowReader gives a byte after each pause.
+// slowReader gives a piece after each pause.
 type slowReader struct {
-	left  int
-	pause time.Duration
+	ctx         context.Context
+	left, piece int
+	pause       time.Duration
+	ready       int
 }
 
 func (r *slowReader) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
 	}
-	r.left--
-	time.Sleep(r.pause) // in a bubble of fake time
-	return copy(p, "x"), nil
+	if r.ready == 0 {
+		select {
+		case <-time.After(r.pause): // in a bubble of fake time
+		case <-r.ctx.Done():
+			return 0, r.ctx.Err()
+		}
+		r.ready = min(r.piece, r.left)
+	}
+	n := min(len(p), r.ready)
+	clear(p[:n])
+	r.left, r.ready = r.left-n, r.ready-n
+	return n, nil
+}
+
+// What comes slowly, but not too slowly, arrives, and so does a short end.
+func TestSlowSourceArrives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &fakeBucket{md5: func([]byte) []byte { return nil }}
+		m, _, dir := fakeMover(t, b, "")
+		content := string(make([]byte, 100*61<<10+1))
+		b.set("x", content)
+		b.onRead = func(ctx context.Context, _ string) (io.ReadCloser, error) {
+			return io.NopCloser(&slowReader{ctx: ctx, left: len(content), piece: 61 << 10, pause: 59 * time.Second}), nil
+		}
+		move(t, m, "fake://b/x", "file://"+dir+"/x", nil)
+		wantFile(t, dir+"/x", content)
+	})
 }
 
 // The memory for uploads is shared: the second large one waits for the first, and can be called off.

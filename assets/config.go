@@ -27,7 +27,8 @@ type Config struct {
 	// a caller could have a private file copied to a public place.
 	//
 	// Comparison is by scheme, host, port and whole path segments: /a allows /a and what is below /a/, but not /ab, and /a/
-	// only what is below. Among several matching prefixes the longest decides.
+	// only what is below. Among several matching prefixes the longest decides. Where one folder lies in another and their
+	// rights differ, no symbolic link inside the outer one is followed.
 	// Query parameters are those of the gocloud.dev/blob driver, for file: create_dir, dir_file_mode, no_tmp_dir (which
 	// changes nothing) and metadata=skip (no sidecar files: content types and cache headers are lost). Credentials belong
 	// into the driver's environment, never here.
@@ -47,8 +48,9 @@ type Config struct {
 	// destinations are not spooled there but below the destination's prefix, so that they need no second copy.
 	TempDir string
 
-	// MaxPerHost limits how many requests run at the same time to one HTTP host, or to one bucket. Zero is 32. Who is
-	// beyond the limit waits.
+	// MaxPerHost limits how many requests run at the same time to one HTTP host, or to one bucket. Zero is 32. A move beyond
+	// the limit waits while others end; when none has ended for two seconds, it fails with ErrBusy, which puts its task off
+	// for 5 to 30 seconds.
 	MaxPerHost int
 
 	// MaxBytes limits the size of one asset. Zero is 16 GiB, which protects the disk from an origin that never stops
@@ -59,8 +61,9 @@ type Config struct {
 	// drivers keep up to 16 MiB of each asset, and the parts of a large one, in memory. Who is beyond the limit waits.
 	MaxUploadMemory int64
 
-	// StallTimeout is how long a source may send nothing before the move fails, to be tried again. Zero is 60 seconds. No
-	// limit is set to how long a move takes as a whole; give the task a timeout for that.
+	// StallTimeout is how long a source may send next to nothing before the move fails, to be tried again: less than a KiB
+	// for each second of it, or less than the rest of the asset. Zero is 60 seconds. No limit is set to how long a move
+	// takes as a whole; give the task a timeout for that.
 	StallTimeout time.Duration
 
 	// HeaderTimeout is how long an HTTP origin may take until it begins to answer. Zero is 30 seconds.
@@ -76,7 +79,8 @@ type Config struct {
 	// Resolver looks up the names of HTTP origins. Nil is net.DefaultResolver.
 	Resolver *net.Resolver
 
-	// Logger is told what nobody waits for, such as temporary files that could not be removed. Nil is silence.
+	// Logger is told what nobody waits for, such as temporary files that could not be removed, and at the level Debug the
+	// full text of the errors that moves fail with, which can name paths and addresses of the service. Nil is silence.
 	Logger *slog.Logger
 }
 

@@ -21,6 +21,8 @@ func decide(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return err
+	case errors.Is(err, ErrBusy):
+		return &messages.Decision{Verb: messages.VerbSnooze, After: snooze(), Err: err}
 	case answered && retryableStatus(status.Status):
 		return messages.RetryAfter(status.RetryAfter, err)
 	case hopeless(err):

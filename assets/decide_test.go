@@ -94,4 +94,24 @@ func TestScrub(t *testing.T) {
 	if got := assets.Quoted(strings.Repeat("ü", 10_000)); len(got) > 1000 {
 		t.Errorf("a long value is shown in %d bytes", len(got))
 	}
+	for _, filler := range []int{100, 5_000, 100_000} {
+		if got := assets.Quoted("http://user:" + strings.Repeat("secret", filler) + "@host/a"); got != `"http://host/a"` && !strings.Contains(got, " bytes)") ||
+			strings.Contains(got, "cret") || strings.Contains(got, "user") {
+			t.Errorf("a long password is shown as %s", got)
+		}
+	}
+}
+
+// A caller can send as much as a request may have, and an error about it costs no more than reading it.
+func TestQuotedLooksAtTheBeginningOnly(t *testing.T) {
+	t.Parallel()
+	value := strings.Repeat("a.", 31_000_000)
+	start := time.Now()
+	if got := assets.Quoted(value); len(got) > 1000 || !strings.Contains(got, "62000000 bytes") {
+		t.Errorf("shown as %.200s", got)
+	}
+	// The two patterns alone took 10 s for it, and much longer with the race detector.
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"fmt"
 	"hash"
 	"net/http"
 	"strings"
@@ -136,7 +135,7 @@ func (h hashes) verify(digests []digest) (doubtful bool, err error) {
 		case d.doubtful:
 			doubtful = true
 		default:
-			return false, fmt.Errorf("%w: the source says %s %x, its content has %x", ErrChecksum, d.algorithm, d.sum, sum)
+			return false, failure(ErrChecksum, "the source says %s %x, its content has %x", d.algorithm, d.sum, sum)
 		}
 	}
 	return doubtful, nil

@@ -14,8 +14,13 @@
 //     Query parameters of blob URLs are the operator's alone.
 //   - Below a file:// prefix nothing leads out: neither "..", nor encoded separators, nor symbolic links, nor a link that
 //     is put in place between looking and opening. All access goes through an os.Root, which the kernel enforces at each
-//     step of a path.
-//   - A destination never holds half an asset: it appears whole or not at all, and what was there stays until then.
+//     step of a path. Where a part of a folder has a prefix of its own with other rights, no link inside the folder is
+//     followed, so that none leads past those rights.
+//   - A destination never holds half an asset: it appears whole or not at all, and what was there stays until then. That
+//     includes the sidecar file with its content type: of several moves to one destination in one process one wins with
+//     both. Only a regular file is replaced; a folder, link, pipe or socket at a destination ends the task.
+//   - A host that hangs or trickles does not hold up moves of other hosts: a source has to send a KiB per second on the
+//     average, and a move whose host has no room puts its task off, without using an attempt.
 //   - An asset is never kept if its length, or a checksum that its origin gave, is not right.
 //   - Temporary files are gone when Move returns, whatever happened. What a killed process leaves behind is removed by the
 //     next [New] that uses the same folders; what belongs to a living process is never touched.
@@ -24,8 +29,10 @@
 //   - A second run of the same move finds by the recorded validator of the source (ETag, Last-Modified, size) and by what
 //     lies at the destination that nothing changed, and copies nothing. Where the origin gives no validator, it
 //     downloads, compares, and uploads nothing if nothing differs.
-//   - Every error of Move says what is to become of the task (see [messages.Decision]), and no error text holds
-//     credentials: user names, passwords and the values of query parameters are left out.
+//   - Every error of Move says what is to become of the task (see [messages.Decision]). Its text names the two URLs, hosts
+//     as the caller wrote them, and what went wrong in fixed words; paths and addresses of the service, and what drivers
+//     say, are for errors.As and the log. No error text holds credentials: user names, passwords and the values of query
+//     parameters are left out.
 //   - All methods may be called from any goroutine.
 //
 // # URLs
@@ -38,7 +45,8 @@
 //	mem://name/img/a.svg
 //
 // The first element of a bucket URL is the bucket, the path is the key. An asset's name is given percent-encoded, and
-// decoded exactly once: %252e names a file that has %2e in its name.
+// decoded exactly once: %252e names a file that has %2e in its name. In an HTTP URL a step upwards that shows when decoding
+// twice (%252e%252e) is refused, because some origins do decode twice.
 //
 // # What comes along
 //

@@ -22,12 +22,17 @@ var (
 	ErrShortBody = errors.New("assets: wrong length")
 	// ErrChecksum says that what was read is not what its checksum says.
 	ErrChecksum = errors.New("assets: wrong checksum")
-	// ErrStalled says that no byte came for Config.StallTimeout, or that an upload took longer than its size excuses.
+	// ErrStalled says that next to nothing came for Config.StallTimeout, or that an upload took longer than its size
+	// excuses.
 	ErrStalled = errors.New("assets: stalled")
 	// ErrTooLarge says that the asset is larger than Config.MaxBytes.
 	ErrTooLarge = errors.New("assets: larger than Config.MaxBytes")
-	// ErrNotAFile says that a source or destination is there, but is a folder or a device.
+	// ErrNotAFile says that a source or destination is there, but is no regular file: a folder, a pipe, a socket, a device,
+	// or at a destination a symbolic link.
 	ErrNotAFile = errors.New("assets: not a regular file")
+	// ErrBusy says that all requests to a host that Config.MaxPerHost allows are under way, and that none has ended for some
+	// time. The task is put off, which uses no attempt.
+	ErrBusy = errors.New("assets: host busy")
 	// ErrIndex says that a list of assets could not be made because it is no list, or exceeds a limit.
 	ErrIndex = errors.New("assets: no usable index")
 )
@@ -95,14 +100,16 @@ func scrub(text string) string {
 // maxQuoted is how much of a value an error shows.
 const maxQuoted = 120
 
-// quoted makes a value that somebody sent fit for an error text and a log line.
+// quoted makes a value that somebody sent fit for an error text and a log line. Of a value longer than any URL only the
+// beginning is looked at, since a value can have megabytes; but the last @ of it all ends what could be a password.
 func quoted(value string) string {
+	size := len(value)
 	if _, err := parseLocation(value); err != nil {
 		value = withoutUser(value)
 	}
-	value = scrub(value)
-	if len(value) > maxQuoted {
-		return strconv.QuoteToASCII(value[:maxQuoted]) + "… (" + strconv.Itoa(len(value)) + " bytes)"
+	value = scrub(value[:min(len(value), maxURL)])
+	if len(value) > maxQuoted || size > maxURL {
+		return strconv.QuoteToASCII(value[:min(len(value), maxQuoted)]) + "… (" + strconv.Itoa(size) + " bytes)"
 	}
 	return strconv.QuoteToASCII(value)
 }

@@ -2,6 +2,7 @@ package assets
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -119,7 +120,7 @@ func Progress(size int64, steps []int) (reports []float64) {
 
 // Sweep removes the folders of dead movers below a folder.
 func Sweep(dir string, now time.Time) (int, error) {
-	f, err := openFolder(prefix{at: location{scheme: "file", path: splitPath(dir)}}, false)
+	f, err := openFolder(prefix{at: location{scheme: "file", path: splitPath(dir)}}, Config{}.withDefaults(), newNameLocks())
 	if err != nil {
 		return 0, err
 	}
@@ -130,4 +131,31 @@ func Sweep(dir string, now time.Time) (int, error) {
 func splitPath(dir string) []string {
 	path, _, _ := parsePath((&url.URL{Path: dir}).EscapedPath())
 	return path
+}
+
+// ReplaceWithNothing has a destination replaced by a temporary file that somebody has removed, and a sidecar file.
+func (m *Mover) ReplaceWithNothing(destination string, h Headers) error {
+	to, err := m.resolveEnd(-1, "destination", destination, true)
+	if err != nil {
+		return err
+	}
+	f := to.place.(*folder)
+	parent, err := f.parent(to.at, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = parent.Close() }()
+	side, err := f.stageSidecar(h, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = side.close() }()
+	asset, err := f.stage.create()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(asset.Close(), asset.in.folder.Remove(asset.name)); err != nil {
+		return err
+	}
+	return f.replace(parent, to.at, asset, side)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"log/slog"
 	"net/url"
 	"os"
 	"path"
@@ -26,18 +27,22 @@ import (
 // os.Root opens each element of a path relative to the one before and refuses what leads out, also then.
 type folder struct {
 	root     *os.Root
-	skip     int // how many elements of a location's path are the root's
+	path     string        // of the root, without links
+	nested   []fs.FileInfo // the folders below it for which another rule holds; see walk
+	skip     int           // how many elements of a location's path are the root's
 	dirMode  fs.FileMode
 	sidecars bool
 	sync     bool
+	locks    *nameLocks
+	logger   *slog.Logger
 
 	mu    sync.Mutex
 	stage *scratch // made when the first asset is written, so that nothing is made in a folder that is only read
 }
 
 // openFolder opens what a prefix with file: names.
-func openFolder(p prefix, syncFiles bool) (*folder, error) {
-	f := &folder{skip: len(p.at.path), dirMode: 0o777, sidecars: true, sync: syncFiles}
+func openFolder(p prefix, c Config, locks *nameLocks) (*folder, error) {
+	f := &folder{skip: len(p.at.path), dirMode: 0o777, sidecars: true, sync: c.SyncFiles, locks: locks, logger: c.Logger}
 	create, err := f.options(p.params)
 	if err != nil {
 		return nil, err
@@ -52,7 +57,10 @@ func openFolder(p prefix, syncFiles bool) (*folder, error) {
 			return nil, err
 		}
 	}
-	f.root, err = os.OpenRoot(dir)
+	if f.path, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	f.root, err = os.OpenRoot(f.path)
 	return f, err
 }
 
@@ -91,7 +99,7 @@ func (f *folder) name(l location) string {
 }
 
 // check refuses names that are ours or fileblob's, and those that no file system takes.
-func (f *folder) check(l location) error {
+func (f *folder) check(l location, write bool) error {
 	if len(l.path) == f.skip || l.dir {
 		return errors.New("names a folder, not an asset")
 	}
@@ -103,12 +111,20 @@ func (f *folder) check(l location) error {
 		if hasPrefixFold(element, scratchPrefix) {
 			return fmt.Errorf("has a name that starts with %s, which is kept for temporary files", scratchPrefix)
 		}
+		// A folder of that name would take the place of another asset's sidecar file.
+		if write && isSidecar(element) {
+			return fmt.Errorf("has a name that ends with %s, which is kept for the content types of other files", sidecarExt)
+		}
 	}
 	if len(f.name(l)) > maxKey {
 		return fmt.Errorf("has a path that is longer than %d bytes", maxKey)
 	}
-	if last := l.path[len(l.path)-1]; isSidecar(last) {
+	last := l.path[len(l.path)-1]
+	if isSidecar(last) {
 		return fmt.Errorf("ends with %s, which is kept for the content types of other files", sidecarExt)
+	}
+	if longest := maxSegment - len(sidecarExt); write && f.sidecars && len(last) > longest {
+		return fmt.Errorf("has a name that is longer than %d bytes, which leaves no room for that of its sidecar file", longest)
 	}
 	return nil
 }
@@ -117,16 +133,31 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// open opens a regular file. Opening a pipe would wait for a writer, and opening a device can do things, so the flag
-// says not to wait, and what was opened is looked at, rather than what was there before.
+// open opens a regular file.
 func (f *folder) open(name string) (*os.File, fs.FileInfo, error) {
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if len(f.nested) == 0 {
+		file, info, err := openRegular(f.root, name)
+		return file, info, explain(err)
+	}
+	parent, err := f.walk(filepath.Dir(name), false)
 	if err != nil {
-		return nil, nil, f.explain(err)
+		return nil, nil, explain(err)
+	}
+	defer func() { _ = parent.Close() }()
+	file, info, err := openPlainFile(parent, filepath.Base(name))
+	return file, info, explain(err)
+}
+
+// openRegular opens a regular file. Opening a pipe would wait for a writer, and opening a device can do things, so the flag
+// says not to wait, and what was opened is looked at, rather than what was there before.
+func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
 	}
 	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: it is a %s", ErrNotAFile, kindOfFile(info.Mode()))
+	if err == nil {
+		err = wantRegular(info)
 	}
 	if err != nil {
 		_ = file.Close()
@@ -135,10 +166,19 @@ func (f *folder) open(name string) (*os.File, fs.FileInfo, error) {
 	return file, info, nil
 }
 
+func wantRegular(info fs.FileInfo) error {
+	if info.Mode().IsRegular() {
+		return nil
+	}
+	return failure(ErrNotAFile, "it is a %s", kindOfFile(info.Mode()))
+}
+
 func kindOfFile(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
 		return "folder"
+	case mode&fs.ModeSymlink != 0:
+		return "symbolic link"
 	case mode&fs.ModeNamedPipe != 0:
 		return "pipe"
 	case mode&fs.ModeSocket != 0:
@@ -150,19 +190,22 @@ func kindOfFile(mode fs.FileMode) string {
 
 // explain turns the refusal of an os.Root into ours. It has no error value of its own to ask for, but unlike all other
 // errors about a path it does not come from the operating system.
-func (f *folder) explain(err error) error {
+func explain(err error) error {
 	var number syscall.Errno
 	var about *fs.PathError
 	var link *os.LinkError
 	if (errors.As(err, &about) || errors.As(err, &link)) && !errors.As(err, &number) && !errors.Is(err, fs.ErrClosed) {
-		return fmt.Errorf("%w: a symbolic link leads out of the folder (%w)", ErrNotAllowed, err)
+		return because(err, ErrNotAllowed, "a symbolic link leads out of the folder")
 	}
 	return err
 }
 
-// get opens a file to be moved.
+// get opens a file to be moved. A move that replaces it in the meantime waits until its sidecar file is read.
 func (f *folder) get(_ context.Context, l location, since *Validators) (*original, error) {
 	name := f.name(l)
+	lock := f.locks.of(filepath.Base(name))
+	lock.RLock()
+	defer lock.RUnlock()
 	file, info, err := f.open(name)
 	if err != nil {
 		return nil, err
@@ -177,15 +220,30 @@ func (f *folder) get(_ context.Context, l location, since *Validators) (*origina
 		_ = file.Close()
 		return nil, err
 	}
+	in, err := f.root.Stat(filepath.Dir(name))
+	if err != nil {
+		_ = file.Close()
+		return nil, explain(err)
+	}
 	now.LastModified = settled(info.ModTime(), time.Now())
-	return &original{body: file, size: info.Size(), headers: headers, validators: now}, nil
+	id := &fileID{file: info, folder: in, base: filepath.Base(name)}
+	return &original{body: file, size: info.Size(), headers: headers, validators: now, file: id}, nil
 }
 
 // list walks the folder. Links to folders are not followed, which keeps loops out; links to files are listed, and
 // whether they may be read is found out when they are moved.
 func (f *folder) list(ctx context.Context, l location) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		start := path.Join(append([]string{"."}, l.path[f.skip:]...)...)
+		root, start := f.root, path.Join(append([]string{"."}, l.path[f.skip:]...)...)
+		if len(f.nested) > 0 {
+			walked, err := f.walk(filepath.FromSlash(start), false)
+			if err != nil {
+				yield("", explain(err))
+				return
+			}
+			defer func() { _ = walked.Close() }()
+			root, start = walked, "."
+		}
 		visit := func(name string, entry fs.DirEntry, err error) error {
 			relative := strings.TrimPrefix(strings.TrimPrefix(name, start), "/")
 			if start == "." {
@@ -195,19 +253,19 @@ func (f *folder) list(ctx context.Context, l location) iter.Seq2[string, error] 
 			case ctx.Err() != nil:
 				return context.Cause(ctx)
 			case err != nil && name == start:
-				return f.explain(err)
+				return explain(err)
 			case name == start && !entry.IsDir():
-				return fmt.Errorf("%w: it is a file and not a folder", ErrIndex)
+				return failure(ErrIndex, "it is a file and not a folder")
 			case err != nil:
-				return stopUnless(yield(relative, f.explain(err)))
+				return stopUnless(yield(relative, explain(err)))
 			case entry.IsDir() && strings.HasPrefix(entry.Name(), scratchPrefix):
 				return fs.SkipDir
-			case !f.isAsset(name, entry):
+			case !isAsset(root, name, entry):
 				return nil
 			}
 			return stopUnless(yield(relative, nil))
 		}
-		if err := fs.WalkDir(f.root.FS(), start, visit); err != nil && !errors.Is(err, errStopped) {
+		if err := fs.WalkDir(root.FS(), start, visit); err != nil && !errors.Is(err, errStopped) {
 			yield("", err)
 		}
 	}
@@ -224,12 +282,12 @@ func stopUnless(more bool) error {
 }
 
 // isAsset tells assets from folders, sidecar files, pipes and devices.
-func (f *folder) isAsset(name string, entry fs.DirEntry) bool {
+func isAsset(root *os.Root, name string, entry fs.DirEntry) bool {
 	switch {
 	case entry.Type().IsRegular():
 		return !isSidecar(entry.Name())
 	case entry.Type()&fs.ModeSymlink != 0:
-		info, err := f.root.Stat(name)
+		info, err := root.Stat(name)
 		return err != nil || info.Mode().IsRegular()
 	default:
 		return false

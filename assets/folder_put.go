@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // scratch gives the folder of temporary files below the root. A file there becomes the asset by being renamed, so an
@@ -25,14 +26,22 @@ func (f *folder) scratch() (*scratch, error) {
 	return f.stage, nil
 }
 
-// prepare has a large body spooled where it only needs to be renamed. Sidecar files hold the MD5 of their asset.
-func (f *folder) prepare(l location, h Headers) (preparation, error) {
+// prepare has a large body spooled where it only needs to be renamed. Sidecar files hold the MD5 of their asset. What is
+// in the way at the destination is found before anything is downloaded.
+func (f *folder) prepare(l location, asset *original) (preparation, error) {
+	needed := f.sidecars && (asset.headers.ContentType == "" || needsSidecar(l, asset.headers))
+	parent, err := f.parent(l, false)
+	if err == nil {
+		err = errors.Join(f.vacant(parent, l, needed, asset.file), parent.Close())
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return preparation{}, err
+	}
 	stage, err := f.scratch()
-	return preparation{scratch: stage, md5: f.sidecars && (h.ContentType == "" || needsSidecar(l, h))}, err
+	return preparation{scratch: stage, md5: needed}, err
 }
 
-// put makes the asset visible by renaming a complete and verified file. Renaming replaces a symbolic link that has the
-// asset's name, and does not follow it.
+// put makes the asset visible by renaming a complete and verified file.
 func (f *folder) put(ctx context.Context, l location, body *spool, h Headers) (Object, error) {
 	if body.inMemory {
 		if err := body.append(body.memory()); err != nil {
@@ -47,23 +56,99 @@ func (f *folder) put(ctx context.Context, l location, body *spool, h Headers) (O
 			return Object{}, &scratchError{err}
 		}
 	}
-	name := f.name(l)
-	needed := f.sidecars && needsSidecar(l, h)
-	if needed {
-		if err := f.writeSidecar(name, h, body.sums.sum(algMD5)); err != nil {
+	var side *temporary
+	if f.sidecars && needsSidecar(l, h) {
+		var err error
+		if side, err = f.stageSidecar(h, body.sums.sum(algMD5)); err != nil {
 			return Object{}, err
 		}
+		defer func() { _ = side.close() }() // renamed; or of no use any more, and Close removes the folder
 	}
-	if err := f.publish(body.name, name); err != nil {
+	parent, err := f.parent(l, true)
+	if err != nil {
 		return Object{}, err
 	}
-	body.name = "" // it is the asset now
-	if !needed {
-		if err := f.removeSidecar(name); err != nil {
-			return Object{}, err
+	defer func() { _ = parent.Close() }()
+	if err := f.replace(parent, l, body.file, side); err != nil {
+		return Object{}, err
+	}
+	return Object{Size: body.size}, f.syncFolders(f.name(l))
+}
+
+// parent opens the folder that an asset lies in, and with create makes it if it is missing: most assets follow others.
+func (f *folder) parent(l location, create bool) (*os.Root, error) {
+	dir := filepath.Dir(f.name(l))
+	if len(f.nested) > 0 {
+		parent, err := f.walk(dir, create)
+		return parent, explain(err)
+	}
+	parent, err := openFolderIn(f.root, dir)
+	if create && errors.Is(err, fs.ErrNotExist) {
+		if err = f.root.MkdirAll(dir, f.dirMode); err == nil {
+			parent, err = openFolderIn(f.root, dir)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return nil, because(err, ErrNotAFile, "what is on the way to it is no folder")
 		}
 	}
-	return Object{Size: body.size}, f.syncFolders(name)
+	return parent, explain(err)
+}
+
+// vacant reports what keeps an asset from getting its name: only a regular file is replaced, and not the source itself.
+func (f *folder) vacant(parent *os.Root, l location, withSidecar bool, source *fileID) error {
+	base := filepath.Base(f.name(l))
+	info, err := parent.Lstat(base)
+	if err == nil {
+		err = wantRegular(info)
+	}
+	if err == nil && source != nil && os.SameFile(info, source.file) {
+		var in fs.FileInfo
+		if in, err = parent.Stat("."); err == nil && source.same(info, in, base) {
+			return &InputError{Index: -1, Field: "destination", Value: quoted(l.String()), Reason: isSource, Kind: ErrInvalid}
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || !withSidecar {
+		return ignoreMissing(err)
+	}
+	info, err = parent.Lstat(base + sidecarExt)
+	if err == nil && !isSidecarFile(info) {
+		return failure(ErrNotAFile, "the name of its sidecar file is taken by a %s", kindOfFile(info.Mode()))
+	}
+	return ignoreMissing(err)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// replace brings asset and sidecar file, nil if there is to be none, to their names. It is all or nothing: a sidecar file
+// comes first, as fileblob does it, because who sees the new asset must not see it without its content type; if the asset
+// then fails to come, the old sidecar file comes back.
+func (f *folder) replace(parent *os.Root, l location, asset, side *temporary) error {
+	name := f.name(l)
+	lock := f.locks.of(filepath.Base(name))
+	lock.Lock()
+	defer lock.Unlock()
+	if err := f.vacant(parent, l, side != nil, nil); err != nil {
+		return err
+	}
+	if side == nil {
+		if err := f.publish(parent, asset, name); err != nil {
+			return err
+		}
+		return f.removeSidecar(parent, name)
+	}
+	old := f.oldSidecar(parent, name)
+	if err := f.publish(parent, side, name+sidecarExt); err != nil {
+		return err
+	}
+	if err := f.publish(parent, asset, name); err != nil {
+		return errors.Join(err, f.restoreSidecar(parent, name, old))
+	}
+	return nil
 }
 
 // verifyFile reads back what was written. A small asset is compared with what is still in memory; a large one is hashed.
@@ -78,7 +163,7 @@ func verifyFile(ctx context.Context, body *spool) error {
 		same = sum == body.sha256()
 	}
 	if err == nil && !same {
-		err = fmt.Errorf("%w: the disk gives back other content than was written", ErrChecksum)
+		err = failure(ErrChecksum, "the disk gives back other content than was written")
 	}
 	return err
 }
@@ -97,23 +182,19 @@ func sameAsMemory(body *spool) (bool, error) {
 	return bytes.Equal(body.memory(), back[:n]), nil
 }
 
-// publish renames, and makes the folders on the way only if they are missing: most assets follow others.
-func (f *folder) publish(staged, name string) error {
-	err := f.root.Rename(staged, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = f.root.MkdirAll(filepath.Dir(name), f.dirMode); err == nil {
-			err = f.root.Rename(staged, name)
-		}
-	}
+// publish gives a temporary file its name in its folder.
+func (f *folder) publish(parent *os.Root, t *temporary, name string) error {
+	err := renameInto(f.root, t, parent, name)
 	switch {
 	case err == nil:
+		t.name = "" // it is the asset now
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return &scratchError{err} // not the destination is missing but our own file
-	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("%w: it is a folder (%w)", ErrNotAFile, err) // of all that can be there, only that is not replaced
+	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.EISDIR):
+		return because(err, ErrNotAFile, "it is a folder")
 	default:
-		return f.explain(err)
+		return explain(err)
 	}
 }
 

@@ -2,8 +2,8 @@ package assets_test
 
 import (
 	"io/fs"
+	"net"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -93,13 +93,28 @@ func TestNoWritingOutOfAFolder(t *testing.T) {
 		d := fails(t, m, "file://"+j.in+"/a", "file://"+j.to+"/"+name)
 		wantVerb(t, d, messages.VerbDiscard, kind)
 	}
-	// A link with the asset's own name is replaced, not followed.
-	for _, name := range []string{"file", "dangling", "side.svg"} {
-		move(t, m, "file://"+j.in+"/a", "file://"+j.to+"/"+name, nil)
-		wantFile(t, j.to+"/"+name, "new")
-		if info, err := os.Lstat(j.to + "/" + name); err != nil || !info.Mode().IsRegular() {
-			t.Errorf("%s is %v (%v), want a regular file", name, info.Mode(), err)
+	// Somebody made a link for a purpose, and a pipe or a socket even more so: only a file is replaced.
+	if err := syscall.Mkfifo(j.to+"/pipe", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := new(net.ListenConfig).Listen(t.Context(), "unix", j.to+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	for _, name := range []string{"file", "dangling", "pipe", "socket"} {
+		before, _ := os.Lstat(j.to + "/" + name)
+		wantVerb(t, fails(t, m, "file://"+j.in+"/a", "file://"+j.to+"/"+name), messages.VerbDiscard, assets.ErrNotAFile)
+		if after, err := os.Lstat(j.to + "/" + name); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s was replaced (%v)", name, err)
 		}
+	}
+	wantVerb(t, fails(t, m, "file://"+j.in+"/a", "file://"+j.to+"/pipe/below"), messages.VerbDiscard, syscall.ENOTDIR)
+	// A sidecar file's link is taken away, and not followed.
+	move(t, m, "file://"+j.in+"/a", "file://"+j.to+"/side.svg", nil)
+	wantFile(t, j.to+"/side.svg", "new")
+	if info, err := os.Lstat(j.to + "/side.svg.attrs"); err == nil && !info.Mode().IsRegular() {
+		t.Errorf("the sidecar file is %v", info.Mode())
 	}
 	wantFile(t, j.outside+"/secret", "secret")
 	entries, err := os.ReadDir(j.outside)
@@ -149,13 +164,6 @@ func TestNoRaceOutOfAFolder(t *testing.T) {
 	if read == 0 || read == 200 {
 		t.Logf("%d of 200 readings met the inner folder: the links did not change fast enough to prove much", read)
 	}
-}
-
-// exchange swaps two names; in between there is a moment without the first.
-func exchange(a, b string) {
-	_ = os.Rename(a, a+".tmp")
-	_ = os.Rename(b, a)
-	_ = os.Rename(a+".tmp", b)
 }
 
 // fileblob reads what we write, and we read what it writes.
@@ -255,12 +263,16 @@ func wantMode(t testing.TB, path string, mode fs.FileMode) {
 func TestDamagedSidecar(t *testing.T) {
 	t.Parallel()
 	from, to := t.TempDir(), t.TempDir()
-	writeFile(t, from+"/a", "content")
-	writeFile(t, from+"/a.attrs", "{")
+	writeFile(t, from+"/a.css", "content")
 	m := newMover(t, assets.Config{Allow: []string{"file://" + from, "file://" + to}})
-	d := fails(t, m, "file://"+from+"/a", "file://"+to+"/a")
-	if !strings.Contains(d.Error(), "a.attrs") {
-		t.Errorf("error %v, want one about a.attrs", d)
+	for text, want := range map[string]assets.Headers{
+		"{": {ContentType: "text/css"}, "null": {ContentType: "text/css"}, "no JSON": {ContentType: "text/css"},
+		`{"user.content_type":"text/x-odd","user.cache_control":"no-store\r\nX: y","user.content_language":"de"}`: {ContentType: "text/x-odd", ContentLanguage: "de"},
+	} {
+		writeFile(t, from+"/a.css.attrs", text)
+		if got := move(t, m, "file://"+from+"/a.css", "file://"+to+"/a.css", nil); got.Headers != want {
+			t.Errorf("with the sidecar file %s: %+v, want %+v", text, got.Headers, want)
+		}
 	}
 }
 

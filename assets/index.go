@@ -153,11 +153,14 @@ func (o *originIndex) page(ctx context.Context, page, top location) ([]link, err
 
 // read asks for a page once.
 func (o *originIndex) read(ctx context.Context, page, top location) ([]link, error) {
-	release, err := o.mover.slot(ctx, page)
-	if err != nil {
-		return nil, err
+	// No task waits for a list, so it waits for as long as its caller does.
+	if s := o.mover.slotsOf(page); s != nil {
+		release, err := s.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
 	}
-	defer release()
 	guard := newStallGuard(ctx, o.mover.config.StallTimeout)
 	defer guard.stop()
 	response, err := o.mover.origin.fetch(guard.ctx, page, nil)

@@ -31,7 +31,7 @@ type location struct {
 	path   []string // decoded; no element is empty, "." or "..", or has a separator in it
 	dir    bool     // the path ended with a slash
 	wire   string   // HTTP: the path in the caller's own encoding, which some origins care about
-	query  string   // HTTP: the query as given
+	query  string   // HTTP: the query as given, with its question mark: "/a?" is another request than "/a"
 }
 
 // parseLocation reads a URL. The error says what is wrong in words that fit behind the value.
@@ -59,7 +59,12 @@ func parseLocation(raw string) (location, error) {
 	}
 	if l.isHTTP() {
 		l.wire = u.EscapedPath()
-		l.query = u.RawQuery
+		if u.RawQuery != "" || u.ForceQuery {
+			l.query = "?" + u.RawQuery
+		}
+		if err := checkTwice(l.path); err != nil {
+			return location{}, err
+		}
 		return l, checkQuery(l.query)
 	}
 	if strings.Contains(raw, "?") {
@@ -221,6 +226,23 @@ func checkSegment(name string) error {
 	return nil
 }
 
+// checkTwice refuses a step upwards that shows when a path is decoded once more than it was encoded, which some origins
+// do: such a step would lead out of the prefix that the operator allows.
+func checkTwice(path []string) error {
+	for _, name := range path {
+		again, err := url.PathUnescape(name)
+		if err != nil || again == name {
+			continue
+		}
+		for part := range strings.FieldsFuncSeq(again, func(r rune) bool { return r == '/' || r == '\\' }) {
+			if bare, _, _ := strings.Cut(part, ";"); bare == "." || bare == ".." {
+				return fmt.Errorf("has %q in its path, which some servers take for %q", name, again)
+			}
+		}
+	}
+	return nil
+}
+
 // checkQuery allows what may stand in a request line.
 func checkQuery(query string) error {
 	if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -231,10 +253,7 @@ func checkQuery(query string) error {
 
 // String gives the normalised URL: two locations are the same if their strings are.
 func (l location) String() string {
-	if l.query == "" {
-		return l.base()
-	}
-	return l.base() + "?" + l.query
+	return l.base() + l.query
 }
 
 // base is the URL without its query.
@@ -268,7 +287,8 @@ func (l location) url() *url.URL {
 	if l.dir && len(l.path) > 0 {
 		path += "/"
 	}
-	return &url.URL{Scheme: l.scheme, Host: l.host, Path: path, RawPath: l.wire, RawQuery: l.query}
+	query, _ := strings.CutPrefix(l.query, "?")
+	return &url.URL{Scheme: l.scheme, Host: l.host, Path: path, RawPath: l.wire, RawQuery: query, ForceQuery: l.query == "?"}
 }
 
 // key is the path within a bucket.
@@ -316,6 +336,11 @@ func (l location) join(name string) (location, error) {
 		}
 	}
 	l.dir = false
+	if l.isHTTP() {
+		if err := checkTwice(l.path); err != nil {
+			return location{}, err
+		}
+	}
 	if len(l.base()) > maxURL {
 		return location{}, fmt.Errorf("makes a URL that is longer than %d bytes", maxURL)
 	}

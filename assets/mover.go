@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +23,8 @@ type Mover struct {
 	transport *http.Transport
 	temp      *os.Root
 	scratch   *scratch
-	slots     map[string]chan struct{} // by host or bucket; see slot
+	slots     map[string]*slots // by host or bucket; see slot
+	locks     *nameLocks
 	buffers   buffers
 	places    []place
 
@@ -39,7 +42,7 @@ func New(ctx context.Context, config Config) (*Mover, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	m := &Mover{config: config.withDefaults(), slots: make(map[string]chan struct{})}
+	m := &Mover{config: config.withDefaults(), slots: make(map[string]*slots), locks: newNameLocks()}
 	m.ctx, m.cancel = context.WithCancelCause(context.Background())
 	if err := m.open(ctx); err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -76,7 +79,8 @@ func (m *Mover) openPlaces(ctx context.Context) error {
 	memory := semaphore.NewWeighted(m.config.MaxUploadMemory)
 	for i := range m.allow {
 		p := &m.allow[i]
-		m.slots[p.at.scheme+"://"+p.at.host] = make(chan struct{}, m.config.MaxPerHost)
+		host := p.at.scheme + "://" + p.at.host
+		m.slots[host] = newSlots(host, m.config.MaxPerHost)
 		var err error
 		switch p.at.scheme {
 		case "http", "https":
@@ -90,11 +94,11 @@ func (m *Mover) openPlaces(ctx context.Context) error {
 			return &cleanError{fmt.Sprintf("Config.Allow[%d] %s", i, quoted(m.config.Allow[i])), err}
 		}
 	}
-	return nil
+	return m.allow.nest()
 }
 
 func (m *Mover) openFolder(p *prefix) error {
-	f, err := openFolder(*p, m.config.SyncFiles)
+	f, err := openFolder(*p, m.config, m.locks)
 	if err != nil {
 		return err
 	}
@@ -108,7 +112,7 @@ func (m *Mover) openFolder(p *prefix) error {
 
 func (m *Mover) openBucket(ctx context.Context, p *prefix, opened map[string]place, memory *semaphore.Weighted) error {
 	if !m.config.Mux.ValidBucketScheme(p.at.scheme) {
-		return fmt.Errorf("no driver for %s: was imported", p.at.scheme)
+		return fmt.Errorf("has the scheme %s:, which is not supported here; want %s", p.at.scheme, strings.Join(m.schemes(), ", "))
 	}
 	url := p.at.scheme + "://" + p.at.host
 	if p.params != "" {
@@ -125,6 +129,13 @@ func (m *Mover) openBucket(ctx context.Context, p *prefix, opened map[string]pla
 	opened[url] = p.place
 	m.places = append(m.places, p.place)
 	return nil
+}
+
+// schemes gives what a line of Config.Allow can begin with: ours, and those whose drivers the program imports.
+func (m *Mover) schemes() []string {
+	all := append([]string{"file", "http", "https"}, m.config.Mux.BucketSchemes()...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // sweep removes what the dead left. That it could not is no reason not to start.
@@ -182,17 +193,33 @@ func (m *Mover) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// slot waits until the host or bucket of l has room for one more request, and gives what makes room again. Local
-// folders have no limit. A move holds one slot at a time, so that two of them cannot wait for each other.
+// slot waits until the host or bucket of l has room for one more request, and gives what makes room again; see
+// slots.acquire. Local folders have no limit. A move holds one slot at a time, so that two of them cannot wait for each
+// other.
 func (m *Mover) slot(ctx context.Context, l location) (release func(), err error) {
-	slots := m.slots[l.scheme+"://"+l.host]
-	if l.scheme == "file" || slots == nil {
-		return func() {}, nil
+	if s := m.slotsOf(l); s != nil {
+		return s.acquire(ctx)
 	}
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	return func() {}, nil
+}
+
+// await fails if the host or bucket of l is known to be stuck: what is downloaded for it would be downloaded in vain.
+func (m *Mover) await(ctx context.Context, l location) error {
+	s := m.slotsOf(l)
+	if s == nil || !s.stuck() {
+		return nil
 	}
+	release, err := s.acquire(ctx)
+	if err == nil {
+		release()
+	}
+	return err
+}
+
+// slotsOf gives the slots of a host or bucket, nil if there is no limit.
+func (m *Mover) slotsOf(l location) *slots {
+	if l.scheme == "file" {
+		return nil
+	}
+	return m.slots[l.scheme+"://"+l.host]
 }

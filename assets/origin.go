@@ -166,7 +166,12 @@ func headerValue(header http.Header, name string) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	value := strings.TrimSpace(strings.Join(lines, ", "))
+	return cleanValue(strings.Join(lines, ", "))
+}
+
+// cleanValue gives the value of a header, or nothing if it is too long or not text.
+func cleanValue(value string) string {
+	value = strings.TrimSpace(value)
 	if len(value) > maxHeaderValue || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return ""
 	}
@@ -176,7 +181,8 @@ func headerValue(header http.Header, name string) string {
 // retryAfter reads a Retry-After, which is a number of seconds or a time. Zero is "does not say".
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+	seconds, err := strconv.ParseUint(value, 10, 32)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // then it is the largest there is
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(value); err == nil {

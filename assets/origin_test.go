@@ -81,6 +81,7 @@ func TestMoveFromFailingOrigins(t *testing.T) {
 		{"too early", status(425), retry, nil, 0},
 		{"too many", status(429, "Retry-After", "7"), retry, nil, 7 * time.Second},
 		{"too many, for ever", status(429, "Retry-After", "999999999"), retry, nil, assets.MaxRetryAfter},
+		{"too many, for longer than can be told", status(429, "Retry-After", "5000000000"), retry, nil, assets.MaxRetryAfter},
 		{"too many, does not say", status(429, "Retry-After", "soon"), retry, nil, 0},
 		{"broken", status(500), retry, nil, 0},
 		{"not implemented", status(501), retry, nil, 0},
@@ -152,7 +153,7 @@ func TestRetryAfter(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
 		"": 0, "0": 0, "1": time.Second, " 30 ": 30 * time.Second, "-5": 0, "1.5": 0, "x": 0,
-		"4294967295": assets.MaxRetryAfter, "99999999999999999999": 0,
+		"4294967295": assets.MaxRetryAfter, "99999999999999999999": assets.MaxRetryAfter,
 		"Wed, 02 Jan 2030 03:05:05 GMT": time.Minute, "Wed, 02 Jan 2030 03:03:05 GMT": 0,
 		"Fri, 02 Jan 2060 03:05:05 GMT": assets.MaxRetryAfter,
 	} {

@@ -10,10 +10,10 @@ import (
 type place interface {
 	source
 	lister
-	// check refuses names that cannot be assets here, in words that fit behind the URL. It asks nobody.
-	check(l location) error
-	// prepare says what put will need of an asset with these headers.
-	prepare(l location, h Headers) (preparation, error)
+	// check refuses names that cannot be assets here, or not be written, in words that fit behind the URL. It asks nobody.
+	check(l location, write bool) error
+	// prepare says what put will need of an asset, and refuses one that put would refuse, before it is downloaded.
+	prepare(l location, asset *original) (preparation, error)
 	// put writes what is in body, verifies that it arrived, and says what identifies it. Whatever it answers, nothing
 	// but the whole asset can be seen there; with an error it may be what was there before.
 	put(ctx context.Context, l location, body *spool, h Headers) (Object, error)
@@ -49,6 +49,7 @@ type original struct {
 	headers    Headers
 	validators Validators
 	digests    []digest // what the source says that the content hashes to
+	file       *fileID  // which file it is; nil unless it is one
 }
 
 // close releases the original. A second close does nothing.

@@ -16,9 +16,14 @@ import (
 // if not nil, is called with rising fractions, from the goroutine of the driver that moves the bytes, never from two at
 // once.
 //
-// An error is a [*messages.Decision], save when ctx or the mover has ended: then it is the cause of that.
+// An error is a [*messages.Decision], save when ctx or the mover has ended: then it is the cause of that. Its text has
+// fixed words for what went wrong, because it is recorded and shown: what the system or a driver said, with paths and
+// addresses, is found by errors.As and goes to Config.Logger at the level Debug.
 func (m *Mover) Move(ctx context.Context, move Move, previous *Moved, progress func(fraction float64)) (Moved, error) {
 	r, err := m.resolve(-1, move)
+	if err == nil {
+		err = distinct(-1, move, r, newLinks())
+	}
 	if err != nil {
 		return Moved{}, messages.Discard(err)
 	}
@@ -33,8 +38,7 @@ func (m *Mover) Move(ctx context.Context, move Move, previous *Moved, progress f
 	}
 	moved, err := run.move(inner)
 	if err != nil {
-		doing := run.step + " " + r.from.at.public() + " → " + r.to.at.public()
-		return Moved{}, decide(inner, &cleanError{doing, orCause(inner, err)})
+		return Moved{}, decide(inner, run.failed(inner, err))
 	}
 	return moved, nil
 }
@@ -47,6 +51,16 @@ type run struct {
 	meter    meter
 	step     string // what is being done, for the error text
 	started  time.Time
+}
+
+// failed gives the error in words for whoever asked, and tells the log how it reads in full.
+func (r *run) failed(ctx context.Context, err error) error {
+	doing := r.step + " " + r.route.from.at.public() + " → " + r.route.to.at.public()
+	if ctx.Err() != nil {
+		return &cleanError{doing, orCause(ctx, err)} // the reason is the library's or the program's own
+	}
+	r.mover.config.Logger.Debug("a move failed", "error", (&cleanError{doing, err}).Error())
+	return &moveError{doing, err}
 }
 
 // move goes the whole way: ask, download, compare, upload.
@@ -106,6 +120,9 @@ func (r *run) fetch(ctx context.Context, since *Validators) (moved Moved, done b
 // is none.
 func (r *run) download(ctx context.Context, since *Validators) (*original, *spool, error) {
 	r.step = "downloading"
+	if err := r.mover.await(ctx, r.route.to.at); err != nil {
+		return nil, nil, err
+	}
 	release, err := r.mover.slot(ctx, r.route.from.at)
 	if err != nil {
 		return nil, nil, err
@@ -129,11 +146,11 @@ func (r *run) download(ctx context.Context, since *Validators) (*original, *spoo
 func (r *run) spool(asset *original, guard *stallGuard) (*spool, error) {
 	limit := r.mover.config.MaxBytes
 	if limit >= 0 && asset.size > limit {
-		return nil, fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, asset.size, limit)
+		return nil, failure(ErrTooLarge, "it has %d bytes, the limit is %d", asset.size, limit)
 	}
 	h := &asset.headers
 	h.ContentType = cmp.Or(mediaType(h.ContentType), typeByName(r.route.from.at), typeByName(r.route.to.at))
-	want, err := r.route.to.place.prepare(r.route.to.at, *h)
+	want, err := r.route.to.place.prepare(r.route.to.at, asset)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +159,7 @@ func (r *run) spool(asset *original, guard *stallGuard) (*spool, error) {
 	body.progress = r.meter.add
 	err = body.fill(&countingReader{guard.reader(asset.body), r.meter.add}, limit)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w: the connection ended after %d bytes of %d: %w", ErrShortBody, body.size, asset.size, err)
+		err = because(err, ErrShortBody, "the connection ended after %s", countOf(body.size, asset.size))
 	}
 	if err == nil {
 		err = r.verify(guard, asset, body)
@@ -157,6 +174,14 @@ func (r *run) spool(asset *original, guard *stallGuard) (*spool, error) {
 	return body, nil
 }
 
+// countOf says how many bytes came, and of how many if the source said so.
+func countOf(came, announced int64) string {
+	if announced < 0 {
+		return fmt.Sprintf("%d bytes", came)
+	}
+	return fmt.Sprintf("%d bytes of %d", came, announced)
+}
+
 // drop ends a spool. A temporary file that cannot be removed is no reason to fail a move that succeeded: Close, and else
 // the next New, removes the whole folder.
 func (m *Mover) drop(body *spool) {
@@ -168,7 +193,7 @@ func (m *Mover) drop(body *spool) {
 // verify compares what was read with what the source announced.
 func (r *run) verify(guard *stallGuard, asset *original, body *spool) error {
 	if asset.size >= 0 && body.size != asset.size {
-		return fmt.Errorf("%w: the source announced %d bytes and sent %d", ErrShortBody, asset.size, body.size)
+		return failure(ErrShortBody, "the source announced %d bytes and sent %d", asset.size, body.size)
 	}
 	doubtful, err := body.sums.verify(asset.digests)
 	if err != nil || !doubtful {
@@ -183,7 +208,7 @@ func (r *run) verify(guard *stallGuard, asset *original, body *spool) error {
 	defer again.close()
 	sum, err := hashAll(guard.ctx, guard.reader(again.body))
 	if err == nil && sum != body.sha256() {
-		err = fmt.Errorf("%w: two readings of the source differ", ErrChecksum)
+		err = failure(ErrChecksum, "two readings of the source differ")
 	}
 	return err
 }

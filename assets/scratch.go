@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
 const (
@@ -24,79 +23,160 @@ const (
 	unlockedAge = time.Hour
 )
 
-// scratch is a folder of temporary files that belongs to one mover for as long as it lives. The lock is the kernel's,
-// so it ends with the process however that ends; which process it was does not matter, and numbers of processes, which
-// are used again, are not asked.
+// scratch makes temporary files below a folder, for one mover for as long as it lives.
 type scratch struct {
 	root *os.Root // the folder in which ours lies
-	dir  string   // the name of ours
-	lock *flock.Flock
 	next atomic.Uint64
+
+	mu  sync.Mutex
+	own *claim // the folder that is in use
+}
+
+// claim is a folder of ours. Its lock is the kernel's, so it ends with the process however that ends; which process it
+// was does not matter, and numbers of processes, which are used again, are not asked.
+type claim struct {
+	dir    string   // its name
+	folder *os.Root // the folder itself
+	lock   fileLock
+}
+
+// fileLock is a file that is locked until it is closed.
+type fileLock interface {
+	Stat() (fs.FileInfo, error)
+	Close() error
+}
+
+// temporary is a file of ours.
+type temporary struct {
+	*os.File
+	in   *claim
+	name string // empty when it is no longer ours to remove
 }
 
 // newScratch makes a folder of our own in root.
 func newScratch(root *os.Root) (*scratch, error) {
+	own, err := newClaim(root)
+	if err != nil {
+		return nil, err
+	}
+	return &scratch{root: root, own: own}, nil
+}
+
+// newClaim makes a folder and locks it.
+func newClaim(root *os.Root) (*claim, error) {
 	// Somebody who sweeps can take our lock file between its making and its locking, and remove the folder. That shows,
 	// and the next folder is as good as this one.
 	const tries = 10
 	var err error
 	for range tries {
-		s := &scratch{root: root, dir: scratchPrefix + strings.ToLower(rand.Text())}
-		if err = s.claim(); err == nil {
-			return s, nil
+		c := &claim{dir: scratchPrefix + strings.ToLower(rand.Text())}
+		if err = c.take(root); err == nil {
+			return c, nil
 		}
 	}
 	return nil, &scratchError{fmt.Errorf("making a folder in %s: %w", root.Name(), err)}
 }
 
-// claim makes the folder and locks it. Nobody else may look into it: what is downloaded may be private.
-func (s *scratch) claim() error {
-	if err := s.root.Mkdir(s.dir, 0o700); err != nil {
+// take makes the folder and locks it. Nobody else may look into it: what is downloaded may be private.
+func (c *claim) take(root *os.Root) error {
+	err := root.Mkdir(c.dir, 0o700)
+	if err != nil {
 		return err
 	}
-	s.lock = flock.New(filepath.Join(s.root.Name(), s.dir, lockName))
-	locked, err := s.lock.TryLock()
-	if err == nil && locked && s.holdsLock() {
+	if c.folder, _, err = openPlain(root, c.dir); err == nil {
+		c.lock, err = lockFile(c.folder, lockName, os.O_CREATE)
+	}
+	if err == nil && c.holdsLock(root) {
 		return nil
 	}
-	_ = s.lock.Close()
-	_ = s.root.RemoveAll(s.dir)
-	return errors.Join(err, errors.New("the lock was taken away"))
+	return errors.Join(err, errors.New("the lock was taken away"), c.close(root))
 }
 
 // holdsLock reports whether the file that we have locked is still the one that others see.
-func (s *scratch) holdsLock() bool {
-	ours, err := s.lock.Stat()
+func (c *claim) holdsLock(root *os.Root) bool {
+	ours, err := c.lock.Stat()
 	if err != nil {
 		return false
 	}
-	seen, err := s.root.Lstat(filepath.Join(s.dir, lockName))
+	seen, err := root.Lstat(filepath.Join(c.dir, lockName))
 	return err == nil && os.SameFile(ours, seen)
 }
 
-// create makes a new file for reading and writing, and gives its name within the root. The folder keeps strangers
-// out, so the file can have the permissions that it is to have at its destination.
-func (s *scratch) create() (*os.File, string, error) {
-	name := filepath.Join(s.dir, strconv.FormatUint(s.next.Add(1), 36))
-	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return nil, "", &scratchError{err}
+// create makes a new file for reading and writing. The folder keeps strangers out, so the file can have the permissions
+// that it is to have at its destination.
+func (s *scratch) create() (*temporary, error) {
+	s.mu.Lock()
+	own := s.own
+	s.mu.Unlock()
+	t, err := own.create(s.next.Add(1))
+	if gone(err) {
+		if own, err = s.renew(own); err == nil {
+			t, err = own.create(s.next.Add(1))
+		}
 	}
-	return f, name, nil
+	if err != nil {
+		return nil, &scratchError{err}
+	}
+	return t, nil
 }
 
-// remove takes a file of ours away. One that was renamed to its destination is no longer there, which is no error.
-func (s *scratch) remove(name string) error {
-	if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &scratchError{err}
+// gone reports whether a file could not be made because there is no folder any more: whoever cleans up behind others
+// (systemd-tmpfiles, rsync --delete) has removed it, or another move has found that before us.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed) }
+
+// renew gives a folder in place of one that is gone.
+func (s *scratch) renew(old *claim) (*claim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.own != old {
+		return s.own, nil
 	}
-	return nil
+	own, err := newClaim(s.root)
+	if err != nil {
+		return nil, err
+	}
+	_ = old.close(s.root) // there is nothing in it that could be missed
+	s.own = own
+	return own, nil
+}
+
+func (c *claim) create(number uint64) (*temporary, error) {
+	t := &temporary{in: c, name: strconv.FormatUint(number, 36)}
+	var err error
+	t.File, err = c.folder.OpenFile(t.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	return t, err
+}
+
+// close closes the file, and takes it away unless it has been renamed to its destination.
+func (t *temporary) close() error {
+	err := t.Close()
+	if t.name != "" {
+		err = errors.Join(err, t.in.folder.Remove(t.name))
+	}
+	if err == nil || gone(err) {
+		return nil
+	}
+	return &scratchError{err}
 }
 
 // close removes the folder with all that is in it.
 func (s *scratch) close() error {
-	err := s.root.RemoveAll(s.dir)
-	return errors.Join(err, s.lock.Close())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own.close(s.root)
+}
+
+// close gives up the folder as far as it was made.
+func (c *claim) close(root *os.Root) error {
+	var errs []error
+	if c.folder != nil {
+		errs = append(errs, c.folder.Close())
+	}
+	errs = append(errs, root.RemoveAll(c.dir))
+	if c.lock != nil {
+		errs = append(errs, c.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // sweep removes the folders in root whose owners are dead, and gives their number. What cannot be removed, because
@@ -132,8 +212,10 @@ func sweepOne(root *os.Root, dir string, now time.Time) bool {
 	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	lock := flock.New(filepath.Join(root.Name(), dir, lockName), flock.SetFlag(os.O_RDWR))
-	locked, err := lock.TryLock()
+	lock, err := lockFile(root, filepath.Join(dir, lockName), 0)
+	if err != nil {
+		return false
+	}
 	defer func() { _ = lock.Close() }()
-	return err == nil && locked && root.RemoveAll(dir) == nil
+	return root.RemoveAll(dir) == nil
 }

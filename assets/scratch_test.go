@@ -174,3 +174,83 @@ func TestManyMoversInOneFolder(t *testing.T) {
 		wantFile(t, to+"/"+string(rune('a'+i)), content)
 	}
 }
+
+// Whoever cleans up behind others removes our folders too. The next move makes new ones.
+func TestScratchIsRemovedByACleaner(t *testing.T) {
+	t.Parallel()
+	temp, dir := t.TempDir(), t.TempDir()
+	large := strings.Repeat("x", 2*assets.SpoolMemory)
+	base := serve(t, with(large, "Content-Type", "text/x-odd"))
+	mem, mux := newMemory(t)
+	m := newMover(t, assets.Config{TempDir: temp, Mux: mux, Allow: []string{base, "mem://in/", "file://" + dir}, MaxPerHost: 32}, dir)
+	move(t, m, base+"/a", "file://"+dir+"/a", nil)
+	for range 3 {
+		for _, folder := range []string{temp, dir} {
+			for name := range scratches(t, folder) {
+				if err := os.RemoveAll(folder + "/" + name); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		var group sync.WaitGroup
+		for i := range 16 {
+			name := string(rune('a' + i))
+			group.Go(func() { move(t, m, base+"/a", "file://"+dir+"/"+name, nil) })
+			group.Go(func() { move(t, m, base+"/a", "mem://in/"+name, nil) })
+		}
+		group.Wait()
+		wantFile(t, dir+"/p", large)
+		if stored, _ := mem.get(t, "p"); stored != large {
+			t.Errorf("stored are %d bytes", len(stored))
+		}
+		for _, folder := range []string{temp, dir} {
+			if left := scratches(t, folder); len(left) != 1 || left[keyOf(left)] != 0 {
+				t.Errorf("there are %v, want one folder with nothing but its lock", left)
+			}
+		}
+	}
+}
+
+// A prefix, or the folder for temporary files, can be a link that is pointed elsewhere while the mover lives. It stays with
+// the folders that it has opened.
+func TestRootIsPointedElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, dir+"/one/a", strings.Repeat("x", 2*assets.SpoolMemory))
+	writeFile(t, dir+"/two/a", "other")
+	link(t, "one", dir+"/root")
+	m := newMover(t, assets.Config{TempDir: dir + "/root", Allow: []string{"file://" + dir + "/root"}}, dir)
+	if err := os.Remove(dir + "/root"); err != nil {
+		t.Fatal(err)
+	}
+	link(t, "two", dir+"/root")
+	move(t, m, "file://"+dir+"/root/a", "file://"+dir+"/root/b", nil)
+	wantFile(t, dir+"/one/b", strings.Repeat("x", 2*assets.SpoolMemory))
+	wantNoFile(t, dir+"/two/b")
+	// What lives there is seen by others to live, by whichever name they came.
+	next, err := assets.New(t.Context(), assets.Config{TempDir: dir + "/one", Allow: []string{"file://" + dir + "/one"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := scratches(t, dir+"/one"); len(left) != 3 {
+		t.Errorf("there are %v, want those of the first mover and one of the second", left)
+	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Also if the folder itself was moved, and another has its name.
+func TestRootIsMoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, dir+"/root/a", "x")
+	m := newMover(t, assets.Config{Allow: []string{"file://" + dir + "/root"}}, dir)
+	if err := os.Rename(dir+"/root", dir+"/moved"); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, dir+"/root/a", "other")
+	move(t, m, "file://"+dir+"/root/a", "file://"+dir+"/root/b", nil)
+	wantFile(t, dir+"/moved/b", "x")
+	wantNoFile(t, dir+"/root/b")
+}

@@ -3,10 +3,12 @@ package assets
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -38,39 +40,43 @@ func needsSidecar(l location, h Headers) bool {
 	return h != Headers{ContentType: typeByName(l)}
 }
 
-// readSidecar gives what is known of a file, which may be nothing.
+// readSidecar gives what is known of a file, which may be nothing: whatever has the name of a sidecar file and is none does
+// not keep an asset from being read.
 func (f *folder) readSidecar(name string) (Headers, error) {
 	if !f.sidecars {
 		return Headers{}, nil
 	}
 	file, _, err := f.open(name + sidecarExt)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Headers{}, nil
+	for _, none := range []error{fs.ErrNotExist, ErrNotAFile, syscall.ENOTDIR, syscall.ENAMETOOLONG} {
+		if errors.Is(err, none) {
+			return Headers{}, nil
+		}
 	}
 	if err != nil {
 		return Headers{}, err
 	}
 	defer func() { _ = file.Close() }()
-	var s sidecar
 	text, err := io.ReadAll(io.LimitReader(file, maxSidecar))
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
 	if err != nil {
-		return Headers{}, fmt.Errorf("reading %s%s: %w", name, sidecarExt, err)
+		return Headers{}, err
 	}
+	var s sidecar
+	if err := json.Unmarshal(text, &s); err != nil {
+		f.logger.Debug("what has the name of a sidecar file is none", "name", name+sidecarExt, "error", err)
+		return Headers{}, nil
+	}
+	// Whoever can write to the folder wrote them, so they are judged like those of a stranger's origin.
 	return Headers{
-		ContentType:        s.ContentType,
-		CacheControl:       s.CacheControl,
-		ContentEncoding:    s.ContentEncoding,
-		ContentLanguage:    s.ContentLanguage,
-		ContentDisposition: s.ContentDisposition,
+		ContentType:        cleanValue(s.ContentType),
+		CacheControl:       cleanValue(s.CacheControl),
+		ContentEncoding:    cleanValue(s.ContentEncoding),
+		ContentLanguage:    cleanValue(s.ContentLanguage),
+		ContentDisposition: cleanValue(s.ContentDisposition),
 	}, nil
 }
 
-// writeSidecar puts the sidecar in place, before the asset, as fileblob does it: who sees the new asset must not see it
-// without its content type.
-func (f *folder) writeSidecar(name string, h Headers, md5 []byte) error {
+// stageSidecar writes a sidecar file to be published.
+func (f *folder) stageSidecar(h Headers, md5 []byte) (*temporary, error) {
 	text, err := json.Marshal(sidecar{
 		CacheControl:       h.CacheControl,
 		ContentDisposition: h.ContentDisposition,
@@ -80,36 +86,73 @@ func (f *folder) writeSidecar(name string, h Headers, md5 []byte) error {
 		MD5:                md5,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	stage, err := f.scratch()
-	if err != nil {
-		return err
-	}
-	file, staged, err := stage.create()
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(append(text, '\n'))
-	if f.sync && err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(&scratchError{err}, stage.remove(staged))
-	}
-	if err := f.publish(staged, name+sidecarExt); err != nil {
-		return errors.Join(err, stage.remove(staged))
-	}
-	return nil
+	return f.stageText(append(text, '\n'))
 }
 
-// removeSidecar takes away what an earlier asset of the same name left.
-func (f *folder) removeSidecar(name string) error {
+func (f *folder) stageText(text []byte) (*temporary, error) {
+	stage, err := f.scratch()
+	if err != nil {
+		return nil, err
+	}
+	t, err := stage.create()
+	if err != nil {
+		return nil, err
+	}
+	_, err = t.Write(text)
+	if f.sync && err == nil {
+		err = t.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(&scratchError{err}, t.close())
+	}
+	return t, nil
+}
+
+// isSidecarFile reports whether what has the name of a sidecar file can be replaced and removed like one. A link can: it is
+// not followed.
+func isSidecarFile(info fs.FileInfo) bool {
+	return info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0
+}
+
+// removeSidecar takes away what an earlier asset of the same name left, and never a folder of somebody else.
+func (f *folder) removeSidecar(parent *os.Root, name string) error {
 	if !f.sidecars {
 		return nil
 	}
-	if err := f.root.Remove(name + sidecarExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return f.explain(err)
+	base := filepath.Base(name) + sidecarExt
+	info, err := parent.Lstat(base)
+	if err == nil && isSidecarFile(info) {
+		err = parent.Remove(base)
 	}
-	return nil
+	return ignoreMissing(err)
+}
+
+// oldSidecar gives the content of the sidecar file that is about to be replaced, nil if there is none that could be put
+// back.
+func (f *folder) oldSidecar(parent *os.Root, name string) []byte {
+	file, info, err := openPlainFile(parent, filepath.Base(name)+sidecarExt)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, maxSidecar))
+	if err != nil || int64(len(text)) != info.Size() {
+		return nil
+	}
+	return text
+}
+
+// restoreSidecar undoes the publishing of a sidecar file.
+func (f *folder) restoreSidecar(parent *os.Root, name string, old []byte) error {
+	if old == nil {
+		return f.removeSidecar(parent, name)
+	}
+	t, err := f.stageText(old)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.close() }() // as in put
+	return f.publish(parent, t, name+sidecarExt)
 }

@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 )
 
@@ -35,8 +33,7 @@ type spool struct {
 	buffers *buffers
 	block   *[]byte // the content if inMemory, else the buffer for copying
 	scratch *scratch
-	file    *os.File // nil until it is needed
-	name    string   // of the file, within the scratch's root; empty when it is no longer ours to remove
+	file    *temporary // nil until it is needed
 	size    int64
 	sums    hashes
 	// inMemory says that the block holds all of the content, whether or not there is a file in addition.
@@ -57,7 +54,7 @@ func (s *spool) fill(r io.Reader, limit int64) error {
 		_, _ = s.sums.Write((*s.block)[:n])
 		s.size += int64(n)
 		if limit >= 0 && s.size > limit {
-			return fmt.Errorf("%w (%d bytes)", ErrTooLarge, limit)
+			return failure(ErrTooLarge, "the limit is %d bytes", limit)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
@@ -87,7 +84,7 @@ func readBlock(r io.Reader, block []byte) (n int, err error) {
 func (s *spool) append(p []byte) error {
 	if s.file == nil {
 		var err error
-		if s.file, s.name, err = s.scratch.create(); err != nil {
+		if s.file, err = s.scratch.create(); err != nil {
 			return err
 		}
 	}
@@ -163,9 +160,5 @@ func (s *spool) close() error {
 	if s.file == nil {
 		return nil
 	}
-	err := s.file.Close()
-	if s.name != "" {
-		err = errors.Join(err, s.scratch.remove(s.name))
-	}
-	return err
+	return s.file.close()
 }

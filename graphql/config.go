@@ -64,8 +64,17 @@ type Limits struct {
 	// MaxBody is the largest body of a request, in bytes; by default 64 MiB, enough for MaxInputs moves with URLs of 300
 	// bytes.
 	MaxBody int64
-	// MaxLoad is how much the bodies of all requests under way may have together, in bytes; by default 256 MiB. Each
-	// counts as at least 1 MiB, so it limits the number of requests too. A request beyond it is UNAVAILABLE.
+	// MaxBodyDepth is how deep objects and lists may be nested in the body; by default 32. Moves in a variable have 4.
+	MaxBodyDepth int
+	// MaxBodyValues is how many values the body may have: objects, lists, strings, numbers and so on, but not keys. By
+	// default 4 for each of MaxInputs and 10,000 more; a move has 3.
+	MaxBodyValues int
+	// MaxLoad is how much memory all requests under way may take together, in bytes, as far as it can be told beforehand;
+	// by default 256 MiB. Of a body counts what has come of it; once it is complete, 4 times its size and 600 bytes for each
+	// value in it, and at least 1 MiB, so it limits the number of requests too; and twice the size of the answer, until it
+	// is written. A request that alone takes more counts as MaxLoad, so it runs if it is the only one. One for which there
+	// is no room is UNAVAILABLE. The process needs more than that: what the store gives does not count, and Go's collector
+	// lets the heap grow to twice what is in use (GOGC).
 	MaxLoad int64
 	// MaxQuery is the longest query text, in bytes; by default 256 KiB. Long input goes into variables.
 	MaxQuery int
@@ -74,18 +83,22 @@ type Limits struct {
 	// MaxSelections is how many fields and fragments may stand in the query text; by default 500. Checking a query takes
 	// time that grows with its square: 500 fields take up to 0.1 s, 10,000 would take 5 s and more.
 	MaxSelections int
-	// MaxDepth is how deep fields may be nested; by default 20. GraphiQL's question about the schema has 15.
+	// MaxDepth is how deep fields may be nested; by default 20. GraphiQL's question about the schema has 15. Two more
+	// limits of this kind cannot be changed: braces and brackets may be nested 1,000 deep (MaxNesting), and the lists of a
+	// question about the schema 2 deep (MaxIntrospectionDepth).
 	MaxDepth int
 	// MaxRootFields is how many fields an operation may have at its top, each of which asks the store; by default 20.
 	MaxRootFields int
 	// MaxComplexity is how many values the answer may have, counted from the query alone: what is below a list counts as
-	// often as the list can be long. By default 2,000,000, enough for 20 fields of each of MaxInputs tasks.
+	// often as the list can be long. By default 2,000,000, enough for 20 fields of each of MaxInputs tasks. A list of tasks
+	// of one kind counts a tenth of MaxComplexity besides, because the store may have to look at many others.
 	MaxComplexity int
 	// MaxInputs is how many moves one moveAssets may have; by default 100,000.
 	MaxInputs int
 	// MaxFirst is the longest page of tasks; by default 100, from 50 to 999. A task can have 2 MiB and more.
 	MaxFirst int
-	// MaxAnswer is how large the names and values of an answer may be together, in bytes; by default 64 MiB.
+	// MaxAnswer is how large an answer may be, in bytes, where each field counts as 40 and its name and text besides; by
+	// default 64 MiB.
 	MaxAnswer int64
 	// RequestTimeout is how long a request may take to arrive, how long to be worked on, and how long its answer may take
 	// to be read; by default 30 s each.
@@ -116,6 +129,8 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxRootFields, 20)
 	setDefault(&l.MaxComplexity, 2_000_000)
 	setDefault(&l.MaxInputs, 100_000)
+	setDefault(&l.MaxBodyDepth, 32)
+	setDefault(&l.MaxBodyValues, 4*l.MaxInputs+10_000)
 	setDefault(&l.MaxFirst, 100)
 	setDefault(&l.MaxAnswer, 64<<20)
 	setDefault(&l.RequestTimeout, 30*time.Second)
@@ -205,6 +220,9 @@ func (c Config) validateOrigins() error {
 			origin != u.Scheme+"://"+strings.ToLower(u.Host) || strings.Contains(origin, "*") {
 			return invalid("Origins", "has %q, want origins such as https://admin.example.com, in lower case and no more", origin)
 		}
+		if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+			return invalid("Origins", "has %q, want it without the port, which browsers leave out because it is the usual one", origin)
+		}
 	}
 	return nil
 }
@@ -215,9 +233,10 @@ func (l Limits) validate() error {
 		name  string
 		value int64
 	}{
-		{"MaxBody", l.MaxBody}, {"MaxLoad", l.MaxLoad}, {"MaxQuery", int64(l.MaxQuery)}, {"MaxTokens", int64(l.MaxTokens)},
+		{"MaxInputs", int64(l.MaxInputs)}, {"MaxBody", l.MaxBody}, {"MaxBodyDepth", int64(l.MaxBodyDepth)},
+		{"MaxBodyValues", int64(l.MaxBodyValues)}, {"MaxLoad", l.MaxLoad}, {"MaxQuery", int64(l.MaxQuery)}, {"MaxTokens", int64(l.MaxTokens)},
 		{"MaxSelections", int64(l.MaxSelections)}, {"MaxDepth", int64(l.MaxDepth)}, {"MaxRootFields", int64(l.MaxRootFields)},
-		{"MaxComplexity", int64(l.MaxComplexity)}, {"MaxInputs", int64(l.MaxInputs)}, {"MaxFirst", int64(l.MaxFirst)},
+		{"MaxComplexity", int64(l.MaxComplexity)}, {"MaxFirst", int64(l.MaxFirst)},
 		{"MaxAnswer", l.MaxAnswer}, {"RequestTimeout", int64(l.RequestTimeout)},
 	} {
 		if limit.value < 0 {

@@ -6,17 +6,26 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// moveAssets is the one mutation whose arguments are a list.
-const moveAssets = "moveAssets"
+const (
+	// moveAssets is the one mutation whose arguments are a list.
+	moveAssets = "moveAssets"
+	// typename may stand beside everything.
+	typename = "__typename"
+)
 
 // listLength is how many elements a list is taken to have if nothing in the query says how many: the errors of a task, and
 // the lists of the schema itself.
 const listLength = 10
 
-// weight is what a part of a query asks for at most.
+// filterShare is which part of MaxComplexity a list of one kind counts besides its length: a store may look at all tasks to
+// find that none is of it.
+const filterShare = 0.1
+
+// weight is what a part of a query asks for at most. It is in floats because they grow without overflow.
 type weight struct {
-	values float64 // of the answer; a float because it grows without overflow
-	depth  int
+	values    float64 // of the answer
+	typenames float64 // how large they are in the answer; gqlgen has no hook around them
+	depth     int
 }
 
 // weigher counts a query that was found correct. Each fragment is counted once, however often it is used: a chain of
@@ -31,6 +40,7 @@ func (w *weigher) set(set ast.SelectionSet) (sum weight) {
 	for _, selection := range set {
 		part := w.selection(selection)
 		sum.values += part.values
+		sum.typenames += part.typenames
 		sum.depth = max(sum.depth, part.depth)
 	}
 	return sum
@@ -39,14 +49,25 @@ func (w *weigher) set(set ast.SelectionSet) (sum weight) {
 func (w *weigher) selection(selection ast.Selection) weight {
 	switch s := selection.(type) {
 	case *ast.Field:
-		below := w.set(s.SelectionSet)
-		return weight{values: 1 + below.values*w.times(s), depth: 1 + below.depth}
+		return w.field(s)
 	case *ast.InlineFragment:
 		return w.set(s.SelectionSet)
 	case *ast.FragmentSpread:
 		return w.fragment(s)
 	}
 	return weight{}
+}
+
+func (w *weigher) field(f *ast.Field) weight {
+	if f.Name == typename {
+		return weight{values: 1, typenames: fieldSize + float64(len(f.Alias)), depth: 1}
+	}
+	below, times := w.set(f.SelectionSet), w.times(f)
+	sum := weight{values: 1 + below.values*times, typenames: below.typenames * times, depth: 1 + below.depth}
+	if f.Name == "tasks" && f.ArgumentMap(w.variables)["kind"] != nil {
+		sum.values += filterShare * float64(w.limits.MaxComplexity)
+	}
+	return sum
 }
 
 func (w *weigher) fragment(s *ast.FragmentSpread) weight {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -61,6 +62,13 @@ type problem struct {
 
 func (p *problem) Error() string { return "graphql: " + p.text }
 
+// extensions are what programs read of the problem.
+func (p *problem) extensions() map[string]any {
+	all := map[string]any{"code": string(p.code)}
+	maps.Copy(all, p.more)
+	return all
+}
+
 // refuse makes the problem of a request that is not read further.
 func refuse(status int, code Code, text string) *problem {
 	return &problem{code: code, text: text, status: status}
@@ -104,8 +112,6 @@ var sentinels = [...]struct {
 	{assets.ErrNotAllowed, Forbidden, "not allowed", false},
 	{assets.ErrInvalid, BadUserInput, "not a valid move", false},
 	{assets.ErrClosed, Unavailable, "the mover is closed", false},
-	{os.ErrDeadlineExceeded, LimitExceeded, "the request did not arrive within Limits.RequestTimeout", false},
-	{context.DeadlineExceeded, Unavailable, "the request took longer than Limits.RequestTimeout", true},
 	{context.Canceled, Unavailable, "the request was cancelled", false},
 }
 
@@ -121,6 +127,9 @@ func explain(err error) *problem {
 		if errors.Is(err, known.is) {
 			return &problem{code: known.code, text: known.text, log: known.log}
 		}
+	}
+	if p := explainTimeout(err); p != nil {
+		return p
 	}
 	if args, ok := errors.AsType[*actors.ArgsError](err); ok {
 		return &problem{code: BadUserInput, text: "the arguments were refused", more: map[string]any{"index": args.Index}, log: true}
@@ -147,6 +156,18 @@ func explainTyped(err error) *problem {
 		p := exceeded("MaxBody", body.Limit, "the body is too large")
 		p.status = http.StatusRequestEntityTooLarge
 		return p
+	}
+	return nil
+}
+
+// explainTimeout knows what was too slow; nil if nothing was. What the service took too long for may work later.
+func explainTimeout(err error) *problem {
+	more := map[string]any{"limit": "RequestTimeout"}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &problem{code: LimitExceeded, text: "the request did not arrive within Limits.RequestTimeout", more: more, status: http.StatusRequestTimeout}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &problem{code: Unavailable, text: "the request took longer than Limits.RequestTimeout", more: more, log: true}
 	}
 	return nil
 }

@@ -142,6 +142,9 @@ func TestPanicsAreInternalErrors(t *testing.T) {
 		if logged := s.log.String(); !strings.Contains(logged, "hunter2") || !strings.Contains(logged, "errors_test.go") {
 			t.Errorf("a panic %s: want the value and the stack in the log:\n%s", name, logged)
 		}
+		if n := s.count(); n != 0 {
+			t.Errorf("after a panic %s: %d tasks are recorded, want none", name, n)
+		}
 		if next := s.ask(`{ __typename }`, nil); string(next.Data["__typename"]) != `"Query"` {
 			t.Errorf("after a panic %s: %s", name, next.body)
 		}
@@ -270,16 +273,83 @@ func TestBodiesThatAreNoRequest(t *testing.T) {
 		{"\n[]", "batches"},
 		{"{\"query\":\"{__typename}\xff\"}", "UTF-8"},
 		{`query { __typename }`, "JSON object"},
-		{strings.Repeat(`{"variables":`, 20000), "JSON object"},
+		{`{"QUERY":"{__typename}"}`, "no \"query\""},
+		{`{"query":"{__typename}","query":"{__typename}"}`, `"query" twice`},
+		{`{"query":"{__typename}","x":1,"x":2}`, `"x" twice`},
+		{`{"query":"{__typename}",}`, "JSON object"},
+		{`{"query" "{__typename}"}`, "JSON object"},
+		{`{1:2}`, "JSON object"},
+		{`{"query":"{__typename}"]`, "JSON object"},
+		{`{"query":"{__typename}","variables":{"a":"`, "JSON object"},
 	} {
 		r := s.post(strings.NewReader(test.body), nil)
 		wantRefusal(t, r, graphql.BadUserInput, test.word)
+		wantNoData(t, r)
 		if r.status != http.StatusBadRequest {
 			t.Errorf("%.40q: status %d, want 400", test.body, r.status)
 		}
 	}
-	r := s.post(strings.NewReader(`{"query":"query a{a:__typename} query b{b:__typename}","operationName":"b","extensions":{"x":1},"variables":null}`), nil)
+	r := s.post(strings.NewReader(`{"query":"query a{a:__typename} query b{b:__typename}","operationName":"b","extensions":{"x":1},"Variables":7,"variables":null}`), nil)
 	if string(r.Data["b"]) != `"Query"` {
 		t.Errorf("the operation that was named was not run: %s", r.body)
+	}
+}
+
+// Whether anything was carried out can be seen by the data: a request that was refused has none, an operation that has failed
+// has null.
+func wantNoData(t testing.TB, r reply) {
+	t.Helper()
+	if strings.Contains(r.body, `"data"`) {
+		t.Errorf("the answer of a request that was refused has data: %s", r.body)
+	}
+}
+
+func TestOnlyWhatWasCarriedOutHasData(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxAnswer = 100 })
+	for _, query := range []string{`{ nothing }`, `{`, `{ __schema { types { name } } ` + strings.Repeat(`a: __typename `, 600) + `}`} {
+		r := s.ask(query, nil)
+		if len(r.Errors) == 0 {
+			t.Errorf("%.40s is not refused", query)
+		}
+		wantNoData(t, r)
+	}
+	for _, query := range []string{`{ __schema { types { name } } }`, `mutation { cancelTask(id: "x") { id } }`} {
+		if r := s.ask(query, nil); len(r.Errors) != 1 || !strings.HasSuffix(r.body, `,"data":null}`) {
+			t.Errorf("%s: want an error and null: %s", query, r.body)
+		}
+	}
+}
+
+func TestTheNameOfTheOperation(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil)
+	for _, test := range []struct{ body, message string }{
+		{`{"query":"query a{__typename} query b{__typename}"}`, "the query has 2 operations, want the name of one of them in operationName"},
+		{`{"query":"query a{__typename}","operationName":"b"}`, `operationName is "b", want the name of an operation in the query`},
+		{`{"query":"{__typename}","operationName":"b"}`, `operationName is "b", want the name of an operation in the query`},
+	} {
+		r := s.post(strings.NewReader(test.body), nil)
+		if wantRefusal(t, r, graphql.BadUserInput); r.message() != test.message {
+			t.Errorf("%s: the message is %q, want %q", test.body, r.message(), test.message)
+		}
+	}
+}
+
+// What is no Int is told as the caller has written it.
+func TestNumbersThatAreNoInt(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil)
+	long := strings.Repeat("9", 200)
+	for _, number := range []string{"1.0", "1e2", "3000000000", "100000000000000000000000", "-9223372036854775809", long} {
+		for _, body := range []string{
+			`{"query":"query($f:Int){tasks(first:$f){edges{cursor}}}","variables":{"f":` + number + `}}`,
+			`{"query":"{tasks(first:` + number + `){edges{cursor}}}"}`,
+		} {
+			r := s.post(strings.NewReader(body), nil)
+			if len(r.Errors) != 1 || !strings.Contains(r.message(), number[:min(len(number), 80)]) || r.code() == graphql.Internal {
+				t.Errorf("%s: want %s in the message: %s", body, number, r.body)
+			}
+		}
 	}
 }

@@ -4,13 +4,18 @@
 // # Promises
 //
 //   - A mutation answers as soon as its tasks are recorded. No request waits for a task to be done.
-//   - The tasks of one moveAssets are recorded all or not at all, and one request has at most one moveAssets.
+//   - The tasks of one moveAssets are recorded all, and then the answer has them, or, with an error, none. So nothing but
+//     __typename may stand beside a moveAssets, and there is room for its answer before anything is recorded. One error
+//     leaves it open: that the request took longer than RequestTimeout, because the store may have been about to commit.
 //   - Without a token the service is for this machine only: who comes from elsewhere, who asks for it by another name,
 //     and whatever a proxy has passed on is refused. With or without a token, a web page of another origin cannot use it
 //     through somebody's browser: Host, Origin, Sec-Fetch-Site and content type are checked, and only POST does anything.
 //   - Every limit has a name and a default; see [Limits]. What exceeds one gets an error that names it, before anything
-//     was done. The one exception is an answer that turns out larger than MaxAnswer: a mutation has then been carried out,
-//     and the error says so.
+//     was done. The one exception is the answer of cancelTask and retryTask: if it turns out larger than MaxAnswer, or there
+//     is no room for it in MaxLoad, the mutation has been carried out, and the error says so.
+//   - What a request takes is counted before it is taken: nothing is made of a body that is nested too deep or has too many
+//     values, and room is held for what has come, not for what was announced.
+//   - A request that is refused before it is carried out has no data in its answer.
 //   - Every error carries one of the codes of [Code] in its extensions. An error that this package does not know is told as
 //     "internal error" with an id, under which the log has the whole of it. No path, address, query or stack of the
 //     service is in an answer, except stacks if the operator wants them (Config.ShowStacks). What a task's own error says

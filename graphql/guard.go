@@ -42,7 +42,7 @@ func newGuard(c Config) *guard {
 		hosts: map[string]bool{}, origins: map[string]bool{}, cross: http.NewCrossOriginProtection(),
 	}
 	for _, host := range c.Hosts {
-		g.hosts[strings.ToLower(host)] = true
+		g.hosts[hostPort(host)] = true
 	}
 	for _, origin := range c.Origins {
 		g.origins[origin] = true
@@ -107,7 +107,7 @@ func (g *guard) checkHost(r *http.Request) *problem {
 	address := err == nil // no name, so nobody can point it elsewhere
 	switch {
 	case isLoopback(name):
-	case !g.open && (address || g.hosts[name] || g.hosts[strings.ToLower(r.Host)]):
+	case !g.open && (address || g.hosts[name] || g.hosts[hostPort(r.Host)]):
 	default:
 		return refuse(http.StatusForbidden, Forbidden, "the service is not asked for by this name in the Host header")
 	}
@@ -122,6 +122,14 @@ func hostname(host string) string {
 		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
 	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// hostPort gives a Host header in the same form, with its port if it has one.
+func hostPort(host string) string {
+	if _, port, err := net.SplitHostPort(host); err == nil {
+		return net.JoinHostPort(hostname(host), port)
+	}
+	return hostname(host)
 }
 
 // isLoopback takes localhost for loopback without looking it up: browsers do, and RFC 6761 wants it. A zone has no place in

@@ -39,7 +39,7 @@ type header = map[string]string
 func TestWhoMayAsk(t *testing.T) {
 	t.Parallel()
 	open := graphql.Config{Tasks: store.NewMemory()}
-	closed := graphql.Config{Tasks: store.NewMemory(), Token: token, Hosts: []string{"Tasks.example.com", "ported.example.com:8443"}}
+	closed := graphql.Config{Tasks: store.NewMemory(), Token: token, Hosts: []string{"Tasks.example.com", "ported.example.com:8443", "dot.example.com."}}
 	bearer := header{"Authorization": "Bearer " + token}
 	with := func(more header) header {
 		all := header{"Authorization": "Bearer " + token}
@@ -90,6 +90,11 @@ func TestWhoMayAsk(t *testing.T) {
 		{"the token through a proxy", closed, "POST", local, "tasks.example.com:443", with(header{"X-Forwarded-For": "203.0.113.7"}), 200, ""},
 		{"the token to an address", closed, "POST", abroad, "203.0.113.9:8080", bearer, 200, ""},
 		{"the token to the right port", closed, "POST", abroad, "ported.example.com:8443", bearer, 200, ""},
+		{"the token to our name with a dot", closed, "POST", abroad, "tasks.example.com.", bearer, 200, ""},
+		{"the token to our name with a dot and a port", closed, "POST", abroad, "tasks.example.com.:443", bearer, 200, ""},
+		{"the token to the right port with a dot", closed, "POST", abroad, "ported.example.com.:8443", bearer, 200, ""},
+		{"the token to another port with a dot", closed, "POST", abroad, "ported.example.com.:80", bearer, 403, graphql.Forbidden},
+		{"the token to a name that has a dot in the config", closed, "POST", abroad, "dot.example.com:443", bearer, 200, ""},
 		{"the token to another port", closed, "POST", abroad, "ported.example.com:80", bearer, 403, graphql.Forbidden},
 		{"the token to another name", closed, "POST", abroad, "other.example.com", bearer, 403, graphql.Forbidden},
 

@@ -2,6 +2,7 @@ package graphql
 
 import (
 	"context"
+	"encoding/json"
 
 	gqlgen "github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -36,12 +37,48 @@ func (l limiter) MutateOperationParameters(_ context.Context, request *gqlgen.Ra
 		return refusal(p)
 	}
 	document, err := parser.ParseQuery(source)
-	if err == nil { // else gqlgen finds the same, and tells where
-		if n := selections(document); n > l.MaxSelections {
-			return refusal(exceeded("MaxSelections", l.MaxSelections, "the query has %d fields and fragments", n))
+	if err == nil && len(document.Operations) > 0 { // else gqlgen finds the same, and tells where
+		if p := l.checkDocument(document, request); p != nil {
+			return refusal(p)
 		}
 	}
 	return nil
+}
+
+// checkDocument also finds mistakes that gqlgen would find, but tell badly: without the name of the operation, or with
+// another number than the caller has written.
+func (l limiter) checkDocument(document *ast.QueryDocument, request *gqlgen.RawParams) *problem {
+	operation, n := document.Operations.ForName(request.OperationName), selections(document)
+	switch {
+	case n > l.MaxSelections:
+		return exceeded("MaxSelections", l.MaxSelections, "the query has %d fields and fragments", n)
+	case operation == nil && request.OperationName == "":
+		return badInput("the query has %d operations, want the name of one of them in operationName", len(document.Operations))
+	case operation == nil:
+		return badInput("operationName is %s, want the name of an operation in the query", shown(request.OperationName))
+	}
+	return checkInts(operation, request.Variables)
+}
+
+// checkInts finds numbers that are no Int.
+func checkInts(operation *ast.OperationDefinition, variables map[string]any) *problem {
+	for _, variable := range operation.VariableDefinitions {
+		number, isNumber := variables[variable.Variable].(json.Number)
+		if !isNumber || variable.Type.NamedType != "Int" {
+			continue
+		}
+		if _, err := number.Int64(); err != nil {
+			return badInput("the variable %s is %s, want a whole number of 32 bits, without point and exponent", variable.Variable, shortNumber(number))
+		}
+	}
+	return nil
+}
+
+func shortNumber(number json.Number) string {
+	if len(number) > maxShown {
+		return cut(string(number), maxShown) + "…"
+	}
+	return string(number)
 }
 
 // maxName is the longest name of a field, a type or a variable, in bytes. Those of the schema have 15. A name that is not
@@ -50,7 +87,7 @@ const maxName = 100
 
 // checkTokens reads no further than it has to.
 func checkTokens(source *ast.Source, most int) *problem {
-	tokens := lexer.New(source)
+	tokens, depth := lexer.New(source), 0
 	for range most + 1 { // one more for the end
 		token, _ := tokens.ReadToken() // gqlgen finds the same error, and tells where
 		switch {
@@ -58,6 +95,13 @@ func checkTokens(source *ast.Source, most int) *problem {
 			return nil
 		case token.Kind == lexer.Name && len(token.Value) > maxName:
 			return badInput("the name %s has %d bytes, want at most %d", shown(token.Value), len(token.Value), maxName)
+		case token.Kind == lexer.BraceL || token.Kind == lexer.BracketL:
+			depth++
+		case token.Kind == lexer.BraceR || token.Kind == lexer.BracketR:
+			depth--
+		}
+		if depth > parser.MaxNestingDepth { // the parser refuses it too, but names no limit
+			return exceeded("MaxNesting", parser.MaxNestingDepth, "braces and brackets of the query are nested too deep")
 		}
 	}
 	return exceeded("MaxTokens", most, "the query has too many words and signs; long input goes into variables")
@@ -89,23 +133,26 @@ func count(set ast.SelectionSet) int {
 }
 
 // MutateOperationContext looks at what a correct query asks for.
-func (l limiter) MutateOperationContext(_ context.Context, operation *gqlgen.OperationContext) *gqlerror.Error {
+func (l limiter) MutateOperationContext(ctx context.Context, operation *gqlgen.OperationContext) *gqlerror.Error {
 	operation.DisableIntrospection = false // whoever was let in may know the schema
 	if p := l.checkRoot(operation); p != nil {
 		return refusal(p)
 	}
 	w := weigher{limits: l.Limits, variables: operation.Variables, fragments: map[string]weight{}}
+	answer := answerOf(ctx)
 	switch asked := w.set(operation.Operation.SelectionSet); {
 	case asked.depth > l.MaxDepth:
 		return refusal(exceeded("MaxDepth", l.MaxDepth, "fields are nested %d deep", asked.depth))
 	case asked.values > float64(l.MaxComplexity):
 		return refusal(exceeded("MaxComplexity", l.MaxComplexity, "the answer can have %.10g values; ask for fewer fields or tasks", asked.values))
+	case answer.take(int64(asked.typenames)) != nil:
+		return refusal(answer.limit.Load())
 	}
 	return nil
 }
 
-// checkRoot looks at the fields at the top. A second moveAssets could fail where the first has succeeded, and then one
-// request would have been done by half.
+// checkRoot looks at the fields at the top. What stands beside a moveAssets could fail where that has succeeded: then the
+// data are null, the ids of the tasks are lost, and a request with an error has been done all the same.
 func (l limiter) checkRoot(operation *gqlgen.OperationContext) *problem {
 	root := "Query"
 	if operation.Operation.Operation == ast.Mutation {
@@ -115,22 +162,24 @@ func (l limiter) checkRoot(operation *gqlgen.OperationContext) *problem {
 	if len(fields) > l.MaxRootFields {
 		return exceeded("MaxRootFields", l.MaxRootFields, "the operation has %d fields at its top", len(fields))
 	}
-	moves := 0
+	var moves, others int
 	for _, field := range fields {
-		if field.Name != moveAssets {
-			continue
+		switch field.Name {
+		case moveAssets:
+			moves++
+			if n := length(field.ArgumentMap(operation.Variables)["input"]); n > l.MaxInputs {
+				return exceeded("MaxInputs", l.MaxInputs, "input has %d moves", n)
+			}
+		case typename:
+		default:
+			others++
 		}
-		if moves++; moves > 1 {
-			return badInput("%s stands in the request more than once; put all moves into one list", moveAssets)
-		}
-		if n := length(field.ArgumentMap(operation.Variables)["input"]); n > l.MaxInputs {
-			return exceeded("MaxInputs", l.MaxInputs, "input has %d moves", n)
-		}
+	}
+	if moves > 1 || moves == 1 && others > 0 {
+		return badInput("%s stands beside other fields, want it alone in its request, with all moves in one list", moveAssets)
 	}
 	return nil
 }
 
 // refusal makes of a problem what gqlgen passes on; requestErrors reads it.
-func refusal(p *problem) *gqlerror.Error {
-	return &gqlerror.Error{Message: p.text, Extensions: p.more}
-}
+func refusal(p *problem) *gqlerror.Error { return &gqlerror.Error{Err: p, Message: p.text} }

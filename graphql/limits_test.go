@@ -50,6 +50,9 @@ func TestLimitsOfQueries(t *testing.T) {
 			`{ task(id: "` + anID + `") { errors { run node error } id } }`},
 		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 51 },
 			`{ tasks(first: null) { __typename } }`, `query($first: Int = 1) { tasks(first: $first) { a: __typename __typename } b: tasks(first: 50) { __typename } }`},
+		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 1000 }, // 102 each
+			`query($kind: String = "old") { ` + filtered(9) + ` x: tasks(kind: null) { __typename } }`,
+			`query($kind: String = "old") { ` + filtered(10) + ` }`},
 		{"MaxFirst", func(l *graphql.Limits) { l.MaxFirst = 51 }, `{ tasks(first: 51) { edges { cursor } } }`, `{ tasks(first: 52) { edges { cursor } } }`},
 	} {
 		t.Run(test.limit, func(t *testing.T) {
@@ -67,6 +70,11 @@ func TestLimitsOfQueries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// filtered is so many lists of one kind.
+func filtered(n int) string {
+	return build(n, func(i int) string { return fmt.Sprintf(`t%d: tasks(kind: $kind, first: 1) { __typename } `, i) })
 }
 
 // padded is a query of so many bytes.
@@ -135,18 +143,59 @@ func TestMaxBody(t *testing.T) {
 	}
 }
 
-// Requests beyond the load are refused at once, and room is given back when one is done.
-func TestMaxLoad(t *testing.T) {
+// What would be made of a body is counted before it is.
+func TestTheFormOfABody(t *testing.T) {
 	t.Parallel()
-	entered, leave := make(chan struct{}), make(chan struct{})
-	s := newService(t, func(c *graphql.Config) {
-		c.Limits.MaxBody, c.Limits.MaxLoad = 2<<20, 3<<20
-		c.Tasks = faulty{Reader: c.Tasks, get: func(ctx context.Context, _ string) (store.Task, error) {
+	s := newService(t, func(c *graphql.Config) { c.Limits.MaxBodyDepth, c.Limits.MaxBodyValues = 5, 20 })
+	for _, test := range []struct{ variables, limit string }{
+		{`{"a":[[[0]]]}`, ""},
+		{`{"a":[[[[0]]]]}`, "MaxBodyDepth"},
+		{`{"a":{"a":{"a":{"a":{}}}}}`, "MaxBodyDepth"},
+		{`{"a":[[[]],[[]],[[]]]}`, ""},
+		{`{"a":"[[[[[[{{{{{{,,,,,,,,,,,,,,,,,,,,,,,"}`, ""},
+		{`{"a":"\"[[[[[[{{{{{{,,,,,,,,,,,,,,,,,,,,,,\\"}`, ""},
+		{`{"a":"\\","b":[[[[]]]]}`, "MaxBodyDepth"},
+		{`{"a":[0` + strings.Repeat(`,0`, 15) + `]}`, ""}, // 16, and the list, the variables, the query and the body
+		{`{"a":[0` + strings.Repeat(`,0`, 16) + `]}`, "MaxBodyValues"},
+		{`{"a":0` + build(17, func(i int) string { return fmt.Sprintf(`,"a%d":0`, i) }) + `}`, "MaxBodyValues"},
+		{strings.Repeat(`{"":`, 100_000), "MaxBodyDepth"},
+		{`{"a":[` + strings.Repeat(`{},`, 100_000), "MaxBodyValues"},
+	} {
+		r := s.post(strings.NewReader(`{"query":"{__typename}","variables":`+test.variables+`}`), nil)
+		if test.limit == "" {
+			if len(r.Errors) > 0 {
+				t.Errorf("%.100s: %s", test.variables, r.body)
+			}
+			continue
+		}
+		wantRefusal(t, r, graphql.LimitExceeded, test.limit)
+		wantLimit(t, r, test.limit)
+		wantNoData(t, r)
+		if r.status != http.StatusBadRequest {
+			t.Errorf("%.100s: status %d, want 400", test.variables, r.status)
+		}
+	}
+}
+
+// held is a service in which requests for a task are under way until the test lets them go.
+func held(t *testing.T, maxLoad int64) (s *service, entered, leave chan struct{}) {
+	t.Helper()
+	entered, leave = make(chan struct{}), make(chan struct{})
+	s = newService(t, func(c *graphql.Config) {
+		c.Limits.MaxBody, c.Limits.MaxLoad = 2<<20, maxLoad
+		c.Tasks = faulty{Reader: c.Tasks, get: func(context.Context, string) (store.Task, error) {
 			entered <- struct{}{}
 			<-leave
 			return store.Task{}, store.ErrNotFound
 		}}
 	})
+	return s, entered, leave
+}
+
+// Requests beyond the load are refused at once, and room is given back when one is done.
+func TestMaxLoad(t *testing.T) {
+	t.Parallel()
+	s, entered, leave := held(t, 3<<20)
 	answers := make(chan reply, 3)
 	for range 3 { // each counts as a MiB
 		go func() { answers <- s.ask(askTask, nil) }()
@@ -166,9 +215,86 @@ func TestMaxLoad(t *testing.T) {
 	if r := s.ask(`{ __typename }`, nil); len(r.Errors) > 0 {
 		t.Errorf("afterwards: %s", r.body)
 	}
-	chunked := struct{ *strings.Reader }{strings.NewReader(`{"query":"{__typename}"}`)} // counts as MaxBody
+	chunked := struct{ *strings.Reader }{strings.NewReader(`{"query":"{__typename}"}`)}
 	if r := s.post(chunked, nil); len(r.Errors) > 0 {
 		t.Errorf("a body of unknown length: %s", r.body)
+	}
+}
+
+// A body counts as what is made of it: 4,000 values take 2.4 MB. One that takes more than there is may run alone.
+func TestABodyCountsAsWhatIsMadeOfIt(t *testing.T) {
+	t.Parallel()
+	s, entered, leave := held(t, 3<<20)
+	values := func(n int) string {
+		return `{"query":"{__typename}","variables":{"a":[0` + strings.Repeat(",0", n) + `]}}`
+	}
+	alone := func() {
+		t.Helper()
+		for _, n := range []int{4_000, 400_000} {
+			if r := s.post(strings.NewReader(values(n)), nil); len(r.Errors) > 0 {
+				t.Errorf("%d values alone: %s", n, r.body)
+			}
+		}
+	}
+	alone()
+	answers := make(chan reply, 1)
+	go func() { answers <- s.ask(askTask, nil) }()
+	<-entered
+	for body, code := range map[string]graphql.Code{values(2_000): "", values(4_000): graphql.Unavailable, values(400_000): graphql.Unavailable} {
+		r := s.post(strings.NewReader(body), nil)
+		if r.code() != code {
+			t.Errorf("a body of %d bytes: code %q, want %q", len(body), r.code(), code)
+		}
+		if code != "" {
+			wantLimit(t, r, "MaxLoad")
+		}
+	}
+	wrong := strings.Replace(values(4_000), "__typename", "nothing", 1) // it is not decoded to find that out
+	wantRefusal(t, s.post(strings.NewReader(wrong), nil), graphql.Unavailable, "MaxLoad")
+	leave <- struct{}{}
+	if r := <-answers; len(r.Errors) > 0 {
+		t.Errorf("the request under way: %s", r.body)
+	}
+	alone()
+}
+
+// The answer counts while it grows.
+func TestAnAnswerCountsAgainstMaxLoad(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	args, err := json.Marshal(strings.Repeat("x", 100_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newService(t, func(c *graphql.Config) {
+		c.Limits.MaxBody, c.Limits.MaxLoad = 2<<20, 3<<20
+		c.Tasks = faulty{Reader: c.Tasks, get: func(_ context.Context, id string) (store.Task, error) {
+			if id == anID {
+				entered <- struct{}{}
+				<-leave
+			}
+			return store.Task{State: store.Completed, Args: args, InsertedAt: at(0), ScheduledAt: at(0)}, nil
+		}}
+	})
+	megabytes := func(n int) string {
+		return `{ task(id: "` + newID() + `") { ` + build(10*n, func(i int) string { return fmt.Sprintf("a%d: args ", i) }) + ` } }`
+	}
+	answers := make(chan reply, 1)
+	go func() { answers <- s.ask(`{ task(id: "`+anID+`") { state } }`, nil) }()
+	<-entered
+	r := s.refuses(graphql.Unavailable, megabytes(2), nil, "MaxLoad")
+	wantLimit(t, r, "MaxLoad")
+	if len(r.Errors) != 1 || !strings.HasSuffix(r.body, `,"data":null}`) {
+		t.Errorf("got %.300s", r.body)
+	}
+	leave <- struct{}{}
+	if r := <-answers; len(r.Errors) > 0 {
+		t.Errorf("the small one: %s", r.body)
+	}
+	for range 5 { // more than there is, but alone
+		if r := s.ask(megabytes(2), nil); len(r.Errors) > 0 {
+			t.Errorf("alone: %.300s", r.body)
+		}
 	}
 }
 
@@ -203,12 +329,62 @@ func TestMaxAnswer(t *testing.T) {
 	}
 }
 
-// That a mutation was carried out must not be a secret only because there is no room to say what it did.
-func TestMaxAnswerOfAMutation(t *testing.T) {
+// That a task was cancelled must not be a secret only because there is no room to say so.
+func TestMaxAnswerOfCancelTask(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *graphql.Config) { c.Limits.MaxAnswer = 100 })
-	s.refuses(graphql.LimitExceeded, moveMutation, moves(move("a"), move("b")), "is done", "MaxAnswer")
-	if n := s.count(); n != 2 {
-		t.Errorf("%d tasks are recorded, want 2", n)
+	const query = `mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) { id } }`
+	id := into[[]task](s, "moveAssets", query, moves(move("a")))[0].ID
+	r := s.refuses(graphql.LimitExceeded, cancelTask, vars{"id": id}, "is done", "MaxAnswer")
+	wantLimit(t, r, "MaxAnswer")
+	<-s.ended
+	if got := into[task](s, "task", `query($id: ID!) { task(id: $id) { state } }`, vars{"id": id}); got.State != "CANCELLED" {
+		t.Errorf("the task is %s, want CANCELLED", got.State)
+	}
+}
+
+// The ids of moves that are recorded are told whatever happens, so whether there is room for them is known before.
+func TestNoMoveIsRecordedWithoutRoomForTheAnswer(t *testing.T) {
+	t.Parallel()
+	odd := map[string]any{"source": "https://old.example.com/\u00e4?b=1&c=2&d=3", "destination": "mem://new/" + strings.Repeat("&", 60) + strings.Repeat("\u2028", 60)}
+	for _, fields := range []string{
+		`id`, `i: id __typename`, `args`, `a: args b: args a_name_that_is_rather_long: args t: __typename`,
+		`...f ...f } } fragment f on Task { id kind state args errors { at } insertedAt scheduledAt startedAt finishedAt progress attempt`,
+	} {
+		query := `mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) { ` + fields + ` } }`
+		if strings.Contains(fields, "fragment") {
+			query = strings.TrimSuffix(query, " }")
+		}
+		size := int64(len(into[json.RawMessage](newService(t, nil), "moveAssets", query, moves(odd, move("b")))))
+		tight := newService(t, func(c *graphql.Config) { c.Limits.MaxAnswer = size - 1 })
+		r := tight.refuses(graphql.LimitExceeded, query, moves(odd, move("b")), "nothing was done", "MaxAnswer")
+		wantLimit(t, r, "MaxAnswer")
+		if n := tight.count(); n != 0 {
+			t.Errorf("%s: %d tasks are recorded, want none", query, n)
+		}
+	}
+}
+
+func TestNoMoveIsRecordedWithoutRoomInMaxLoad(t *testing.T) {
+	t.Parallel()
+	s, entered, leave := held(t, 3<<20)
+	query := `mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) { ` + build(30, func(i int) string { return fmt.Sprintf("a%d: args ", i) }) + ` } }`
+	input := make([]map[string]any, 300)
+	for i := range input {
+		input[i] = move(fmt.Sprintf("an-icon-%d.svg", i))
+	}
+	answers := make(chan reply, 1)
+	go func() { answers <- s.ask(askTask, nil) }()
+	<-entered
+	wantLimit(t, s.refuses(graphql.Unavailable, query, moves(input...), "nothing was done", "MaxLoad"), "MaxLoad")
+	if n := s.count(); n != 0 {
+		t.Errorf("%d tasks are recorded, want none", n)
+	}
+	leave <- struct{}{}
+	if r := <-answers; len(r.Errors) > 0 {
+		t.Errorf("the request under way: %s", r.body)
+	}
+	if r := s.ask(query, moves(input...)); len(r.Errors) > 0 || s.count() != 300 {
+		t.Errorf("alone: %d tasks are recorded: %.300s", s.count(), r.body)
 	}
 }

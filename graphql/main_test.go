@@ -252,6 +252,14 @@ func wantRefusal(t testing.TB, r reply, code graphql.Code, words ...string) {
 	}
 }
 
+// wantLimit expects the first error to name the limit for programs, too.
+func wantLimit(t testing.TB, r reply, limit string) {
+	t.Helper()
+	if len(r.Errors) == 0 || r.Errors[0].Extensions["limit"] != limit {
+		t.Errorf("want the limit %s in the extensions: %.300s", limit, r.body)
+	}
+}
+
 // task is the Task of the schema.
 type task struct {
 	ID, Kind, State         string

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	gqlgen "github.com/99designs/gqlgen/graphql"
+
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/assets"
 	"github.com/taskrunner-go/taskrunner/graphql/internal/gen"
@@ -19,6 +21,10 @@ func (m mutations) MoveAssets(ctx context.Context, input []gen.MoveAssetInput) (
 	}
 	moves, err := m.checkedMoves(input)
 	if err != nil {
+		return nil, err
+	}
+	fields := gqlgen.CollectFieldsCtx(ctx, []string{"Task"})
+	if err := answerOf(ctx).reserve(answerSize(fields, moves, m.view.hidden(assets.KindName))); err != nil {
 		return nil, err
 	}
 	handles, err := actors.RunMany[assets.Moved](ctx, runner, assets.KindName, moves)
@@ -48,6 +54,36 @@ func (m mutations) checkedMoves(input []gen.MoveAssetInput) ([]assets.Move, erro
 	}
 	return moves, m.config.CheckMoves(moves)
 }
+
+// answerSize is how large the answer becomes at most, which has the same fields for each task. It is asked for before tasks
+// are recorded, because afterwards their ids must be told whatever happens. What was just recorded has neither errors nor
+// a result.
+func answerSize(fields []gqlgen.CollectedField, moves []assets.Move, hidden bool) (size int64) {
+	perTask, args := int64(0), int64(0)
+	for _, field := range fields {
+		perTask += fieldSize + int64(len(field.Alias))
+		switch field.Name {
+		case "id":
+			perTask += idSize
+		case "kind":
+			perTask += escapedSize(assets.KindName)
+		case "args":
+			args++
+		}
+	}
+	if size = perTask * int64(len(moves)); args == 0 || hidden {
+		return size
+	}
+	for _, move := range moves {
+		size += args * (argsSize + escapedSize(move.Source) + escapedSize(move.Destination))
+	}
+	return size
+}
+
+const (
+	idSize   = int64(len("00000000-0000-0000-0000-000000000000"))
+	argsSize = int64(len(`{"source":"","destination":""}`))
+)
 
 // undecodable reports whether the text has a character that decoders put where they could not read one: an escape of half
 // a surrogate pair becomes one without an error, and the move would be of another file. Whose name really has that

@@ -152,19 +152,26 @@ func TestASingleMoveNeedsNoList(t *testing.T) {
 	}
 }
 
-// Two lists in one request could not be recorded together, so that one could be there without the other.
-func TestOneMoveAssetsInARequest(t *testing.T) {
+// What stands beside the moves could fail where they have succeeded. The data would be null, and the ids lost.
+func TestMoveAssetsStandsAlone(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
 	for _, query := range []string{
 		`mutation($input: [MoveAssetInput!]!) { a: moveAssets(input: $input) { id } b: moveAssets(input: $input) { id } }`,
 		`mutation($input: [MoveAssetInput!]!) { ...f a: moveAssets(input: $input) { id } }
 			fragment f on Mutation { ... { moveAssets(input: $input) { id } } }`,
+		`mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) { id } cancelTask(id: "x") { id } }`,
+		`mutation($input: [MoveAssetInput!]!) { retryTask(id: "` + anID + `") { id } ... { moveAssets(input: $input) { id } } }`,
 	} {
-		s.refuses(graphql.BadUserInput, query, moves(move("a.svg")), "more than once")
+		r := s.refuses(graphql.BadUserInput, query, moves(move("a.svg")), "moveAssets", "alone")
+		wantNoData(t, r)
 	}
 	if n := s.count(); n != 0 {
 		t.Errorf("%d tasks are recorded, want none", n)
+	}
+	const named = `mutation($input: [MoveAssetInput!]!) { a: __typename moveAssets(input: $input) { __typename id } __typename }`
+	if r := s.ask(named, moves(move("a.svg"))); len(r.Errors) > 0 || string(r.Data["a"]) != `"Mutation"` {
+		t.Errorf("beside __typename: %s", r.body)
 	}
 }
 

@@ -43,9 +43,9 @@ func TestATaskIsShownAsItIsRecorded(t *testing.T) {
 	}, nil)
 	r := s.ask(`{ task(id: "`+anID+`") `+taskFields+`}`, nil)
 	want := `{"id":"` + anID + `","kind":"report","state":"DISCARDED","attempt":3,"maxAttempts":3,"progress":0.25,` +
-		`"args":{"n":12345678901234567890,"s":"\u003c\u0026\u003e"},"result":null,"error":"last\nline \u0001 \u2028",` +
+		`"args":{"n": 12345678901234567890, "s": "<&>"},"result":null,"error":"last\nline \u0001 ` + "\u2028" + `",` +
 		`"errors":[{"attempt":2,"run":6,"node":"n1","error":"first","stack":null,"at":"2026-03-04T05:06:03.891234Z"},` +
-		`{"attempt":3,"run":7,"node":"n2","error":"last\nline \u0001 \u2028","stack":null,"at":"2026-03-04T05:06:04.891234Z"}],` +
+		`{"attempt":3,"run":7,"node":"n2","error":"last\nline \u0001 ` + "\u2028" + `","stack":null,"at":"2026-03-04T05:06:04.891234Z"}],` +
 		`"insertedAt":"2026-03-04T05:06:01.891234Z","scheduledAt":"2026-03-04T05:06:02.891234Z",` +
 		`"startedAt":"2026-03-04T05:06:03.891234Z","finishedAt":"2026-03-04T05:06:04.891234Z"}`
 	if got := string(r.Data["task"]); got != want {
@@ -107,6 +107,21 @@ func TestArgumentsAndResultsOfAKindCanBeHidden(t *testing.T) {
 		r := s.ask(`{ task(id: "`+anID+`") { args result } }`, nil)
 		if got := string(r.Data["task"]); got != want {
 			t.Errorf("kind %s: got %s, want %s", kind, got, want)
+		}
+	}
+}
+
+// A task that is run again keeps its last result in the store until it has a new one. That is not its result any more.
+func TestOnlyACompletedTaskHasAResult(t *testing.T) {
+	t.Parallel()
+	for _, state := range store.States {
+		s := withTask(t, store.Task{State: state, Result: []byte(`7`)}, nil)
+		want := `{"result":null}`
+		if state == store.Completed {
+			want = `{"result":7}`
+		}
+		if got := string(s.ask(`{ task(id: "`+anID+`") { result } }`, nil).Data["task"]); got != want {
+			t.Errorf("%s: got %s, want %s", state, got, want)
 		}
 	}
 }

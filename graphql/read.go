@@ -20,59 +20,131 @@ func hurry(w http.ResponseWriter, limits Limits) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.RequestTimeout)) // not every server can
 }
 
-// read gives the operation that the request asks for.
-func (a *api) read(w http.ResponseWriter, r *http.Request) (*gqlgen.RawParams, error) {
-	if r.ContentLength > a.limits.MaxBody {
-		return nil, &http.MaxBytesError{Limit: a.limits.MaxBody} // no need to read it first
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.limits.MaxBody))
+// read gives the operation that the request asks for, and what it will take of MaxLoad. The share holds it already.
+func (a *api) read(w http.ResponseWriter, r *http.Request, held *share) (params *gqlgen.RawParams, load int64, err error) {
+	body, err := a.readBody(w, r, held)
 	if err != nil {
-		return nil, unreadable(err)
+		w.Header().Set("Connection", "close") // what is left of the body may never come
+		return nil, 0, err
 	}
-	return decode(body)
+	values, err := checkBody(body, a.limits)
+	if err != nil {
+		return nil, 0, err
+	}
+	load = loadPerByte*int64(len(body)) + loadPerValue*int64(values)
+	if !held.hold(max(load, leastLoad)) {
+		return nil, 0, overloaded(a.limits.MaxLoad)
+	}
+	params, err = decode(body)
+	return params, load, err
 }
 
-// unreadable makes the problem of a body that did not come, with the status for it.
-func unreadable(err error) error {
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return err
+// firstRead is how much of a body is read before it counts against MaxLoad. A connection takes more than that by itself.
+const firstRead = 512
+
+// readBody reads the body into a buffer that doubles when it is full, so that the share never holds more than twice what
+// has come.
+func (a *api) readBody(w http.ResponseWriter, r *http.Request, held *share) ([]byte, error) {
+	most := a.limits.MaxBody
+	if r.ContentLength > most {
+		return nil, &http.MaxBytesError{Limit: most} // no need to read it first
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		p := explain(err)
-		p.status = http.StatusRequestTimeout
-		return p
+	reader := http.MaxBytesReader(w, r.Body, most)
+	body := make([]byte, 0, firstRead)
+	for {
+		n, err := reader.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, unreadable(err)
+		case len(body) < cap(body):
+			continue
+		}
+		larger := 2 * cap(body)
+		if !held.hold(int64(larger)) {
+			return nil, overloaded(a.limits.MaxLoad)
+		}
+		body = append(make([]byte, 0, larger), body...)
+	}
+}
+
+// unreadable makes the problem of a body that did not come, unless a limit has stopped it, which explain knows.
+func unreadable(err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
 	}
 	return refuse(http.StatusBadRequest, BadUserInput, "the body did not come to its end")
 }
 
-// decode reads the JSON of a request. It is stricter than encoding/json, which replaces what is not UTF-8, and so would
-// name another file than the caller meant.
-func decode(body []byte) (*gqlgen.RawParams, error) {
+// checkBody looks at what can be seen before the body is decoded. It is stricter than encoding/json, which replaces what is
+// not UTF-8, and so would name another file than the caller meant.
+func checkBody(body []byte, limits Limits) (values int, err error) {
 	if !utf8.Valid(body) {
-		return nil, refuse(http.StatusBadRequest, BadUserInput, "the body is not valid UTF-8")
+		return 0, refuse(http.StatusBadRequest, BadUserInput, "the body is not valid UTF-8")
 	}
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
-		return nil, refuse(http.StatusBadRequest, BadUserInput, "the body is a list, want one request: batches are not served")
+		return 0, refuse(http.StatusBadRequest, BadUserInput, "the body is a list, want one request: batches are not served")
 	}
-	var request struct {
-		Query         string         `json:"query"`
-		OperationName string         `json:"operationName"`
-		Variables     map[string]any `json:"variables"`
-	}
+	return checkForm(body, limits)
+}
+
+// decode reads the JSON of a request.
+func decode(body []byte) (*gqlgen.RawParams, error) {
+	now := gqlgen.Now()
+	params := &gqlgen.RawParams{ReadTime: gqlgen.TraceTiming{Start: now, End: now}}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber() // a number that becomes a float64 is no longer what the caller wrote
-	if err := decoder.Decode(&request); err != nil {
-		return nil, refuse(http.StatusBadRequest, BadUserInput, `the body is not a JSON object with "query", and perhaps "variables" and "operationName"`)
+	if err := decodeMembers(decoder, params); err != nil {
+		return nil, err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, refuse(http.StatusBadRequest, BadUserInput, "there is more behind the JSON object in the body")
 	}
-	if request.Query == "" {
+	if params.Query == "" {
 		return nil, refuse(http.StatusBadRequest, BadUserInput, `the body has no "query"`)
 	}
-	now := gqlgen.Now()
-	return &gqlgen.RawParams{
-		Query: request.Query, OperationName: request.OperationName, Variables: request.Variables,
-		ReadTime: gqlgen.TraceTiming{Start: now, End: now},
-	}, nil
+	return params, nil
+}
+
+// decodeMembers reads the object key by key. Decoded into a struct, "QUERY" would be taken for "query", and of two queries
+// the last one, where whoever stands before this service may have looked at the first.
+func decodeMembers(decoder *json.Decoder, params *gqlgen.RawParams) error {
+	malformed := refuse(http.StatusBadRequest, BadUserInput, `the body is not a JSON object with "query", and perhaps "variables" and "operationName"`)
+	if begin, err := decoder.Token(); err != nil || begin != json.Delim('{') {
+		return malformed
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		key, isKey := token.(string)
+		if err != nil || !isKey {
+			return malformed
+		}
+		if seen[key] {
+			return refuse(http.StatusBadRequest, BadUserInput, "the body has "+shown(key)+" twice")
+		}
+		seen[key] = true
+		if decoder.Decode(member(params, key)) != nil {
+			return malformed
+		}
+	}
+	if _, err := decoder.Token(); err != nil {
+		return malformed
+	}
+	return nil
+}
+
+// member is where the value of a key belongs. Other keys than these are none of this service's business.
+func member(params *gqlgen.RawParams, key string) any {
+	switch key {
+	case "query":
+		return &params.Query
+	case "operationName":
+		return &params.OperationName
+	case "variables":
+		return &params.Variables
+	}
+	return new(json.RawMessage)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"maps"
 	"runtime/debug"
 
 	gqlgen "github.com/99designs/gqlgen/graphql"
@@ -48,8 +47,7 @@ func inArguments(ctx context.Context, err error) bool {
 
 // extensions gives the code of the problem and what else there is to say, and logs what the operator should know.
 func (r *reporter) extensions(ctx context.Context, p *problem, err error) map[string]any {
-	all := map[string]any{"code": string(p.code)}
-	maps.Copy(all, p.more)
+	all := p.extensions()
 	if p.log {
 		all["correlationId"] = r.log(ctx, p, err)
 	}

@@ -3,9 +3,11 @@ package graphql
 import (
 	"context"
 	"encoding/json"
-	"maps"
+	"errors"
+	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,14 +15,11 @@ import (
 	gqlgen "github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/taskrunner-go/taskrunner/messages"
 )
-
-// leastLoad is what a request counts against MaxLoad at least, in bytes: reading it, working on it and answering take
-// more than its body.
-const leastLoad = 1 << 20
 
 // api serves Path.
 type api struct {
@@ -40,7 +39,7 @@ func newAPI(config Config, door *guard) *api {
 	}
 }
 
-// ServeHTTP takes a request through its stations: the door, room for it, reading, doing, answering.
+// ServeHTTP takes a request through its stations: the door, reading, doing, answering. Its share of MaxLoad goes with it.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.door.preflight(w, r) {
 		return
@@ -49,23 +48,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, refused)
 		return
 	}
-	weight := max(a.weight(r), leastLoad)
-	if !a.load.TryAcquire(weight) {
-		w.Header().Set("Retry-After", "1")
-		writeProblem(w, r, overloaded(a.limits.MaxLoad))
-		return
-	}
-	defer a.load.Release(weight)
-	status, response := a.answer(w, r)
-	a.write(w, r, status, response)
-}
-
-// weight is how much a body can have: what it says, which net/http holds it to, or else all that it may have.
-func (a *api) weight(r *http.Request) int64 {
-	if r.ContentLength < 0 {
-		return a.limits.MaxBody
-	}
-	return min(r.ContentLength, a.limits.MaxBody)
+	held := &share{load: a.load, most: a.limits.MaxLoad}
+	defer held.shrink(0)
+	status, response := a.answer(w, r, held)
+	a.write(w, r, held, status, response)
 }
 
 // overloaded is LIMIT_EXCEEDED by its text but UNAVAILABLE by its code: the request itself is right, and may come again.
@@ -77,7 +63,7 @@ func overloaded(most int64) *problem {
 
 // answer reads the request and does what it asks for. What panics here and was not caught by gqlgen is a fault of this
 // package or of gqlgen; it must not take the connection with it.
-func (a *api) answer(w http.ResponseWriter, r *http.Request) (status int, response *gqlgen.Response) {
+func (a *api) answer(w http.ResponseWriter, r *http.Request, held *share) (status int, response *gqlgen.Response) {
 	defer func() {
 		if value := recover(); value != nil {
 			err := &messages.PanicError{Value: value, Stack: debug.Stack()}
@@ -85,14 +71,14 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request) (status int, respon
 			status = http.StatusInternalServerError
 		}
 	}()
-	params, err := a.read(w, r)
+	params, load, err := a.read(w, r, held)
 	if err != nil {
 		p, response := a.reporter.tell(r.Context(), err)
 		return p.status, response
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.limits.RequestTimeout)
 	defer cancel()
-	response, ran := a.do(ctx, params)
+	response, ran := a.do(ctx, params, &answer{most: a.limits.MaxAnswer, held: held, load: load})
 	if !ran {
 		return queryStatus(r), response
 	}
@@ -100,21 +86,29 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request) (status int, respon
 }
 
 // do runs one operation, unless the query or its variables are wrong.
-func (a *api) do(ctx context.Context, params *gqlgen.RawParams) (response *gqlgen.Response, ran bool) {
+func (a *api) do(ctx context.Context, params *gqlgen.RawParams, answer *answer) (response *gqlgen.Response, ran bool) {
 	// gqlgen wants the trace; nobody reads it.
-	ctx, answer := withAnswer(gqlgen.StartOperationTrace(ctx), a.limits.MaxAnswer)
+	ctx = withAnswer(gqlgen.StartOperationTrace(ctx), answer)
 	operation, refused := a.executor.CreateOperationContext(ctx, params)
 	if refused != nil {
 		return &gqlgen.Response{Errors: requestErrors(refused)}, false
 	}
 	responses, ctx := a.executor.DispatchOperation(ctx, operation)
 	if response = responses(ctx); response == nil {
-		_, response = a.reporter.tell(ctx, context.Cause(ctx)) // gqlgen says nothing if the time is over before it begins
+		response = a.failed(ctx, context.Cause(ctx)) // gqlgen says nothing if the time is over before it begins
 	}
-	if answer.exceeded() {
-		_, response = a.reporter.tell(ctx, answer.problem(operation.Operation.Operation))
+	if p := answer.problem(operation.Operation.Operation); p != nil {
+		response = a.failed(ctx, p)
 	}
 	return response, true
+}
+
+// failed is the answer of an operation that has failed as a whole. It has data that is null; one that was refused before it
+// began has no data at all.
+func (a *api) failed(ctx context.Context, err error) *gqlgen.Response {
+	_, response := a.reporter.tell(ctx, err)
+	response.Data = json.RawMessage("null")
+	return response
 }
 
 // maxErrors is how many mistakes in one query are told. A query of 500 fields can have 40,000.
@@ -125,14 +119,21 @@ const maxErrors = 20
 func requestErrors(list gqlerror.List) gqlerror.List {
 	told := make(gqlerror.List, 0, min(len(list), maxErrors))
 	for _, err := range list[:cap(told)] {
-		clean := &gqlerror.Error{Message: shortened(err.Message), Path: shortPath(err.Path), Locations: err.Locations}
-		clean.Extensions = map[string]any{"code": string(BadUserInput)}
-		if limit, ok := err.Extensions["limit"]; ok {
-			clean.Extensions = map[string]any{"code": string(LimitExceeded), "limit": limit}
-		}
-		told = append(told, clean)
+		p := mistake(err)
+		told = append(told, &gqlerror.Error{Message: p.text, Path: shortPath(err.Path), Locations: err.Locations, Extensions: p.extensions()})
 	}
 	return told
+}
+
+// mistake says what is wrong with a query: what the limiter found, or what gqlparser did.
+func mistake(err *gqlerror.Error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if err.Rule == rules.MaxIntrospectionDepth.Name {
+		return exceeded("MaxIntrospectionDepth", 2, "fields, interfaces, possibleTypes or inputFields are nested too deep")
+	}
+	return badInput("%s", shortened(err.Message))
 }
 
 // asGraphQL is the media type in which errors of the query have a status of their own.
@@ -149,17 +150,19 @@ func queryStatus(r *http.Request) int {
 	return http.StatusOK
 }
 
-// write sends the answer. A reader that is too slow is left alone.
-func (a *api) write(w http.ResponseWriter, r *http.Request, status int, response *gqlgen.Response) {
-	body, err := json.Marshal(response)
-	if err != nil { // gqlgen writes the data itself; if that is no JSON, the caller must not have half of it
-		_, response = a.reporter.tell(r.Context(), err)
-		status = http.StatusInternalServerError
-		body, _ = json.Marshal(response)
+// errNoJSON says that gqlgen has written something that is no JSON, such as a number that JSON does not have.
+var errNoJSON = errors.New("graphql: the answer is no JSON")
+
+// write sends the answer. A reader that is too slow is left alone. Until then the answer counts against MaxLoad, and nothing
+// else of the request does any more.
+func (a *api) write(w http.ResponseWriter, r *http.Request, held *share, status int, response *gqlgen.Response) {
+	if response.Data != nil && !json.Valid(response.Data) { // the caller must not have half of it
+		status, response = http.StatusInternalServerError, a.failed(r.Context(), errNoJSON)
 	}
+	held.shrink(int64(cap(response.Data)))
 	// net/http lifts this before the next request on the connection. Not every server can do it.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.limits.RequestTimeout))
-	writeBody(w, r, status, body)
+	writeResponse(w, r, status, response)
 }
 
 // writeProblem refuses a request at the door. The connection is given up, so that net/http does not wait for a body that
@@ -168,19 +171,38 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *problem) {
 	if r.ContentLength != 0 {
 		w.Header().Set("Connection", "close")
 	}
-	extensions := map[string]any{"code": string(p.code)}
-	maps.Copy(extensions, p.more)
-	body, _ := json.Marshal(&gqlgen.Response{Errors: gqlerror.List{{Message: p.text, Extensions: extensions}}})
-	writeBody(w, r, p.status, body)
+	writeResponse(w, r, p.status, &gqlgen.Response{Errors: gqlerror.List{{Message: p.text, Extensions: p.extensions()}}})
 }
 
-func writeBody(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+// writeResponse writes the data as gqlgen has made them. Marshalled with the rest they would be there three times.
+func writeResponse(w http.ResponseWriter, r *http.Request, status int, response *gqlgen.Response) {
+	head := []byte(`{`)
+	if len(response.Errors) > 0 {
+		told, _ := json.Marshal(response.Errors) // texts and numbers alone
+		head = slices.Concat(head, []byte(`"errors":`), told)
+	}
+	switch {
+	case response.Data != nil && len(head) > 1:
+		head = append(head, `,"data":`...)
+	case response.Data != nil:
+		head = append(head, `"data":`...)
+	}
+	writeBody(w, r, status, net.Buffers{head, response.Data, []byte(`}`)})
+}
+
+func writeBody(w http.ResponseWriter, r *http.Request, status int, parts net.Buffers) {
 	head := w.Header()
+	length := 0
+	for _, part := range parts {
+		length += len(part)
+	}
 	switch status {
 	case http.StatusMethodNotAllowed:
 		head.Set("Allow", http.MethodPost)
 	case http.StatusUnauthorized:
 		head.Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		head.Set("Retry-After", "1")
 	}
 	head.Set("Content-Type", "application/json; charset=utf-8")
 	if wantsGraphQL(r) {
@@ -188,7 +210,7 @@ func writeBody(w http.ResponseWriter, r *http.Request, status int, body []byte) 
 	}
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Content-Type-Options", "nosniff")
-	head.Set("Content-Length", strconv.Itoa(len(body)))
+	head.Set("Content-Length", strconv.Itoa(length))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // whoever went away will not read about it
+	_, _ = parts.WriteTo(w) // whoever went away will not read about it
 }

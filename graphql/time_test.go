@@ -62,6 +62,7 @@ func inBubble(t *testing.T, config graphql.Config, test func(t *testing.T, dial 
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
+		time.Sleep(time.Second) // net/http stays for half a second on a connection that it gives up
 	})
 }
 
@@ -95,6 +96,8 @@ func TestABodyThatDoesNotCome(t *testing.T) {
 		send(t, conn, post(1000, `{"query":`))
 		r := readReply(t, bufio.NewReader(conn))
 		wantRefusal(t, r, graphql.LimitExceeded, "RequestTimeout")
+		wantLimit(t, r, "RequestTimeout")
+		wantNoData(t, r)
 		if took := time.Since(began); r.status != http.StatusRequestTimeout || took != 30*time.Second {
 			t.Errorf("status %d after %s, want 408 after 30s", r.status, took)
 		}
@@ -129,6 +132,90 @@ func TestABodyThatBreaksOff(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait() // nothing is left of it, or the bubble would say so
+	})
+}
+
+// Room is held for what has come of a body. What was only announced keeps nobody out.
+func TestBodiesThatDoNotComeKeepNobodyOut(t *testing.T) {
+	t.Parallel()
+	chunked := "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, test := range map[string]struct {
+		head        string
+		connections int
+	}{
+		"of unknown length":  {chunked, 10},
+		"of great length":    {post(2<<20, `{"query":`), 10},
+		"of one byte":        {post(1, ""), 300},
+		"of unknown and one": {chunked + "1\r\n{\r\n", 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := graphql.Config{Tasks: store.NewMemory(), Limits: graphql.Limits{MaxBody: 2 << 20, MaxLoad: 2 << 20}}
+			inBubble(t, config, func(t *testing.T, dial func() net.Conn) {
+				for range test.connections {
+					conn := dial()
+					defer conn.Close()
+					send(t, conn, test.head)
+				}
+				synctest.Wait()
+				wantService(t, dial)
+			})
+		})
+	}
+}
+
+// wantService expects a new connection to be served.
+func wantService(t *testing.T, dial func() net.Conn) {
+	t.Helper()
+	conn := dial()
+	defer conn.Close()
+	send(t, conn, post(len(small), small))
+	if r := readReply(t, bufio.NewReader(conn)); len(r.Errors) > 0 {
+		t.Errorf("got %s", r.body)
+	}
+}
+
+// wantOverloaded expects a new connection to be turned away.
+func wantOverloaded(t *testing.T, dial func() net.Conn) {
+	t.Helper()
+	conn := dial()
+	defer conn.Close()
+	send(t, conn, post(len(small), small))
+	r := readReply(t, bufio.NewReader(conn))
+	wantRefusal(t, r, graphql.Unavailable, "MaxLoad")
+	wantLimit(t, r, "MaxLoad")
+	wantNoData(t, r)
+	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") != "1" {
+		t.Errorf("status %d, header %v, want 503 and Retry-After", r.status, r.header)
+	}
+}
+
+// What has come counts, and for no longer than the request has to arrive. Who sends on when there is no room is told so at
+// once, and need not send the rest.
+func TestWhatHasComeOfABodyCounts(t *testing.T) {
+	t.Parallel()
+	config := graphql.Config{Tasks: store.NewMemory(), Limits: graphql.Limits{MaxBody: 2 << 20, MaxLoad: 2 << 20}}
+	inBubble(t, config, func(t *testing.T, dial func() net.Conn) {
+		half := dial()
+		defer half.Close()
+		send(t, half, post(2<<20, strings.Repeat(" ", 3<<19)))
+		synctest.Wait()
+		wantOverloaded(t, dial)
+
+		second := dial()
+		defer second.Close()
+		send(t, second, post(1200, strings.Repeat(" ", 600)))
+		began := time.Now()
+		r := readReply(t, bufio.NewReader(second))
+		wantRefusal(t, r, graphql.Unavailable, "MaxLoad")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the refusal took %s", took)
+		}
+		if n, err := second.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("the connection gives %d bytes, %v, want its end", n, err)
+		}
+
+		wantLimit(t, readReply(t, bufio.NewReader(half)), "RequestTimeout")
+		wantService(t, dial)
 	})
 }
 
@@ -175,7 +262,9 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 		began := time.Now()
 		body := fmt.Sprintf(`{"query":%q}`, askTask)
 		send(t, conn, post(len(body), body))
-		wantRefusal(t, readReply(t, bufio.NewReader(conn)), graphql.Unavailable, "RequestTimeout")
+		r := readReply(t, bufio.NewReader(conn))
+		wantRefusal(t, r, graphql.Unavailable, "RequestTimeout")
+		wantLimit(t, r, "RequestTimeout")
 		if took := time.Since(began); took != 7*time.Second {
 			t.Errorf("the answer took %s, want 7s", took)
 		}
@@ -274,6 +363,37 @@ func TestAnAnswerThatNobodyReads(t *testing.T) {
 		if err != nil || len(answer) > 10_000 {
 			t.Errorf("after 30 s there were still %d bytes to read, %v", len(answer), err)
 		}
+	})
+}
+
+// An answer counts until it is written, and nothing else of its request does: the buffer of 1.3 MB that counted twice while it
+// grew counts once.
+func TestAnAnswerThatNobodyReadsCounts(t *testing.T) {
+	t.Parallel()
+	large := faulty{Reader: store.NewMemory(), get: func(context.Context, string) (store.Task, error) {
+		return store.Task{Kind: strings.Repeat("k", 1_300_000)}, nil
+	}}
+	config := graphql.Config{Tasks: large, Limits: graphql.Limits{MaxBody: 2 << 20, MaxLoad: 4 << 20}}
+	inBubble(t, config, func(t *testing.T, dial func() net.Conn) {
+		ask := func() *bufio.Reader {
+			conn := dial()
+			t.Cleanup(func() { _ = conn.Close() })
+			body := `{"query":"{task(id:\"` + anID + `\"){kind}}"}`
+			send(t, conn, post(len(body), body))
+			synctest.Wait()
+			return bufio.NewReader(conn)
+		}
+		first, second := ask(), ask()
+		wantLimit(t, readReply(t, ask()), "MaxLoad")
+		read := func(reader *bufio.Reader) {
+			if r := readReply(t, reader); len(r.Errors) > 0 {
+				t.Errorf("got %.300s", r.body)
+			}
+			synctest.Wait()
+		}
+		read(first)
+		read(ask())
+		read(second)
 	})
 }
 

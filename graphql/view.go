@@ -25,7 +25,10 @@ func (v view) task(t store.Task) gen.Task {
 		InsertedAt: t.InsertedAt, ScheduledAt: t.ScheduledAt, StartedAt: unlessZero(t.StartedAt), FinishedAt: unlessZero(t.FinishedAt),
 	}
 	if !v.hidden(t.Kind) {
-		shown.Args, shown.Result = jsonOrNull(t.Args), jsonOrNull(t.Result)
+		shown.Args = jsonOrNull(t.Args)
+		if t.State == store.Completed { // a task that runs again may keep its last result until it has a new one
+			shown.Result = jsonOrNull(t.Result)
+		}
 	}
 	for i, e := range t.Errors {
 		shown.Errors[i] = v.attemptError(e)

@@ -96,7 +96,7 @@ func (d *demo) start(ctx context.Context) error {
 			actors.WithMaxAttempts(demoAttempts),
 			actors.WithBackoff(actors.Backoff{Base: 100 * time.Millisecond, Max: 500 * time.Millisecond}),
 		},
-		web:    webConfig{address: d.listen, finish: demoFinish},
+		web:    demoWeb(d.listen),
 		logger: newLogger(d.screen, slog.LevelWarn),
 	})
 	if err == nil {
@@ -104,6 +104,11 @@ func (d *demo) start(ctx context.Context) error {
 		d.stops.push("the service", d.service.stops.unwind)
 	}
 	return err
+}
+
+// demoWeb is for both web servers of the demo, which only this machine can reach.
+func demoWeb(address string) webConfig {
+	return webConfig{address: address, connections: connectionLimit(defaultConnections, openFiles()), finish: demoFinish}
 }
 
 // startOldProvider listens where the tasks of an earlier start will look for it: the port is in their sources.
@@ -115,7 +120,7 @@ func (d *demo) startOldProvider(ctx context.Context, db store.Store) (err error)
 	if err != nil {
 		return err
 	}
-	d.old = serve(listener, newOldProvider(d.samples), demoFinish, slog.New(slog.DiscardHandler))
+	d.old = serve(listener, demoWeb(""), newOldProvider(d.samples), slog.New(slog.DiscardHandler))
 	d.stops.push("the old provider", d.old.stop)
 	return nil
 }

@@ -90,16 +90,6 @@ func other(err error) error {
 	return &failure{exitOther, err}
 }
 
-// inWords gives an error in the words of the command line where it speaks of a Config: pairs are old and new texts.
-func inWords(err error, pairs ...string) error {
-	var failed *failure
-	if !errors.As(err, &failed) {
-		return err
-	}
-	text := strings.NewReplacer(append(pairs, "Config.Allow[", "--allow [", "Config.TempDir", "--temp-dir", "Config.", "")...).Replace(failed.Error())
-	return &failure{failed.code, errors.New(strings.TrimPrefix(strings.TrimPrefix(text, "assets: "), "graphql: "))}
-}
-
 // databaseTrouble says what is wrong with a database, and what to do, in words that fit behind its path; "" if err is
 // about something else.
 func databaseTrouble(err error) string {

@@ -112,7 +112,7 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 	if err != nil {
 		return &failure{exitUsage, err}
 	}
-	s.web = serve(listener, handler, c.web.finish, c.logger)
+	s.web = serve(listener, c.web, handler, c.logger)
 	s.stops.push("the web server", s.web.stop)
 	s.stops.push("readiness", ready.withdraw)
 	return nil

@@ -40,6 +40,7 @@ type moveConfig struct {
 	database  string // empty: in memory
 	transfers int
 	attempts  int
+	limits    limits
 	tempDir   string
 	allow     []string // where redirects may lead besides FROM
 	logger    *slog.Logger
@@ -98,12 +99,16 @@ func (m *moving) start(ctx context.Context) error {
 			AllowAddresses: ownNetworks(),
 			MaxPerHost:     m.transfers,
 			TempDir:        m.tempDir,
+			StallTimeout:   m.limits.stall,
+			MaxBytes:       m.limits.maxBytes,
 		},
 		runner: actors.TaskRunnerConfig{
 			Name: m.runnerName(), MaxChildren: m.transfers, MaxWaiting: moveWaiting, DrainTimeout: moveDrain, Grace: moveGrace,
 		},
 		kind: []actors.Option{
 			actors.WithMaxAttempts(m.attempts),
+			actors.WithTimeout(m.limits.timeout),
+			actors.WithDecide(moveWords),
 			actors.WithBackoff(actors.Backoff{Base: 500 * time.Millisecond, Max: 30 * time.Second}),
 		},
 		logger: m.logger,
@@ -203,7 +208,7 @@ func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil && name == "": // the end of the list; what was in it before is recorded
-			return errors.Join(&failure{exitFailed, err}, m.record(ctx, batch))
+			return errors.Join(&failure{exitFailed, moveWords(err, 0)}, m.record(ctx, batch))
 		case err == nil:
 			batch, err = m.add(batch, name)
 		}

@@ -22,8 +22,9 @@ Parameters of a bucket stand in its URL or in the environment of its provider:
   s3://bucket/img?endpoint=http://127.0.0.1:7070&region=us-east-1&use_path_style=true
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE
 
-With --db the tasks are in a file, and the same command goes on where it was interrupted, and copies nothing that is
-unchanged. Without it they are in memory, about 3 kB each, and a second run copies everything again.
+With --db the tasks are in a file, which must not lie below TO, and the same command goes on where it was interrupted,
+and copies nothing that is unchanged. Without it they are in memory, about 3 kB each, and a second run copies everything
+again.
 
 Content types and cache headers come along. In a folder they stand in .attrs files beside the assets, unless TO is
 given as file:///srv/new/?metadata=skip.
@@ -38,6 +39,9 @@ Examples:
 			&cli.StringFlag{Name: "list", Usage: "move only what the `FILE` names (- is the standard input): one name a line, relative to FROM, not percent-encoded", Sources: env(moveEnv, "list"), TakesFile: true},
 			&cli.IntFlag{Name: "transfers", Usage: "how many assets are moved at once", Value: 32, Sources: env(moveEnv, "transfers")},
 			&cli.IntFlag{Name: "attempts", Usage: "how often an asset is tried; between tries it waits for 0.5 s, 1 s, 2 s, … 30 s", Value: 8, Sources: env(moveEnv, "attempts")},
+			timeoutFlag(moveEnv, moveTimeout),
+			stallTimeoutFlag(moveEnv),
+			maxBytesFlag(moveEnv),
 			&cli.StringFlag{Name: "db", Usage: "the database `FILE`; without it nothing is kept", Sources: env(moveEnv, "db"), TakesFile: true},
 			&cli.StringFlag{Name: "temp-dir", Usage: "the `FOLDER` for temporary files; default: the system's", Sources: env(moveEnv, "temp-dir"), TakesFile: true},
 			&cli.StringSliceFlag{Name: "allow", Usage: "where FROM may redirect to, a URL `PREFIX`; can be given several times", Sources: env(moveEnv, "allow")},
@@ -78,6 +82,12 @@ func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 		return config, err
 	}
 	if err = checkApart(config.from, config.to); err != nil {
+		return config, err
+	}
+	if writableAbove(config.database, []string{config.to.destination()}) != "" {
+		return config, fmt.Errorf("--db %s lies below TO %s, where an asset could overwrite it: have it elsewhere", config.database, to)
+	}
+	if config.limits, err = limitsOf(c); err != nil {
 		return config, err
 	}
 	if err = inRange("--transfers", config.transfers, 1, 10_000); err != nil {

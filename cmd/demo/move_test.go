@@ -368,3 +368,23 @@ func TestMoveWithoutReader(t *testing.T) {
 	}
 	checkFiles(t, to, files)
 }
+
+// A move has its limits, and who exceeds them is told in the words of the flags.
+func TestMoveLimits(t *testing.T) {
+	t.Parallel()
+	slow, _, list := slowOrigin(t, 1, 0)
+	large := folder(t, map[string]string{"large": "0123456789"})
+	for _, test := range []struct {
+		want string
+		args []string
+	}{
+		{"timed out", []string{slow, "--list", list, "--timeout", "50ms"}},
+		{"stalled", []string{slow, "--list", list, "--stall-timeout", "50ms"}},
+		{"larger than --max-bytes", []string{large, "--max-bytes", "9"}},
+	} {
+		args := append([]string{"move", test.args[0], t.TempDir(), "--attempts", "1"}, test.args[1:]...)
+		if stdout, _, code := runToEnd(t, args...); code != exitFailed || !strings.Contains(stdout, test.want) {
+			t.Errorf("%q: exit code %d: %s", args, code, stdout)
+		}
+	}
+}

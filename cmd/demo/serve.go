@@ -24,6 +24,7 @@ type serveConfig struct {
 	maxWaiting  int
 	perHost     int
 	attempts    int
+	limits      limits
 	tempDir     string
 	drain       time.Duration
 	logger      *slog.Logger
@@ -49,27 +50,38 @@ func runServe(ctx context.Context, c serveConfig) error {
 		path: c.database,
 		assets: assets.Config{
 			Allow: c.allow, AllowAddresses: c.addresses, MaxPerHost: c.perHost, TempDir: c.tempDir,
+			StallTimeout: c.limits.stall, MaxBytes: c.limits.maxBytes,
 		},
 		runner: actors.TaskRunnerConfig{
-			Name: serveRunner, MaxChildren: c.maxChildren, MaxWaiting: c.maxWaiting, DrainTimeout: c.drain, Grace: serveGrace,
+			Name: serveRunner, MaxChildren: c.maxChildren, MaxWaiting: c.maxWaiting, DrainTimeout: c.drainTimeout(), Grace: serveGrace,
 			HandleInfo: outcomeLog{c.logger}.hear,
 		},
-		kind:   []actors.Option{actors.WithMaxAttempts(c.attempts)},
+		kind: []actors.Option{
+			actors.WithMaxAttempts(c.attempts), actors.WithTimeout(c.limits.timeout), actors.WithDecide(serveWords),
+		},
 		web:    c.web,
 		logger: c.logger,
 	})
 	if err != nil {
 		return inWords(err)
 	}
-	c.logger.Info("serving", "graphql", s.web.url(graphql.Path), "graphiql", s.web.url(graphql.PagePath), "database", c.database)
+	c.logger.Info("serving", "graphql", s.web.url(graphql.Path), "graphiql", s.web.url(graphql.PagePath), "database", c.database, "max-connections", c.web.connections)
 	select {
 	case <-ctx.Done():
-		c.logger.Info("stopping", "because", context.Cause(ctx), "at most", c.stopLimit())
+		c.logger.Info("stopping", "because", endedBy(ctx), "at most", c.stopLimit())
 	case err = <-s.web.failed:
 	}
 	err = errors.Join(other(err), other(s.stop(context.WithoutCancel(ctx), c.stopLimit())))
 	c.logger.Info("stopped")
 	return err
+}
+
+// drainTimeout gives the runner a negative one for none: its zero is ten seconds.
+func (c serveConfig) drainTimeout() time.Duration {
+	if c.drain == 0 {
+		return -1
+	}
+	return c.drain
 }
 
 // stopLimit is the sum of what each step of a stop may take; the operator's supervisor should wait a little longer.

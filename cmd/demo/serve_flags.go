@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -24,16 +25,18 @@ func (a app) serveCommand() *cli.Command {
   s3://bucket/img?region=eu-west-1  may be read and written
   source:file:///srv/old/           may be read only
   destination:file:///srv/new/?create_dir=1
-Addresses that are not public (loopback, private, link-local) are refused, whatever name stands for them, unless they
-are in --allow as they are, or in --allow-address.
+The database and --temp-dir must lie where callers cannot write. The whole disk, file:///, is refused. So are addresses
+that are not public (loopback, private, link-local), whatever name stands for them, unless they are in --allow as they
+are, or in --allow-address.
 
 Without a token the service is for this machine only. A token belongs into the environment (TASKRUNNER_TOKEN): flags
 can be seen by everybody on the machine. Each flag has its environment variable; several prefixes in one are separated
 by spaces.
 
 /healthz answers 200 as long as the process lives, /readyz as long as the database can be written to and the runner
-has room. On Ctrl-C or SIGTERM /readyz says no, then the listener closes, what runs may finish for --drain, what does
-not goes back into the database and runs at the next start, and the database closes. A second Ctrl-C stops at once.
+has room. On Ctrl-C or SIGTERM /readyz says no, after --notice the listener closes, what runs may finish for --drain,
+what does not goes back into the database and runs at the next start, and the database closes. A second Ctrl-C or
+SIGTERM, half a second later or more, stops at once.
 
 Examples:
   demo serve --db tasks.db --allow https://old.example.com/ --allow s3://new-bucket
@@ -42,6 +45,7 @@ Examples:
 ` + exitHelp,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "where to listen, a `HOST:PORT`", Value: defaultListen, Sources: env(serveEnv, "listen")},
+			&cli.IntFlag{Name: "max-connections", Usage: "how many connections there may be at once; never more than half of the open files that the system allows. Who connects beyond that waits", Value: defaultConnections, Sources: env(serveEnv, "max-connections")},
 			&cli.StringFlag{Name: "db", Usage: "the database `FILE`", Sources: env(serveEnv, "db"), TakesFile: true},
 			&cli.StringSliceFlag{Name: "allow", Usage: "a URL `PREFIX` below which assets may be read or written; can be given several times", Sources: env(serveEnv, "allow")},
 			&cli.StringSliceFlag{Name: "allow-address", Usage: "a `CIDR` that hosts in --allow may be at although it is not public; can be given several times", Sources: env(serveEnv, "allow-address")},
@@ -52,9 +56,12 @@ Examples:
 			&cli.IntFlag{Name: "max-waiting", Usage: "how many may wait for that; what is beyond it is refused", Value: 1_000_000, Sources: env(serveEnv, "max-waiting")},
 			&cli.IntFlag{Name: "per-host", Usage: "how many requests run at once to one host or bucket", Value: 32, Sources: env(serveEnv, "per-host")},
 			&cli.IntFlag{Name: "attempts", Usage: "how often an asset is tried, with growing pauses of up to an hour", Value: 20, Sources: env(serveEnv, "attempts")},
+			timeoutFlag(serveEnv, serveTimeout),
+			stallTimeoutFlag(serveEnv),
+			maxBytesFlag(serveEnv),
 			&cli.StringFlag{Name: "temp-dir", Usage: "the `FOLDER` for temporary files; default: the system's", Sources: env(serveEnv, "temp-dir"), TakesFile: true},
-			&cli.DurationFlag{Name: "drain", Usage: "how long a stop lets running moves go on", Value: 20 * time.Second, Sources: env(serveEnv, "drain")},
-			&cli.DurationFlag{Name: "notice", Usage: "how long a stop keeps listening while /readyz says no already, for load balancers to notice", Sources: env(serveEnv, "notice")},
+			&cli.DurationFlag{Name: "drain", Usage: "how long a stop lets running moves go on; 0s: not at all", Value: 20 * time.Second, Sources: env(serveEnv, "drain")},
+			&cli.DurationFlag{Name: "notice", Usage: "how long a stop keeps listening while /readyz says no already, for load balancers to notice; give it more than the time between their questions", Value: time.Second, Sources: env(serveEnv, "notice")},
 			levelFlag(serveEnv, slog.LevelInfo),
 		},
 		DisableSliceFlagSeparator: true, // a URL may have a comma in it
@@ -73,46 +80,78 @@ Examples:
 func (a app) serveFlags(c *cli.Command) (config serveConfig, err error) {
 	config = serveConfig{
 		web: webConfig{
-			address: c.String("listen"), token: c.String("token"), hosts: words(c.StringSlice("host")),
-			origins: words(c.StringSlice("web-origin")), notice: c.Duration("notice"), finish: serveFinish,
+			address: c.String("listen"), connections: connectionLimit(c.Int("max-connections"), openFiles()),
+			token: c.String("token"), hosts: words(c.StringSlice("host")), origins: words(c.StringSlice("web-origin")),
+			notice: c.Duration("notice"), finish: serveFinish,
 		},
 		database: c.String("db"), allow: words(c.StringSlice("allow")),
 		maxChildren: c.Int("max-children"), maxWaiting: c.Int("max-waiting"), perHost: c.Int("per-host"), attempts: c.Int("attempts"),
 		tempDir: c.String("temp-dir"), drain: c.Duration("drain"),
 	}
-	switch {
-	case c.Args().Len() > 0:
+	if c.Args().Len() > 0 {
 		return config, fmt.Errorf("serve takes no arguments, got %q", c.Args().First())
-	case config.database == "":
-		return config, fmt.Errorf("--db is missing, want a file for the tasks")
-	case len(config.allow) == 0:
-		return config, fmt.Errorf("--allow is missing, want at least one URL prefix: without it nothing may be moved")
-	case config.drain < 0 || config.web.notice < 0:
-		return config, fmt.Errorf("--drain and --notice are %s and %s, want no negative ones", config.drain, config.web.notice)
 	}
-	if err := graphql.CheckListen(config.web.address, config.web.token); err != nil {
-		return config, fmt.Errorf("--listen: %s (--token, TASKRUNNER_TOKEN)", strings.TrimPrefix(err.Error(), "graphql: "))
-	}
-	if err := config.web.check(); err != nil {
-		return config, err
-	}
-	for _, limit := range []struct {
-		flag  string
-		value int
-	}{
-		{"--max-children", config.maxChildren}, {"--max-waiting", config.maxWaiting}, {"--per-host", config.perHost}, {"--attempts", config.attempts},
-	} {
-		if err := inRange(limit.flag, limit.value, 1, 1_000_000_000); err != nil {
+	for _, flag := range []string{"max-connections", "max-children", "max-waiting", "per-host", "attempts"} {
+		if err := inRange("--"+flag, c.Int(flag), 1, 1_000_000_000); err != nil {
 			return config, err
 		}
 	}
-	for _, text := range words(c.StringSlice("allow-address")) {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			return config, fmt.Errorf("--allow-address is %q, want a network such as 10.0.0.0/8", text)
-		}
-		config.addresses = append(config.addresses, network)
+	if config.limits, err = limitsOf(c); err != nil {
+		return config, err
+	}
+	if config.addresses, err = networks(words(c.StringSlice("allow-address"))); err != nil {
+		return config, err
+	}
+	if err := config.check(); err != nil {
+		return config, err
 	}
 	config.logger, err = logger(c, a.stderr)
 	return config, err
+}
+
+// networks reads --allow-address.
+func networks(texts []string) (found []netip.Prefix, err error) {
+	for _, text := range texts {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-address is %q, want a network such as 10.0.0.0/8", text)
+		}
+		found = append(found, network)
+	}
+	return found, nil
+}
+
+// check checks what must be there, and what must fit together.
+func (c serveConfig) check() error {
+	switch {
+	case c.database == "":
+		return errors.New("--db is missing, want a file for the tasks")
+	case len(c.allow) == 0:
+		return errors.New("--allow is missing, want at least one URL prefix: without it nothing may be moved")
+	case c.drain < 0 || c.web.notice < 0:
+		return fmt.Errorf("--drain and --notice are %s and %s, want no negative ones", c.drain, c.web.notice)
+	}
+	if err := graphql.CheckListen(c.web.address, c.web.token); err != nil {
+		return fmt.Errorf("--listen: %s (--token, TASKRUNNER_TOKEN)", strings.TrimPrefix(err.Error(), "graphql: "))
+	}
+	if err := c.web.check(); err != nil {
+		return err
+	}
+	return c.checkAllow()
+}
+
+// checkAllow refuses what would let callers write where the service has its own files, or anywhere. A variable that is
+// not set makes file://$FOLDER/ mean the whole disk, where the token can be read too.
+func (c serveConfig) checkAllow() error {
+	for _, line := range c.allow {
+		if isWholeDisk(line) {
+			return fmt.Errorf("--allow %q is the whole disk, want a folder such as file:///srv/assets/; who means the whole disk names its folders one by one", line)
+		}
+	}
+	for _, own := range []struct{ flag, path string }{{"--db", c.database}, {"--temp-dir", c.tempDir}} {
+		if line := writableAbove(own.path, c.allow); line != "" {
+			return fmt.Errorf("%s %s lies below --allow %s, where callers may write: they could overwrite it; have it elsewhere", own.flag, own.path, line)
+		}
+	}
+	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/assets"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -58,8 +60,14 @@ func TestServe(t *testing.T) {
 		t.Errorf("what is not allowed: %v", err)
 	}
 	c.signal(syscall.SIGTERM)
-	if code := c.end(); code != exitOK || !strings.Contains(c.stderr.String(), "msg=stopped") {
+	if code := c.end(); code != exitOK {
 		t.Errorf("exit code %d", code)
+	}
+	// The limit is the sum of all defaults, among them a second in which /readyz says no.
+	for _, want := range []string{"because=SIGTERM", `"at most"=46s`, "msg=stopped"} {
+		if !strings.Contains(c.stderr.String(), want) {
+			t.Errorf("the log has no %s", want)
+		}
 	}
 	checkFiles(t, to, map[string]string{"b.svg": "<svg/>"})
 	if tasks := inDatabase(t, db); len(tasks) != 1 || tasks[0].State != store.Completed {
@@ -129,5 +137,62 @@ func TestServeDrains(t *testing.T) {
 	checkFiles(t, to, map[string]string{"moved": "/0000"})
 	if tasks := inDatabase(t, db); len(tasks) != 1 || tasks[0].State != store.Completed {
 		t.Errorf("tasks: %+v", tasks)
+	}
+}
+
+// Without a time to drain, running moves are cancelled at once, and go on at the next start.
+func TestServeDrainsForNoTime(t *testing.T) {
+	t.Parallel()
+	url, _, _ := slowOrigin(t, 1, 0)
+	db := filepath.Join(t.TempDir(), "tasks.db")
+	toURL := mustFolderURL(t, t.TempDir())
+	c := launch(t, "serve", "--listen", "127.0.0.1:0", "--db", db, "--allow", url+"/", "--allow", "destination:"+toURL, "--notice", "0s", "--drain", "0s")
+	graphQL := c.await(`graphql=(\S+)`)
+	if _, err := sendMoves(t.Context(), graphQL, []assets.Move{{Source: url + "/0000", Destination: toURL + "moved"}}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	c.signal(syscall.SIGTERM)
+	// The runner takes zero for its default, which is long enough to be told from no time on any machine.
+	if code, took := c.end(), time.Since(began); code != exitOK || took >= actors.DefaultDrainTimeout {
+		t.Errorf("exit code %d after %s", code, took)
+	}
+	if tasks := inDatabase(t, db); len(tasks) != 1 || tasks[0].State != store.Available {
+		t.Errorf("tasks: %+v", tasks)
+	}
+}
+
+// A move has its limits, and who exceeds them is told in the words of the flags, in the log and over GraphQL.
+func TestServeLimitsMoves(t *testing.T) {
+	t.Parallel()
+	slow, _, _ := slowOrigin(t, 1, 0)
+	large := mustFolderURL(t, folder(t, map[string]string{"large": "0123456789"}))
+	for _, test := range []struct {
+		source, want string
+		flags        []string
+	}{
+		{slow + "/0000", "timed out", []string{"--timeout", "50ms"}},
+		{slow + "/0000", "stalled", []string{"--stall-timeout", "50ms"}},
+		{large + "large", "larger than --max-bytes", []string{"--max-bytes", "9"}},
+	} {
+		t.Run(test.flags[0], func(t *testing.T) {
+			t.Parallel()
+			db, toURL := filepath.Join(t.TempDir(), "tasks.db"), mustFolderURL(t, t.TempDir())
+			args := []string{
+				"serve", "--listen", "127.0.0.1:0", "--db", db, "--allow", slow + "/", "--allow", "source:" + large,
+				"--allow", "destination:" + toURL, "--attempts", "1", "--notice", "0s",
+			}
+			c := launch(t, append(args, test.flags...)...)
+			if _, err := sendMoves(t.Context(), c.await(`graphql=(\S+)`), []assets.Move{{Source: test.source, Destination: toURL + "moved"}}); err != nil {
+				t.Fatal(err)
+			}
+			c.await(`msg=discarded .*` + test.want)
+			c.signal(syscall.SIGTERM)
+			c.end()
+			tasks := inDatabase(t, db)
+			if len(tasks) != 1 || tasks[0].State != store.Discarded || !strings.Contains(tasks[0].Errors[0].Error, test.want) {
+				t.Errorf("tasks: %+v", tasks)
+			}
+		})
 	}
 }

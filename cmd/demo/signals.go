@@ -8,19 +8,26 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// sameWish is for how long the same signal again is the same wish: timeout sends two within a millisecond, to the program
+// and to its group. A person who presses Ctrl-C twice in that time presses it a third time.
+const sameWish = 500 * time.Millisecond
 
 // signalError is why the program ends: somebody asked it to.
 type signalError struct{ signal os.Signal }
 
-func (e *signalError) Error() string {
+func (e *signalError) Error() string { return "ended by " + e.name() + " before it was done" }
+
+func (e *signalError) name() string {
 	switch e.signal {
 	case os.Interrupt:
-		return "ended by Ctrl-C (SIGINT) before it was done"
+		return "Ctrl-C (SIGINT)"
 	case syscall.SIGHUP:
-		return "ended by SIGHUP before it was done"
+		return "SIGHUP"
 	default:
-		return "ended by SIGTERM before it was done"
+		return "SIGTERM"
 	}
 }
 
@@ -32,11 +39,38 @@ func (e *signalError) code() int {
 	return exitOther
 }
 
+// order is what a signal means.
+type order int
+
+const (
+	orderStop   order = iota // in order
+	orderNone                // it is known already
+	orderAtOnce              // somebody does not want to wait
+)
+
+// orders remembers the first signal.
+type orders struct {
+	first os.Signal
+	at    time.Time
+}
+
+func (o *orders) take(s os.Signal, now time.Time) order {
+	switch {
+	case o.first == nil:
+		o.first, o.at = s, now
+		return orderStop
+	case s == o.first && now.Sub(o.at) < sameWish:
+		return orderNone
+	default:
+		return orderAtOnce
+	}
+}
+
 // withSignals gives a context that the first SIGINT, SIGTERM or SIGHUP ends, with a *signalError as its cause. The second
-// one ends the program at once, for whoever does not want to wait. stop gives the signals back and ends the goroutine.
+// one ends the program at once, unless it is the same within sameWish. stop gives the signals back and ends the goroutine.
 func withSignals(parent context.Context, stderr io.Writer) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	// Two places: a second Ctrl-C right behind the first is not to be dropped.
+	// Two places: another signal right behind the first is not to be dropped.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, caught()...)
 	// Whoever no longer reads what we print (demo move … | head) must not end the moves half way.
@@ -44,14 +78,17 @@ func withSignals(parent context.Context, stderr io.Writer) (ctx context.Context,
 	quit, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
-		for seen := 0; ; seen++ {
+		var seen orders
+		for {
 			select {
 			case s := <-signals:
-				if seen > 0 {
+				switch seen.take(s, time.Now()) {
+				case orderStop:
+					cancel(&signalError{s})
+				case orderAtOnce:
 					_, _ = fmt.Fprintln(stderr, "\ndemo: stopped at once")
 					os.Exit((&signalError{s}).code())
 				}
-				cancel(&signalError{s})
 			case <-quit:
 				return
 			}
@@ -73,6 +110,14 @@ func caught() []os.Signal {
 		all = append(all, syscall.SIGHUP)
 	}
 	return all
+}
+
+// endedBy names what has ended ctx, for who is never done and so not ended before it was.
+func endedBy(ctx context.Context) string {
+	if signalled, ok := errors.AsType[*signalError](context.Cause(ctx)); ok {
+		return signalled.name()
+	}
+	return context.Cause(ctx).Error()
 }
 
 // asked reports whether ctx ended because of a signal.

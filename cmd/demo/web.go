@@ -10,28 +10,34 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/graphql"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// Limits of the web server. A client that is slower holds a connection for no longer than this.
+// Limits of the web server. A client that is slower holds a connection for no longer than this. Connections are limited
+// too, and whoever connects beyond that waits: so those who ask for nothing are turned out soon.
 const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 30 * time.Second // for the whole request with its body
 	answerTimeout  = 60 * time.Second // from the end of the header to the end of the answer
-	idleTimeout    = 2 * time.Minute
+	idleTimeout    = 30 * time.Second
 	maxHeaderBytes = 64 << 10
+	// defaultConnections is more than front ends and load balancers keep open.
+	defaultConnections = 512
 )
 
 // webConfig is what the web server is told.
 type webConfig struct {
-	address string        // HOST:PORT
-	token   string        // whoever asks must show it; empty: loopback only
-	hosts   []string      // under which it is reached, besides the address
-	origins []string      // of web pages that may ask
-	notice  time.Duration // how long /readyz says no before the listener closes
-	finish  time.Duration // how long requests under way may take when it stops
+	address     string        // HOST:PORT
+	connections int           // how many there may be at once
+	token       string        // whoever asks must show it; empty: loopback only
+	hosts       []string      // under which it is reached, besides the address
+	origins     []string      // of web pages that may ask
+	notice      time.Duration // how long /readyz says no before the listener closes
+	finish      time.Duration // how long requests under way may take when it stops
 }
 
 // web is the HTTP server.
@@ -71,9 +77,18 @@ func routes(s *service, ready http.Handler, c webConfig, logger *slog.Logger) (h
 	return mux, nil
 }
 
+// connectionLimit leaves half of the files that the process may have open to the moves and the database: who connects
+// needs no token for it. files is 0 where nobody can say how many there may be.
+func connectionLimit(wanted int, files uint64) int {
+	if files == 0 {
+		return wanted
+	}
+	return int(min(uint64(wanted), max(1, files/2)))
+}
+
 // serve starts a server on a listener. Its stop lets requests under way finish for a while.
-func serve(listener net.Listener, handler http.Handler, finish time.Duration, logger *slog.Logger) *web {
-	w := &web{finish: finish, addr: listener.Addr(), failed: make(chan error, 1), gone: make(chan struct{})}
+func serve(listener net.Listener, c webConfig, handler http.Handler, logger *slog.Logger) *web {
+	w := &web{finish: c.finish, addr: listener.Addr(), failed: make(chan error, 1), gone: make(chan struct{})}
 	w.server = &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
@@ -81,11 +96,12 @@ func serve(listener net.Listener, handler http.Handler, finish time.Duration, lo
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // what clients do wrong
+		// That no connection can be accepted, and panics. What clients do wrong is not told here, or they could fill the log.
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	go func() {
 		defer close(w.gone)
-		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := w.server.Serve(netutil.LimitListener(listener, c.connections)); !errors.Is(err, http.ErrServerClosed) {
 			w.failed <- err
 		}
 	}()
