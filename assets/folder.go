@@ -230,7 +230,7 @@ func (f *folder) get(_ context.Context, l location, since *Validators) (*origina
 	return &original{body: file, size: info.Size(), headers: headers, validators: now, file: id}, nil
 }
 
-// list walks the folder. Links to folders are not followed, which keeps loops out; links to files are listed, and
+// list walks the folder. Links to folders are named and not followed, which keeps loops out; links to files are listed, and
 // whether they may be read is found out when they are moved.
 func (f *folder) list(ctx context.Context, l location) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
@@ -260,10 +260,12 @@ func (f *folder) list(ctx context.Context, l location) iter.Seq2[string, error] 
 				return stopUnless(yield(relative, explain(err)))
 			case entry.IsDir() && strings.HasPrefix(entry.Name(), scratchPrefix):
 				return fs.SkipDir
-			case !isAsset(root, name, entry):
+			}
+			asset, err := isAsset(root, name, entry)
+			if !asset && err == nil {
 				return nil
 			}
-			return stopUnless(yield(relative, nil))
+			return stopUnless(yield(relative, err))
 		}
 		if err := fs.WalkDir(root.FS(), start, visit); err != nil && !errors.Is(err, errStopped) {
 			yield("", err)
@@ -281,16 +283,25 @@ func stopUnless(more bool) error {
 	return errStopped
 }
 
-// isAsset tells assets from folders, sidecar files, pipes and devices.
-func isAsset(root *os.Root, name string, entry fs.DirEntry) bool {
+// isAsset tells assets from folders, sidecar files, pipes and devices. The error is for what a person would take for assets
+// and does not get.
+func isAsset(root *os.Root, name string, entry fs.DirEntry) (bool, error) {
 	switch {
+	case entry.Type().IsRegular() && isSidecar(entry.Name()):
+		if _, err := root.Lstat(strings.TrimSuffix(name, sidecarExt)); errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("ends with %s, which is kept for the headers of the asset beside it, and there is none", sidecarExt)
+		}
+		return false, nil
 	case entry.Type().IsRegular():
-		return !isSidecar(entry.Name())
+		return true, nil
 	case entry.Type()&fs.ModeSymlink != 0:
 		info, err := root.Stat(name)
-		return err != nil || info.Mode().IsRegular()
+		if err == nil && info.IsDir() {
+			return false, errors.New("is a link to a folder, which is not followed")
+		}
+		return err != nil || info.Mode().IsRegular(), nil
 	default:
-		return false
+		return false, nil
 	}
 }
 

@@ -293,7 +293,7 @@ func TestListFolder(t *testing.T) {
 	writeFile(t, j.in+"/"+assets.ScratchPrefix+"other/1", "x") // another mover's
 	defer func() { _ = os.RemoveAll(j.in + "/" + assets.ScratchPrefix + "other") }()
 	// The secret is listed, because only the error of its move tells somebody that it was not moved.
-	wantIndex(t, m, "file://"+j.in, []string{"a.svg", "again.svg", "folder", "secret", "sub/b.svg", "sub/deep/c d.svg", "sub/ü.svg"}, []string{`bad\name`})
+	wantIndex(t, m, "file://"+j.in, []string{"a.svg", "again.svg", "folder", "secret", "sub/b.svg", "sub/deep/c d.svg", "sub/ü.svg"}, []string{"b.svg.attrs", `bad\name`})
 	wantIndex(t, m, "file://"+j.in+"/sub", []string{"b.svg", "deep/c d.svg", "ü.svg"}, nil)
 	for _, from := range []string{"file://" + j.in + "/none", "file://" + j.in + "/a.svg", "file://" + j.in + "/folder", "file://" + j.outside} {
 		if err := indexError(t, m, from); err == nil {

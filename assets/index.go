@@ -29,10 +29,10 @@ const (
 // Index gives the names of all assets below from, relative to it, decoded and with slashes between their elements:
 // what [Join] takes. From must be allowed as a source. Buckets are listed, folders are walked. Of an HTTP origin the
 // links of its index pages are followed (nginx, Apache and others make such pages for folders), as far as they lie
-// below from and have no query; a link that ends with a slash is a folder.
+// below from; a link that ends with a slash is a folder.
 //
-// An error with a name is about that name only, which is not a usable one, and the list goes on. An error without a
-// name is the last. The order is that of the source.
+// An error with a name is about that name only, and the list goes on: a name that cannot be used, a link with a query, a
+// folder that cannot be listed or is a link. An error without a name is the last. The order is that of the source.
 func (m *Mover) Index(ctx context.Context, from string) iter.Seq2[string, error] {
 	return func(yield func(name string, err error) bool) {
 		ctx, end, err := m.begin(ctx)
@@ -106,8 +106,11 @@ func (o *originIndex) list(ctx context.Context, top location) iter.Seq2[string, 
 			page := pages[len(pages)-1]
 			pages = pages[:len(pages)-1]
 			links, err := o.page(ctx, page, top)
-			if err != nil {
+			if err != nil && (ctx.Err() != nil || read == 0) {
 				yield("", fmt.Errorf("%s: %w", page.public(), err))
+				return
+			}
+			if err != nil && !yield(page.nameBelow(top)+"/", fmt.Errorf("is a folder that cannot be listed: %w", err)) {
 				return
 			}
 			for _, found := range links {

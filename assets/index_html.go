@@ -61,11 +61,15 @@ func anchor(tokens *html.Tokenizer) (href string, ok bool) {
 // name that cannot be used, the link says so: an asset must not be passed over in silence.
 func below(href string, base *url.URL, top location) (link, bool) {
 	relative, err := url.Parse(strings.TrimSpace(href))
-	if err != nil || relative.RawQuery != "" || relative.ForceQuery {
-		return link{}, false
+	if err != nil {
+		// Most of what cannot be read at all was not meant for us.
+		return link{key: href, name: href, err: errors.New("cannot be read as a link")}, strings.Contains(href, "%") && !strings.Contains(href, ":")
 	}
 	target := base.ResolveReference(relative)
 	target.Fragment, target.RawFragment = "", ""
+	if relative.RawQuery != "" || relative.ForceQuery {
+		return withQuery(target, top)
+	}
 	l, err := parseLocation(target.String())
 	if err != nil {
 		name, ok := strings.CutPrefix(target.String(), top.base())
@@ -74,5 +78,20 @@ func below(href string, base *url.URL, top location) (link, bool) {
 	if len(l.path) <= len(top.path) || !l.below(top) {
 		return link{}, false
 	}
-	return link{at: l, key: l.base(), name: strings.Join(l.path[len(top.path):], "/")}, true
+	return link{at: l, key: l.base(), name: l.nameBelow(top)}, true
 }
+
+// withQuery judges a link with a query. On a folder that is the folder in another order (?C=M;O=D). On anything else it may
+// be an asset, and one of which only its origin knows by which name to keep it.
+func withQuery(target *url.URL, top location) (link, bool) {
+	key, query := target.String(), target.RawQuery
+	target.RawQuery, target.ForceQuery = "", false
+	l, err := parseLocation(target.String())
+	if err != nil || l.dir || len(l.path) <= len(top.path) || !l.below(top) {
+		return link{}, false
+	}
+	return link{key: key, name: l.nameBelow(top) + "?" + query, err: errors.New("has a query, which the name of an asset cannot have")}, true
+}
+
+// nameBelow is the name relative to a folder that l lies in.
+func (l location) nameBelow(top location) string { return strings.Join(l.path[len(top.path):], "/") }

@@ -83,7 +83,11 @@ func TestIndexOfOrigin(t *testing.T) {
 			"sub/", "sub/", "/img/abs.svg", "/img", "/", "/other/x.svg", "../img2/x.svg", "/img2/x.svg", "https://evil.example/img/x.svg",
 			"//evil.example/img/y.svg", "mailto:a@b", "javascript:void(0)", "", "#", "  spaced.svg  ", "sub/deep/direct.svg",
 			"bad%2Fname", "bad%00name", "bad%ffname", "http://[::1", "query.svg?v=1"),
-		"/img/sub/":      page("../", "b.svg", "deep/", "/img/", "/img/sub/"),
+		"/img/sub/": page("../", "b.svg", "deep/", "/img/", "/img/sub/"),
+		// One folder that cannot be listed is named, and the others are.
+		"/holes/":        page("gone/", "a/", "%zz.svg", "svg/", "b.svg", "a/?C=N"),
+		"/holes/a/":      page("a.svg"),
+		"/holes/svg/":    "→/img/sub/",
 		"/img/sub/deep/": page("../", "../../", "c.svg", "loop/"),
 		// A folder that is its own child.
 		"/img/sub/deep/loop/": "→/img/sub/deep/",
@@ -94,10 +98,11 @@ func TestIndexOfOrigin(t *testing.T) {
 	})
 	m := newMover(t, assets.Config{Allow: []string{base}})
 	want := []string{"%2e.svg", "a b&c.svg", "a.svg", "abs.svg", "spaced.svg", "sub/b.svg", "sub/deep/c.svg", "sub/deep/direct.svg", "ü.svg"}
-	bad := []string{"bad%00name", "bad%2Fname", "bad%ffname"}
+	bad := []string{"bad%00name", "bad%2Fname", "bad%ffname", "query.svg?v=1"}
 	wantIndex(t, m, base+"/img/", want, bad)
 	wantIndex(t, m, base+"/img", want, bad)
 	wantIndex(t, m, base+"/img/sub/deep", []string{"c.svg"}, nil)
+	wantIndex(t, m, base+"/holes/", []string{"a/a.svg", "b.svg"}, []string{"%zz.svg", "gone/", "svg/"})
 	for from, reason := range map[string]string{
 		base + "/none/":         "404",
 		base + "/away/":         "redirected",
