@@ -186,7 +186,7 @@ type Mutation {
   """
   Records one task for each asset that is to move, and answers as soon as they are recorded. It does not wait for the
   moves: ask for the tasks by their ids to see how they go. Either all tasks are recorded or, with an error, none. The
-  answer has the order of the input. It may stand once in a request; long lists go into a variable.
+  answer has the order of the input. It stands alone in its request, but for __typename; long lists go into a variable.
   """
   moveAssets("What is to move: at least one; no destination twice." input: [MoveAssetInput!]!): [Task!]!
 
