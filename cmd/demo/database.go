@@ -15,6 +15,9 @@ func openDatabase(ctx context.Context, path string) (store.Store, error) {
 		return store.NewMemory(), nil
 	}
 	db, err := sqlite.Open(ctx, path, sqlite.Config{})
+	if err != nil && asked(ctx) {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, databaseError(path, err)
 	}

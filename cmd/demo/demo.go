@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
@@ -22,8 +21,9 @@ const (
 	demoRunner = "assets"
 	// demoTransfers is small enough for the bar to be seen: 232 assets at 30 ms each, sixteen at a time, take a while.
 	demoTransfers = 16
-	// demoAttempts is enough for what is wrong only at first, also if the process is killed a few times in between.
-	demoAttempts = 6
+	// demoAttempts is enough for what is wrong only at first, also if the process is killed a dozen times in between: its
+	// death uses an attempt of what was running.
+	demoAttempts = 20
 	// The demo stops within five seconds: it lets moves finish for demoDrain, gives those that it then cancels their grace,
 	// and cuts short what is left at demoStop.
 	demoDrain  = 1500 * time.Millisecond
@@ -162,6 +162,7 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 	follower := newFollower(d.service.runner, d.screen, len(moves))
+	follower.each = true
 	for _, m := range moves {
 		follower.follow(ctx, m.id, m.move, d.nameOf(m.move))
 	}
@@ -169,11 +170,14 @@ func (d *demo) play(ctx context.Context) error {
 	go func() { ended <- follower.wait() }() // until the runner stops, at the latest
 	looker := newLooker(d.service, follower)
 	stopWatching := d.screen.watch(func() status { return looker.look(len(moves)) })
+	writable, stopAsking := whileWritable(ctx, d.service.db, d.database)
+	defer stopAsking()
 	select {
-	case <-ctx.Done():
+	case <-writable.Done():
 	case err = <-d.service.web.failed:
 	case t := <-ended:
 		stopWatching()
+		stopAsking()
 		return d.finish(ctx, t)
 	}
 	stopWatching()
@@ -181,8 +185,8 @@ func (d *demo) play(ctx context.Context) error {
 	stopErr := d.stop(ctx)
 	t := <-ended
 	d.screen.printf("stopped: %d of %d moves have ended; started again, the others go on\n", t.ended(), len(moves))
-	if d.exit && err == nil {
-		err = context.Cause(ctx) // it was to go on until all had ended
+	if err == nil && (d.exit || !asked(ctx)) {
+		err = context.Cause(writable) // it was to go on until all had ended
 	}
 	return errors.Join(err, stopErr)
 }
@@ -215,7 +219,7 @@ func (d *demo) moves(ctx context.Context) ([]recorded, error) {
 
 // nameOf is what an asset is called below the old provider.
 func (d *demo) nameOf(move assets.Move) string {
-	return strings.TrimPrefix(move.Source, d.old.url("/"))
+	return nameBelow(d.old.url("/"), move.Source)
 }
 
 // introduce says where everything is, so that a person can look at it.

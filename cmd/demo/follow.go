@@ -23,6 +23,7 @@ type follower struct {
 	runner *actors.TaskRunner
 	screen *screen
 	slots  chan struct{} // one for each move that is awaited
+	each   bool          // those that arrive are named too
 	group  sync.WaitGroup
 
 	mu sync.Mutex
@@ -130,7 +131,7 @@ func (f *follower) count(moved assets.Moved, err error, move assets.Move, name s
 	var ended *actors.TaskError
 	switch {
 	case err == nil:
-		f.arrive(moved)
+		f.arrive(moved, name)
 	case errors.As(err, &ended) && ended.State == store.Cancelled:
 		f.cancelled++
 		f.screen.printf("cancelled  %s\n", printable(name))
@@ -142,16 +143,22 @@ func (f *follower) count(moved assets.Moved, err error, move assets.Move, name s
 }
 
 // arrive is called with the lock.
-func (f *follower) arrive(moved assets.Moved) {
+func (f *follower) arrive(moved assets.Moved, name string) {
+	how := "copied"
+	if moved.Copied {
+		f.copied++
+		f.bytes += moved.Bytes
+	} else {
+		f.unchanged++
+		how = "unchanged"
+	}
 	if moved.Attempts > 1 {
 		f.again++
+		how += fmt.Sprintf(" at attempt %d", moved.Attempts)
 	}
-	if !moved.Copied {
-		f.unchanged++
-		return
+	if f.each {
+		f.screen.printf("%-10s %s, %s\n", how, printable(name), size(moved.Bytes))
 	}
-	f.copied++
-	f.bytes += moved.Bytes
 }
 
 // fail counts an asset that could not even become a task.

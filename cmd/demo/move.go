@@ -10,7 +10,6 @@ import (
 	"iter"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +75,9 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 		seen.listing = !m.listed.Load()
 		return seen
 	})
-	err = m.moveAll(ctx, names)
+	writable, stopAsking := whileWritable(ctx, m.service.db, m.database)
+	err = m.moveAll(writable, names)
+	stopAsking()
 	t, stopErr := m.stop(ctx)
 	stopWatching()
 	if err == nil {
@@ -197,8 +198,8 @@ func (m *moving) resume(ctx context.Context) error {
 	return nil
 }
 
-// nameOf is what an asset is called below FROM, percent-encoded.
-func (m *moving) nameOf(move assets.Move) string { return strings.TrimPrefix(move.Source, m.from.base) }
+// nameOf is what an asset is called below FROM, as --list takes it.
+func (m *moving) nameOf(move assets.Move) string { return nameBelow(m.from.base, move.Source) }
 
 // feed records the names batch by batch. The runner has it wait when enough is waiting.
 func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error {

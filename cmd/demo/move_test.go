@@ -310,6 +310,15 @@ func TestNamesFrom(t *testing.T) {
 			t.Errorf("%d bytes, %v", len(name), err)
 		}
 	}
+	got = nil
+	for name, err := range namesFrom(strings.NewReader("\ufefffirst\n" + strings.Repeat("x", 3*maxName) + "\nlast")) {
+		if err == nil {
+			got = append(got, name)
+		}
+	}
+	if want := []string{"first", "last"}; !slices.Equal(got, want) {
+		t.Errorf("beside a line that is too long: %q, want %q", got, want)
+	}
 }
 
 func FuzzNamesFrom(f *testing.F) {
@@ -323,7 +332,7 @@ func FuzzNamesFrom(f *testing.F) {
 	})
 }
 
-// A list that breaks off is a failure, and what was on it until then is moved.
+// A folder that cannot be listed is a failure with its name, and what is elsewhere is moved.
 func TestMoveWhatWasListed(t *testing.T) {
 	t.Parallel()
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -340,7 +349,8 @@ func TestMoveWhatWasListed(t *testing.T) {
 	t.Cleanup(origin.Close)
 	to := t.TempDir()
 	stdout, stderr, code := runToEnd(t, "move", origin.URL, to)
-	if code != exitFailed || !strings.HasPrefix(lastLine(stdout), "1 arrived") || !strings.Contains(stderr, "/secret/") || !strings.Contains(stderr, "403") {
+	if code != exitFailed || !strings.HasPrefix(lastLine(stdout), "1 arrived (1 copied, 0 unchanged), 1 did not") ||
+		!strings.Contains(stdout, `failed     secret/: `) || !strings.Contains(stdout, "403") {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 	checkFiles(t, to, map[string]string{"a.html": "hello"})

@@ -7,35 +7,66 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"os"
 	"strings"
 )
 
-// maxName is how long a line of a list may be.
-const maxName = 64 << 10
+const (
+	// maxName is how long a line of a list may be, with its end.
+	maxName = 64 << 10
+	// maxShown is how much is shown of one that is longer.
+	maxShown = 60
+)
 
 // namesFrom gives the names in a list: one a line, relative to FROM, as they are (not percent-encoded), with slashes.
-// Empty lines and a leading ./ are left out, so that find writes such lists. An error is the last.
+// Empty lines, a leading ./ and a byte order mark are left out, so that find and editors write such lists. An error with a
+// name is about that line; one without is the last.
 func namesFrom(list io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		lines := bufio.NewScanner(list)
-		lines.Buffer(nil, maxName)
-		number := 0
-		for lines.Scan() {
-			number++
-			name := strings.TrimPrefix(strings.TrimSuffix(lines.Text(), "\r"), "./")
-			if name != "" && !yield(name, nil) {
+		lines := bufio.NewReaderSize(list, maxName)
+		for number := 1; ; number++ {
+			line, err := lines.ReadSlice('\n')
+			tooLong := errors.Is(err, bufio.ErrBufferFull)
+			name := nameOnLine(line, number)
+			switch {
+			case tooLong:
+				shown := name[:min(len(name), maxShown)] + "…"
+				if !yield(shown, fmt.Errorf("line %d of the list is longer than %d bytes", number, maxName)) {
+					return
+				}
+			case name != "" && !yield(name, nil):
+				return
+			}
+			for errors.Is(err, bufio.ErrBufferFull) { // the rest of that line
+				_, err = lines.ReadSlice('\n')
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					yield("", err)
+				}
 				return
 			}
 		}
-		err := lines.Err()
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = fmt.Errorf("line %d is longer than %d bytes", number+1, maxName)
-		}
-		if err != nil {
-			yield("", err)
-		}
 	}
+}
+
+// nameOnLine takes from a line what is not part of the name.
+func nameOnLine(line []byte, number int) string {
+	name := strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r")
+	if number == 1 {
+		name = strings.TrimPrefix(name, "\ufeff")
+	}
+	return strings.TrimPrefix(name, "./")
+}
+
+// nameBelow is what an asset is called below base, as a list has it: not percent-encoded.
+func nameBelow(base, source string) string {
+	name := strings.TrimPrefix(source, base)
+	if decoded, err := url.PathUnescape(name); err == nil {
+		return decoded
+	}
+	return name
 }
 
 // openList opens the list that --list names; - is the standard input.
