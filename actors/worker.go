@@ -43,7 +43,11 @@ func (r *run) judge(e *ending, cause error) (f fate) {
 			f = r.undecided(fmt.Sprintf("panicked: %v", value))
 		}
 	}()
-	if e.err != nil && cause == ErrTaskTimeout { //nolint:errorlint // it is ours, unwrapped, or somebody else's
+	switch {
+	case e.err == nil || cause != ErrTaskTimeout: //nolint:errorlint // it is ours, unwrapped, or somebody else's
+	case messages.Is(e.err, ErrTaskTimeout): // the handler has said so
+		e.err = fmt.Errorf("%w (after %s)", e.err, r.timeout)
+	default:
 		e.err = fmt.Errorf("%w (after %s): %w", ErrTaskTimeout, r.timeout, e.err)
 	}
 	r.mu.Lock()

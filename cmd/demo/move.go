@@ -215,7 +215,7 @@ func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error
 		}
 		if err != nil {
 			m.total.Add(1)
-			m.follower.fail(name, err)
+			m.follower.fail(name, moveWords(err, 0))
 		}
 		if len(batch) == moveBatch {
 			if err := m.record(ctx, batch); err != nil {

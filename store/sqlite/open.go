@@ -80,7 +80,7 @@ func (f *file) explain(err error) error {
 // releases it when the process ends, so that a lock file left behind is no obstacle. SQLite's own locks would let a
 // second process in between two transactions; then two nodes would each believe that they alone hand out the tasks.
 func (f *file) takeLock() error {
-	f.lock = flock.New(f.path+".lock", flock.SetPermissions(0o644))
+	f.lock = flock.New(f.path+".lock", flock.SetPermissions(0o600))
 	locked, err := f.lock.TryLock()
 	if err != nil {
 		return fault(f.path, "locking", err)
