@@ -15,7 +15,7 @@ import (
 //
 // Who stops in a hurry cuts the waiting short, but not the putting back: that ends with ctx, which is the process's own.
 func (s *runner) Terminate(ctx context.Context, reason error) {
-	if reason != error(messages.Shutdown) {
+	if !messages.Is(reason, messages.Shutdown) {
 		return
 	}
 	s.draining = true

@@ -15,8 +15,9 @@ import (
 // caller's program. What the runner indexes by position is checked to be complete.
 type guarded struct{ store.Store }
 
+// recovered is deferred by each method.
 func recovered(err *error) {
-	if value := recover(); value != nil {
+	if value := recover(); value != nil { //nolint:revive // it is called by defer, in each method below
 		*err = fmt.Errorf("actors: the store failed: %w", &messages.PanicError{Value: value, Stack: debug.Stack()})
 	}
 }

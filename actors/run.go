@@ -238,19 +238,23 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 
 // acceptRecorded has the tasks recorded, and goes on with that when ctx ends: what a store was handed may be recorded
 // although its caller did not wait for the answer, and then somebody must run it. A stopping runner waits for it.
-func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int, at, now time.Time) (inserted []store.Inserted, err error) {
-	done := make(chan struct{})
+func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int, at, now time.Time) ([]store.Inserted, error) {
+	type answer struct {
+		inserted []store.Inserted
+		err      error
+	}
+	answers := make(chan answer, 1)
 	go func() {
 		defer r.admission.leave()
-		defer close(done)
-		inserted, err = r.insert(process.Outside(context.WithoutCancel(ctx)), runs, start, at, now)
+		inserted, err := r.insert(process.Outside(context.WithoutCancel(ctx)), runs, start, at, now)
 		if err != nil {
 			r.admission.change(-start, start-len(runs))
 		}
+		answers <- answer{inserted, err}
 	}()
 	select {
-	case <-done:
-		return inserted, err
+	case a := <-answers:
+		return a.inserted, a.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
