@@ -14,7 +14,8 @@ func TestWrongUsage(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "tasks.db")
 	serve := func(args ...string) []string {
-		return append([]string{"serve", "--db", db, "--allow", "https://example.com/"}, args...)
+		// Any port: that 8080 is taken would be another error. The last --listen counts.
+		return append([]string{"serve", "--db", db, "--allow", "https://example.com/", "--listen", "127.0.0.1:0"}, args...)
 	}
 	for _, test := range []struct {
 		args []string
