@@ -400,6 +400,9 @@ func TestAnotherRunnerInTheSameSystem(t *testing.T) {
 		if _, err := actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{Name: "test", Kinds: kinds(), Store: config.Store, System: system}); err == nil {
 			t.Error("two runners of one name")
 		}
+		if _, err := actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{Name: "test", Kinds: kinds(), Store: config.Store}); !errors.Is(err, store.ErrHeld) {
+			t.Errorf("two runners of one name on one store: %v", err)
+		}
 		r.Crash()
 		synctest.Wait()
 		again := start(t, config)
@@ -756,7 +759,7 @@ func TestRunAsAMessage(t *testing.T) {
 		box.all = nil
 		r.Server().Cast(ctx, messages.Run{Kind: "double", Args: []byte("21")})
 		synctest.Wait()
-		r.Server().Cast(ctx, messages.Run{Kind: "nobody's"})
+		r.Server().Cast(ctx, &messages.Run{Kind: "nobody's"})
 		synctest.Wait()
 		r.Server().Cast(ctx, messages.Run{Kind: "double", Args: []byte("{"), TaskID: uuid.NewString()})
 		all := box.messages()
@@ -802,9 +805,34 @@ func TestSmallThings(t *testing.T) {
 		if _, err := actors.Run[int](ctx, r, "double", 1, actors.WithID(uuid.NewString())); !errors.Is(err, actors.ErrNoStore) {
 			t.Errorf("WithID without a store: %v", err)
 		}
+		if _, err := r.Stats(ctx); err != nil {
+			t.Error(err)
+		}
 		_, err := actors.RunFunc(ctx, r, func(context.Context) (int, error) { return 0, nil }, actors.WithBackoff(actors.Backoff{Jitter: math.NaN()}))
 		if err == nil || !strings.Contains(err.Error(), "Jitter is NaN") {
 			t.Errorf("a Jitter of NaN: %v", err)
+		}
+	})
+}
+
+// TestArgumentsAreUTF8: JSON would carry other ones to the second attempt.
+func TestArgumentsAreUTF8(t *testing.T) {
+	same := actors.Kind("same", func(_ context.Context, text string) (string, error) { return text, nil })
+	withRunner(t, actors.TaskRunnerConfig{Kinds: actors.Kinds{same}, Store: store.NewMemory()}, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		for text, valid := range map[string]bool{
+			"\xff": false, "a\xc3": false, "\\\\\xff": false,
+			"": true, "\ufffd": true, `\ufffd`: true, `\\ufffd`: true, "ü": true,
+		} {
+			task, err := actors.Run[string](ctx, r, "same", text)
+			if (err == nil) != valid {
+				t.Errorf("%q: %v", text, err)
+			}
+			if err != nil {
+				continue
+			}
+			if got, err := task.Await(ctx); got != text || err != nil {
+				t.Errorf("%q came back as %q, %v", text, got, err)
+			}
 		}
 	})
 }

@@ -59,7 +59,7 @@ func (e *ArgsError) Unwrap() error { return e.Err }
 type TaskError struct {
 	TaskID string
 	State  store.State // Cancelled or Discarded
-	Err    error       // the reason; only its text if the task ended in another process
+	Err    error       // the reason; only its text if the task had ended before it was awaited
 }
 
 func (e *TaskError) Error() string {

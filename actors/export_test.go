@@ -16,6 +16,7 @@ func (r *TaskRunner) Crash() {
 	r.system.Kill(r.keeper.PID())
 	r.Kill()
 	r.system.Kill(r.tasks.children.PID())
+	<-r.watched
 }
 
 // Dump describes where the runner stands.

@@ -22,6 +22,11 @@ func recovered(err *error) {
 	}
 }
 
+func (g guarded) Hold(runner string) (release func(), err error) {
+	defer recovered(&err)
+	return g.Store.Hold(runner)
+}
+
 func (g guarded) Insert(ctx context.Context, now time.Time, tasks []store.NewTask) (inserted []store.Inserted, err error) {
 	defer recovered(&err)
 	inserted, err = g.Store.Insert(ctx, now, tasks)

@@ -122,7 +122,28 @@ func (k *KindSpec) encode(args any) ([]byte, error) {
 	if len(data) > store.MaxArgs {
 		return nil, fmt.Errorf("%d bytes as JSON, want at most %d", len(data), store.MaxArgs)
 	}
+	if hasReplaced(data) {
+		return nil, errors.New("a string in them is not valid UTF-8")
+	}
 	return data, nil
+}
+
+// hasReplaced reports whether encoding/json had to replace bytes that are no UTF-8: that it writes as an escape, and the same
+// character where it was given as itself. A second attempt would else get other arguments than the first.
+func hasReplaced(data []byte) bool {
+	const escape = `\ufffd`
+	for i := 0; ; {
+		at := bytes.Index(data[i:], []byte(escape))
+		if at < 0 {
+			return false
+		}
+		at += i
+		before := len(data[:at]) - len(bytes.TrimRight(data[:at], `\`))
+		if before%2 == 0 { // else the backslash is itself escaped
+			return true
+		}
+		i = at + len(escape)
+	}
 }
 
 func (k *KindSpec) key(args any) string {

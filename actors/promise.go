@@ -118,6 +118,28 @@ func lastError(t store.Task) error {
 // awaitRecorded waits for the outcome of a recorded task. It joins those who wait before it looks into the store, so that
 // an outcome is seen by one or the other.
 func (r *TaskRunner) awaitRecorded(ctx context.Context, id string) (*promise, error) {
+	for {
+		awaited, err := r.awaitOnce(ctx, id)
+		if err != nil || awaited.err != errLookAgain { //nolint:errorlint // it is ours, unwrapped
+			return awaited, err
+		}
+	}
+}
+
+// errLookAgain ends the waiting for an outcome that the store refused: it has another one, or will have.
+var errLookAgain = errors.New("actors: the store knows better")
+
+func (p *promises) lookAgain(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if promise := p.byID[id]; promise != nil {
+		delete(p.byID, id)
+		promise.err = errLookAgain
+		close(promise.done)
+	}
+}
+
+func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error) {
 	awaited, err := r.promises.join(id)
 	if err != nil {
 		return nil, err

@@ -91,6 +91,10 @@ func (s *runner) HandleCast(ctx context.Context, message any) error {
 		s.cancelWaiting(ctx, m.run)
 	case messages.Run:
 		return s.runMessage(ctx, m)
+	case *messages.Run:
+		if m != nil {
+			return s.runMessage(ctx, *m)
+		}
 	default:
 		s.hook(ctx, message)
 	}
@@ -250,6 +254,7 @@ func (s *runner) settle(ctx context.Context, r *run) {
 	r.mu.Unlock()
 	if refused != nil {
 		s.runs.remove(r)
+		s.promises.lookAgain(r.task.TaskID)
 		s.config.Logger.Error("the store refused an outcome", "runner", s.config.Name, "task", r.task.TaskID,
 			"run", r.task.Run, "state", string(f.state), "error", refused)
 		return

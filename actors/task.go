@@ -54,6 +54,9 @@ func (s *TaskSupervisor) Children() *supervisor.DynamicSupervisor { return s.chi
 // the context that f gets ends when the task is told to stop. The error is a *supervisor.MaxChildrenError,
 // messages.NoProc if the supervisor is not there, or the cause of ctx.
 func (s *TaskSupervisor) StartChild(ctx context.Context, f func(ctx context.Context) error) (messages.PID, error) {
+	if f == nil {
+		return messages.PID{}, errors.New("actors: StartChild: the func is nil")
+	}
 	return s.start(ctx, "", f)
 }
 
@@ -87,6 +90,9 @@ type Task[R any] struct {
 // lives on (TS-03), and however the caller ends, the task does (TS-04): ctx is for the start alone. The errors are those of
 // StartChild.
 func AsyncNoLink[R any](ctx context.Context, s *TaskSupervisor, f func(ctx context.Context) (R, error)) (*Task[R], error) {
+	if f == nil {
+		return nil, errors.New("actors: AsyncNoLink: the func is nil")
+	}
 	t := &Task[R]{supervisor: s, ended: make(chan struct{})}
 	var err error
 	t.pid, err = s.StartChild(ctx, func(ctx context.Context) error { return t.run(ctx, f) })

@@ -26,8 +26,8 @@ const (
 
 // TaskRunnerConfig configures a TaskRunner. Only Name is needed.
 type TaskRunnerConfig struct {
-	// Name registers the runner's process, and says in the store which tasks are its own. Two runners of one store must
-	// not have the same name within one process.
+	// Name registers the runner's process, and says in the store which tasks are its own. A second runner of the same name
+	// in the same system, or on the same store, is refused.
 	Name string
 
 	// System is where the runner lives. Without one it makes its own, and Stop stops it.
@@ -128,6 +128,7 @@ type TaskRunner struct {
 	claimer   *claimer
 	reporter  *reporter
 
+	release  func()          // of the runner's name on the store
 	resumed  atomic.Bool     // what was in the store at the start is taken up
 	stopping atomic.Bool     // somebody has called Stop
 	drained  atomic.Bool     // the server has come to its end in order
@@ -182,6 +183,11 @@ func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRun
 // start starts the task supervisor before the server, so that a system that stops (newest first) stops the server while
 // its tasks still run, and not the other way round (SH-10).
 func (r *TaskRunner) start(ctx context.Context) (err error) {
+	if r.config.Store != nil {
+		if r.release, err = r.config.Store.Hold(r.config.Name); err != nil {
+			return fmt.Errorf("actors: TaskRunnerConfig: Name: %w", err)
+		}
+	}
 	if r.tasks, err = StartTaskSupervisor(ctx, r.system, TaskSupervisorConfig{Grace: r.config.Grace}); err != nil {
 		return err
 	}
@@ -222,6 +228,14 @@ func (r *TaskRunner) watch() {
 		r.system.Kill(r.tasks.children.PID())
 	}
 	r.promises.fail(ErrStopping)
+	r.letGo()
+}
+
+// letGo gives the runner's name on the store to whoever is started next.
+func (r *TaskRunner) letGo() {
+	if r.release != nil {
+		r.release()
+	}
 }
 
 // resume takes back what died with another process, and counts what waits. What the store believes to run here was cut
@@ -316,6 +330,8 @@ func (r *TaskRunner) stop() error {
 	}
 	if r.keeper != nil {
 		<-r.watched
+	} else {
+		r.letGo()
 	}
 	return errors.Join(onlyNew(errs, context.Cause(r.hurried))...)
 }

@@ -12,6 +12,8 @@ import (
 // Memory is a Store that lasts as long as the process. It is for tests and for trying out: it keeps every task for
 // ever, and what it accepts is lost with the process. All methods may be called from any goroutine.
 type Memory struct {
+	Holders
+
 	mu     sync.Mutex
 	closed bool
 	tables

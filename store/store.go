@@ -32,6 +32,8 @@ var (
 	// ErrCancelled says that an outcome which would have made the task wait was recorded as Cancelled instead, because
 	// its cancel was requested while it ran.
 	ErrCancelled = errors.New("store: recorded as cancelled, as was requested")
+	// ErrHeld says that a runner of this name runs on the store already.
+	ErrHeld = errors.New("store: a runner of this name runs on the store already")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 	// ErrLocked says that another process has the database file open.
@@ -57,6 +59,10 @@ type Inserter interface {
 
 // Worker is what a TaskRunner needs to run tasks.
 type Worker interface {
+	// Hold says that a runner of this name runs on the store, until release is called; ErrHeld if one does already. See
+	// Holders, which does it.
+	Hold(runner string) (release func(), err error)
+
 	// Claim gives tasks that are due to the node: the longest due first, and of those due at the same time the one
 	// inserted first. What was given back, or taken from a node that died, keeps the time at which it was due.
 	Claim(ctx context.Context, now time.Time, claim Claim) (Claimed, error)

@@ -156,6 +156,9 @@ func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.S
 	if err != nil && codeOf(err) != exitFailed {
 		return err
 	}
+	if err == nil && m.list != "" && m.total.Load() == 0 {
+		return failf(exitFailed, "--list %s names nothing", m.list)
+	}
 	m.listed.Store(true) // or as far as it could be: what is recorded is moved all the same
 	ended := make(chan struct{})
 	go func() { // until the runner stops, at the latest
@@ -240,6 +243,9 @@ func (m *moving) add(batch []assets.Move, name string) ([]assets.Move, error) {
 	move := assets.Move{Source: source, Destination: destination}
 	if m.open[move] {
 		return batch, nil // it is followed already; a second task would only find it unchanged
+	}
+	if m.list != "" {
+		m.open[move] = true // a list may name it again
 	}
 	if err := m.service.mover.Check(move); err != nil {
 		return batch, err

@@ -29,6 +29,8 @@ import (
 
 // Store is a store.Store in a SQLite file. All methods may be called from any goroutine.
 type Store struct {
+	store.Holders
+
 	file    *file
 	writer  *writer
 	readers *readers

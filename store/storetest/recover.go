@@ -7,6 +7,7 @@ import (
 )
 
 var recoverTests = []test{
+	{"one runner of a name", holdOnce},
 	{"uses an attempt", recoverUsesAttempt},
 	{"discards what has none left", recoverDiscards},
 	{"cancels what was to be cancelled", recoverCancels},
@@ -14,6 +15,22 @@ var recoverTests = []test{
 	{"leaves other runners alone", recoverRunners},
 	{"what was taken is fenced", recoverFences},
 	{"many", recoverMany},
+}
+
+// holdOnce: a runner's name is held by one at a time, and by nobody when it was released.
+func holdOnce(e *env) {
+	release, err := e.Hold(runner)
+	check(e.T, err)
+	_, err = e.Hold(runner)
+	refusedAs(e.T, "a second holder", err, store.ErrHeld)
+	other, err := e.Hold("another")
+	check(e.T, err)
+	other()
+	release()
+	release() // does nothing
+	release, err = e.Hold(runner)
+	check(e.T, err)
+	release()
 }
 
 func (e *env) recover(alive ...string) int {
