@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
@@ -21,7 +22,16 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+// gcPercent collects garbage earlier than Go's 100: a move of a GiB to S3 takes 77 to 92 MB of memory instead of 100 to 105, and
+// 7,447 small files 5% more of the processor's time. Who sets GOGC knows better.
+const gcPercent = 50
+
+func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
 
 // run is the program, and gives its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
