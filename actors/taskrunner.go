@@ -271,7 +271,8 @@ func (r *TaskRunner) server() *GenServer { return Server(r.system, messages.Name
 // Name is the name of the runner.
 func (r *TaskRunner) Name() string { return r.config.Name }
 
-// Server is the runner as a GenServer. What it does not know of what it is sent goes to HandleInfo.
+// Server is the runner as a GenServer. A messages.Run that is cast to it is accepted as by Run; what it does not know of what it
+// is sent goes to HandleInfo; a call is refused with ErrNotHandled.
 func (r *TaskRunner) Server() *GenServer { return r.server() }
 
 // Stop stops the runner in order. It refuses new tasks, lets the running ones go on for DrainTimeout, cancels those that
