@@ -61,5 +61,5 @@ func (b Backoff) wait(attempts int, chance float64) time.Duration {
 		}
 	}
 	wait = min(wait, b.Max)
-	return wait - time.Duration(float64(wait)*b.Jitter*chance)
+	return max(0, wait-time.Duration(float64(wait)*b.Jitter*chance)) // a float64 of a long wait may be rounded up
 }
