@@ -98,6 +98,7 @@ func TestGenServer(t *testing.T) {
 		if got := fmt.Sprint(c.log); got != "[answer terminate normal]" {
 			t.Errorf("log %s", got)
 		}
+		synctest.Wait() // the last reply comes before the end: until then a call gets the reason of that
 		if _, err := byName.Call(ctx, "get"); !errors.Is(err, messages.NoProc) {
 			t.Errorf("a dead server: %v", err)
 		}
