@@ -157,3 +157,22 @@ func TestServersThatCannotStart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// stopsWithNothing ends with a Stop of nil.
+type stopsWithNothing struct{}
+
+func (stopsWithNothing) HandleCall(context.Context, any, actors.From) (any, error) {
+	return "bye", actors.Stop(nil)
+}
+
+func TestStopWithNilIsNormal(t *testing.T) {
+	withServer(t, stopsWithNothing{}, func(ctx context.Context, system *actors.System, g *actors.GenServer) {
+		if reply, err := g.Call(ctx, "stop"); reply != "bye" || err != nil {
+			t.Errorf("%v, %v", reply, err)
+		}
+		synctest.Wait()
+		if system.Alive(g.PID()) {
+			t.Error("it lives")
+		}
+	})
+}

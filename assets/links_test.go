@@ -23,13 +23,13 @@ func TestCheckFindsLinks(t *testing.T) {
 	link(t, "real/a", dir+"/file")
 	link(t, "loop", dir+"/loop")
 	link(t, "/real", dir+"/absolute")
-	link(t, dir, other+"/root")
+	link(t, dir, other+"/top")
 	_, mux := newMemory(t)
-	m := newMover(t, assets.Config{Mux: mux, Allow: []string{"https://cdn.example.com/", "mem://b/", "file://" + dir, "file://" + other + "/root"}}, dir)
+	m := newMover(t, assets.Config{Mux: mux, Allow: []string{"https://cdn.example.com/", "mem://b/", "file://" + dir, "file://" + other + "/top"}}, dir)
 	at := func(name string) string { return "file://" + dir + name }
 	for _, c := range []struct{ source, destination string }{
 		{at("/link/a"), at("/real/a")}, {at("/real/a"), at("/link/a")}, {at("/file"), at("/real/a")}, {at("/chain/b"), at("/real/deep/b")},
-		{at("/real/up/a"), at("/link/a")}, {"file://" + other + "/root/real/a", at("/real/a")}, {at("/link/new/a"), at("/real/new/a")},
+		{at("/real/up/a"), at("/link/a")}, {"file://" + other + "/top/real/a", at("/real/a")}, {at("/link/new/a"), at("/real/new/a")},
 	} {
 		for _, err := range []error{
 			m.Check(assets.Move{Source: c.source, Destination: c.destination}),
@@ -47,7 +47,7 @@ func TestCheckFindsLinks(t *testing.T) {
 		{at("/real/x"), at("/link/x"), "is the destination of move 0"},
 		{at("/real/deep/x"), at("/chain/x"), "is the destination of move 0"},
 		{at("/real/none/x"), at("/link/none/x"), "is the destination of move 0"},
-		{at("/x"), "file://" + other + "/root/x", "is the destination of move 0"},
+		{at("/x"), "file://" + other + "/top/x", "is the destination of move 0"},
 		{at("/df"), at("/df/x"), "lies below the destination of move 0"},
 		{at("/df/x/y/z"), at("/df"), "is a folder in the destination of move 0"},
 		{at("/link/df"), at("/real/df/x"), "lies below the destination of move 0"},

@@ -218,13 +218,13 @@ func TestRootIsPointedElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir+"/one/a", strings.Repeat("x", 2*assets.SpoolMemory))
 	writeFile(t, dir+"/two/a", "other")
-	link(t, "one", dir+"/root")
-	m := newMover(t, assets.Config{TempDir: dir + "/root", Allow: []string{"file://" + dir + "/root"}}, dir)
-	if err := os.Remove(dir + "/root"); err != nil {
+	link(t, "one", dir+"/top")
+	m := newMover(t, assets.Config{TempDir: dir + "/top", Allow: []string{"file://" + dir + "/top"}}, dir)
+	if err := os.Remove(dir + "/top"); err != nil {
 		t.Fatal(err)
 	}
-	link(t, "two", dir+"/root")
-	move(t, m, "file://"+dir+"/root/a", "file://"+dir+"/root/b", nil)
+	link(t, "two", dir+"/top")
+	move(t, m, "file://"+dir+"/top/a", "file://"+dir+"/top/b", nil)
 	wantFile(t, dir+"/one/b", strings.Repeat("x", 2*assets.SpoolMemory))
 	wantNoFile(t, dir+"/two/b")
 	// What lives there is seen by others to live, by whichever name they came.
@@ -244,13 +244,13 @@ func TestRootIsPointedElsewhere(t *testing.T) {
 func TestRootIsMoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	writeFile(t, dir+"/root/a", "x")
-	m := newMover(t, assets.Config{Allow: []string{"file://" + dir + "/root"}}, dir)
-	if err := os.Rename(dir+"/root", dir+"/moved"); err != nil {
+	writeFile(t, dir+"/top/a", "x")
+	m := newMover(t, assets.Config{Allow: []string{"file://" + dir + "/top"}}, dir)
+	if err := os.Rename(dir+"/top", dir+"/moved"); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, dir+"/root/a", "other")
-	move(t, m, "file://"+dir+"/root/a", "file://"+dir+"/root/b", nil)
+	writeFile(t, dir+"/top/a", "other")
+	move(t, m, "file://"+dir+"/top/a", "file://"+dir+"/top/b", nil)
 	wantFile(t, dir+"/moved/b", "x")
-	wantNoFile(t, dir+"/root/b")
+	wantNoFile(t, dir+"/top/b")
 }
