@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -47,7 +48,7 @@ func (s *runner) stopLoops(ctx context.Context) {
 func (s *runner) stopLoop(ctx context.Context, i int) {
 	if i < len(s.loops) {
 		// An error says that it is gone already, or that ctx ended: then it ends by itself, told by its context.
-		_ = s.system.StopProcess(ctx, s.loops[i], messages.Shutdown)
+		_ = process.Stop(ctx, s.system, s.loops[i], messages.Shutdown)
 	}
 }
 

@@ -79,7 +79,7 @@ func StartGenServer(ctx context.Context, system *System, server any, options Gen
 	if !g.any() {
 		return nil, fmt.Errorf("actors: server is a %T, want one with a callback of GenServer", server)
 	}
-	pid, err := system.Spawn(ctx, g, process.Options{Name: options.Name, Link: true, TrapExit: options.TrapExit})
+	pid, err := process.Spawn(ctx, system, g, process.Options{Name: options.Name, Link: true, TrapExit: options.TrapExit})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (g *GenServer) PID() messages.PID {
 // server's reason if that ends first (GS-13), and with the cause of ctx when that ends: the server handles the request
 // all the same (GS-10).
 func (g *GenServer) Call(ctx context.Context, request any) (any, error) {
-	return g.system.Call(ctx, g.target, request)
+	return process.Call(ctx, g.system, g.target, request)
 }
 
 // Cast sends a message for HandleCast. It never blocks and never fails; if there is no server the message is lost (GS-17).
@@ -120,7 +120,7 @@ func (g *GenServer) Info(ctx context.Context, message any) {
 // Stop ends the server behind the messages that are queued (GS-37) and waits until it is gone. The error is the reason it
 // ended with, if that is another one than messages.Normal; messages.NoProc; or the cause of ctx, and then it still ends.
 func (g *GenServer) Stop(ctx context.Context) error {
-	return g.system.StopProcess(ctx, g.target, messages.Normal)
+	return process.Stop(ctx, g.system, g.target, messages.Normal)
 }
 
 type cast struct{ message any }

@@ -64,7 +64,7 @@ func (s *TaskSupervisor) start(ctx context.Context, id string, f func(ctx contex
 	return s.children.StartChild(ctx, supervisor.ChildSpec{
 		ID: id,
 		Start: func(ctx context.Context) (messages.PID, error) {
-			return s.system.SpawnFunc(ctx, f, process.Options{Link: true})
+			return process.SpawnFunc(ctx, s.system, f, process.Options{Link: true})
 		},
 		Restart:  supervisor.Temporary,
 		Shutdown: s.grace,

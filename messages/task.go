@@ -78,3 +78,13 @@ type Exit struct {
 	From   PID   // who ended, or sent the signal; zero if that was no process
 	Reason error // why
 }
+
+// TaskReply is what the owner of an asynchronous task gets when that has returned a value; the Down of the task, with the same
+// Ref, follows it (TK-02).
+type TaskReply struct {
+	Ref   Ref // of the task
+	Value any // what its function returned
+}
+
+// Timeout is what HandleInfo gets when no message has come for as long as the server has asked for (GS-24).
+type Timeout struct{}

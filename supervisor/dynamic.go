@@ -100,7 +100,7 @@ func StartDynamic(ctx context.Context, system *System, config DynamicConfig) (*D
 		window:   window{limit: config.MaxRestarts, span: config.MaxSeconds},
 		children: map[messages.PID]*child{},
 	}
-	pid, err := system.Spawn(ctx, d, process.Options{Name: config.Name, Link: true, TrapExit: true})
+	pid, err := process.Spawn(ctx, system, d, process.Options{Name: config.Name, Link: true, TrapExit: true})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (d *DynamicSupervisor) StartChild(ctx context.Context, spec ChildSpec) (mes
 	if err := spec.validate(); err != nil {
 		return messages.PID{}, err
 	}
-	answer, err := d.system.Call(ctx, d.target, startChild{spec})
+	answer, err := process.Call(ctx, d.system, d.target, startChild{spec})
 	pid, _ := answer.(messages.PID)
 	return pid, err
 }
@@ -146,27 +146,27 @@ func (d *DynamicSupervisor) StartChild(ctx context.Context, spec ChildSpec) (mes
 // TerminateChild stops a child, waits until it is gone and does not start it again. A child that is not there (any more) is
 // ErrNotFound.
 func (d *DynamicSupervisor) TerminateChild(ctx context.Context, pid messages.PID) error {
-	_, err := d.system.Call(ctx, d.target, terminateChild{pid})
+	_, err := process.Call(ctx, d.system, d.target, terminateChild{pid})
 	return err
 }
 
 // WhichChildren lists the children, in no order.
 func (d *DynamicSupervisor) WhichChildren(ctx context.Context) ([]Child, error) {
-	answer, err := d.system.Call(ctx, d.target, whichChildren{})
+	answer, err := process.Call(ctx, d.system, d.target, whichChildren{})
 	children, _ := answer.([]Child)
 	return children, err
 }
 
 // CountChildren counts the children.
 func (d *DynamicSupervisor) CountChildren(ctx context.Context) (Counts, error) {
-	answer, err := d.system.Call(ctx, d.target, countChildren{})
+	answer, err := process.Call(ctx, d.system, d.target, countChildren{})
 	counts, _ := answer.(Counts)
 	return counts, err
 }
 
 // Stop stops the supervisor and all its children and waits until they are gone, or ctx ends.
 func (d *DynamicSupervisor) Stop(ctx context.Context) error {
-	return d.system.StopProcess(ctx, d.target, messages.Shutdown)
+	return process.Stop(ctx, d.system, d.target, messages.Shutdown)
 }
 
 // child is one child of a dynamic supervisor.
@@ -250,7 +250,7 @@ func (d *dynamic) startChild(ctx context.Context, c *child) error {
 	delete(d.children, c.pid)
 	c.pid, c.restarting = pid, false
 	d.children[pid] = c
-	d.system.Link(ctx, pid)
+	process.Adopt(ctx, d.system, pid, process.Place{ID: c.spec.ID})
 	return nil
 }
 

@@ -49,7 +49,7 @@ func withSupervisor(t *testing.T, config supervisor.DynamicConfig, test func(b *
 // spec is a child that lives until it is told to end, or hears the error that is to end it.
 func (b *bench) spec(restart supervisor.Restart) supervisor.ChildSpec {
 	return supervisor.ChildSpec{ID: "child", Restart: restart, Start: func(ctx context.Context) (messages.PID, error) {
-		pid, err := b.system.Spawn(ctx, &worker{}, process.Options{Link: true})
+		pid, err := process.Spawn(ctx, b.system, &worker{}, process.Options{Link: true})
 		b.pids = append(b.pids, pid)
 		return pid, err
 	}}
@@ -291,7 +291,7 @@ func TestWhichChildren(t *testing.T) {
 // deaf is a child that does not look at its context.
 func (b *bench) deaf(d time.Duration, shutdown time.Duration) supervisor.ChildSpec {
 	return supervisor.ChildSpec{Restart: supervisor.Permanent, Shutdown: shutdown, Start: func(ctx context.Context) (messages.PID, error) {
-		return b.system.SpawnFunc(ctx, func(context.Context) error { time.Sleep(d); return nil }, process.Options{Link: true})
+		return process.SpawnFunc(ctx, b.system, func(context.Context) error { time.Sleep(d); return nil }, process.Options{Link: true})
 	}}
 }
 
@@ -327,7 +327,7 @@ func TestStrangersDoNoHarm(t *testing.T) {
 		b.system.Send(b.ctx, b.sup.PID(), "hello")
 		b.system.Send(b.ctx, b.sup.PID(), messages.Down{})
 		b.system.Send(b.ctx, b.sup.PID(), messages.Exit{From: messages.PID{Node: "x", ID: 1}, Reason: errBoom})
-		if _, err := b.system.Call(b.ctx, b.sup.PID(), "what?"); err == nil {
+		if _, err := process.Call(b.ctx, b.system, b.sup.PID(), "what?"); err == nil {
 			t.Error("an unknown request was answered")
 		}
 		if counts := b.counts(); counts.Active != 1 {

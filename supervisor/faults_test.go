@@ -77,7 +77,7 @@ func TestAStartOfAChildThatIsKilledMeanwhileFails(t *testing.T) {
 			b.system.Kill(pid)
 		}()
 		_, err := b.sup.StartChild(b.ctx, supervisor.ChildSpec{Start: func(ctx context.Context) (messages.PID, error) {
-			return b.system.Spawn(ctx, &slow{release: release}, process.Options{Name: "slow", Link: true})
+			return process.Spawn(ctx, b.system, &slow{release: release}, process.Options{Name: "slow", Link: true})
 		}})
 		if !errors.Is(err, messages.Killed) || b.counts() != (supervisor.Counts{}) {
 			t.Errorf("StartChild: %v, %+v; want killed, and nothing left", err, b.counts())

@@ -68,7 +68,7 @@ func TestAFunctionEndsWhateverTheMethodsOfItsErrorDo(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", told ", told), func(t *testing.T) {
 				inLoggingSystem(t, textHandler(), func(t *testing.T, ctx context.Context, system *process.System) {
 					begin := make(chan struct{})
-					pid, err := system.SpawnFunc(ctx, func(ctx context.Context) error {
+					pid, err := process.SpawnFunc(ctx, system, func(ctx context.Context) error {
 						<-begin
 						if told {
 							<-ctx.Done()
@@ -123,7 +123,7 @@ func endsOnce(t *testing.T, ctx context.Context, system *process.System, err err
 	pid := spawn(t, ctx, system, s, process.Options{Name: "x"})
 	_, got := watch(t, ctx, system, pid)
 	system.Send(ctx, pid, "go")
-	if _, err := system.Call(ctx, pid, "and on"); err == nil {
+	if _, err := process.Call(ctx, system, pid, "and on"); err == nil {
 		t.Error("a call was answered")
 	}
 	check(reasonOf(t, got()))
@@ -152,7 +152,7 @@ func TestAServerEndsOnceWhateverTheLoggerDoes(t *testing.T) {
 					}
 				})
 				pid := spawn(t, ctx, system, &server{handle: func(context.Context, any) error { runtime.Goexit(); return nil }}, process.Options{})
-				if _, err := system.Call(ctx, pid, "go"); err != messages.ErrGoexit {
+				if _, err := process.Call(ctx, system, pid, "go"); err != messages.ErrGoexit {
 					t.Errorf("after a Goexit: %v", err)
 				}
 			})
@@ -172,7 +172,7 @@ func TestAPanicIsNoCleanEnd(t *testing.T) {
 				var linked messages.PID
 				pid := spawn(t, ctx, system, &server{
 					init: func(ctx context.Context) (err error) {
-						linked, err = system.Spawn(ctx, &server{}, process.Options{Link: true})
+						linked, err = process.Spawn(ctx, system, &server{}, process.Options{Link: true})
 						return err
 					},
 					handle: func(context.Context, any) error { panic(value) },
@@ -185,15 +185,15 @@ func TestAPanicIsNoCleanEnd(t *testing.T) {
 				if !strings.Contains(log.String(), "process ended") {
 					t.Error("nothing was logged (GS-40)")
 				}
-				told, _ := system.SpawnFunc(ctx, func(ctx context.Context) error { <-ctx.Done(); panic(value) }, process.Options{})
+				told, _ := process.SpawnFunc(ctx, system, func(ctx context.Context) error { <-ctx.Done(); panic(value) }, process.Options{})
 				_, got := watch(t, ctx, system, told)
 				system.Exit(ctx, told, messages.Shutdown)
 				if _, ok := errors.AsType[*messages.PanicError](reasonOf(t, got())); !ok {
 					t.Error("a function that was told to stop, and panicked, seems to have stopped")
 				}
 				stopped := spawn(t, ctx, system, &server{terminate: func(context.Context, error) { panic(value) }}, process.Options{})
-				if err := system.StopProcess(ctx, stopped, value); err == nil {
-					t.Error("StopProcess took the panic for the end it had asked for (GS-39)")
+				if err := process.Stop(ctx, system, stopped, value); err == nil {
+					t.Error("Stop took the panic for the end it had asked for (GS-39)")
 				}
 			})
 		})
@@ -235,7 +235,7 @@ func TestTheStarterDoesNotWaitForADeadProcess(t *testing.T) {
 			inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 				release, started := make(chan struct{}), make(chan error, 1)
 				go func() {
-					_, err := system.Spawn(ctx, &server{init: func(context.Context) error { <-release; return nil }}, process.Options{Name: "x"})
+					_, err := process.Spawn(ctx, system, &server{init: func(context.Context) error { <-release; return nil }}, process.Options{Name: "x"})
 					started <- err
 				}()
 				synctest.Wait()
@@ -273,7 +273,7 @@ func TestAPIDIsHandedOutOnlyOfWhatLives(t *testing.T) {
 						exits++
 						return nil
 					}
-					_, err = system.Spawn(ctx, &server{init: func(ctx context.Context) error {
+					_, err = process.Spawn(ctx, system, &server{init: func(ctx context.Context) error {
 						self, _ := process.Self(ctx)
 						c.end(context.Background(), system, self)
 						return nil
@@ -304,7 +304,7 @@ func TestTheEndOfEachChildIsHeardOnce(t *testing.T) {
 				return nil
 			}
 			for range children {
-				_, err := system.Spawn(ctx, &server{
+				_, err := process.Spawn(ctx, system, &server{
 					init: func(ctx context.Context) error {
 						self, _ := process.Self(ctx)
 						system.Send(ctx, self, "end")
@@ -315,11 +315,11 @@ func TestTheEndOfEachChildIsHeardOnce(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				self, err := system.SpawnFunc(ctx, func(context.Context) error { return nil }, process.Options{})
+				self, err := process.SpawnFunc(ctx, system, func(context.Context) error { return nil }, process.Options{})
 				if err != nil {
 					t.Error(err)
 				}
-				system.Link(ctx, self)
+				process.Adopt(ctx, system, self, process.Place{})
 			}
 			return nil
 		}}, process.Options{TrapExit: true})
@@ -343,15 +343,15 @@ func TestWhoeverSawTheEndFindsNothingMore(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 500 {
-				pid, err := system.Spawn(ctx, &server{handle: func(context.Context, any) error { return messages.Shutdown }}, process.Options{})
+				pid, err := process.Spawn(ctx, system, &server{handle: func(context.Context, any) error { return messages.Shutdown }}, process.Options{})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if _, err := system.Call(ctx, pid, "end"); err != messages.Shutdown {
+				if _, err := process.Call(ctx, system, pid, "end"); err != messages.Shutdown {
 					t.Errorf("a call that ends it: %v", err)
 				}
-				if _, err := system.Call(ctx, pid, "again"); err != messages.NoProc {
+				if _, err := process.Call(ctx, system, pid, "again"); err != messages.NoProc {
 					t.Errorf("a call after its end: %v, want NoProc (GS-12)", err)
 				}
 			}
@@ -399,9 +399,9 @@ func TestAnEndWithoutAReasonIsNormal(t *testing.T) {
 	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 		for name, end := range map[string]func(pid messages.PID){
 			"Exit": func(pid messages.PID) { system.Exit(ctx, pid, nil) },
-			"StopProcess": func(pid messages.PID) {
-				if err := system.StopProcess(ctx, pid, nil); err != nil {
-					t.Errorf("StopProcess: %v", err)
+			"Stop": func(pid messages.PID) {
+				if err := process.Stop(ctx, system, pid, nil); err != nil {
+					t.Errorf("Stop: %v", err)
 				}
 			},
 		} {

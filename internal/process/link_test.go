@@ -18,7 +18,7 @@ func linker(t *testing.T, ctx context.Context, system *process.System) (messages
 	return spawn(t, ctx, system, &server{handle: func(ctx context.Context, message any) error {
 		switch m := message.(type) {
 		case messages.PID:
-			system.Link(ctx, m)
+			process.Adopt(ctx, system, m, process.Place{})
 		case messages.Exit:
 			*exits = append(*exits, m)
 		case error:
@@ -60,7 +60,7 @@ func TestLinkWithNobody(t *testing.T) {
 		if len(*exits) != 1 || (*exits)[0].Reason != error(messages.NoProc) {
 			t.Errorf("got %v, want one exit with NoProc", *exits)
 		}
-		system.Link(ctx, parent) // from outside: nothing
+		process.Adopt(ctx, system, parent, process.Place{}) // from outside: nothing
 	})
 }
 

@@ -19,13 +19,19 @@ type proc struct {
 	sys      *System
 	pid      messages.PID
 	name     messages.Name
+	via      messages.Via // where else it is registered; without a Registry, nowhere
 	trapExit bool
+	what     any      // the server or the function that it runs, for those who look
+	box      *mailbox // nil for a function's process
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	actor    atomic.Pointer[actor.PID] // the mailbox; nil without one, and until init runs
+	actor    atomic.Pointer[actor.PID] // the mailbox's; nil without one, and until init runs
+	place    atomic.Pointer[Place]     // under its supervisor; nil without one
+	tracer   atomic.Pointer[tracer]    // nil unless somebody looks on
 
 	dead    atomic.Bool
 	exiting atomic.Bool // exit is set: the process is to end before it handles anything more
+	killing atomic.Bool // somebody declares it dead
 
 	mu       sync.Mutex
 	exit     error // the signal that is to end it
@@ -49,7 +55,9 @@ func (s *System) newProc(options Options) *proc {
 		sys:      s,
 		pid:      messages.PID{Node: s.node, ID: s.lastID.Add(1)},
 		name:     options.Name,
+		via:      options.Via,
 		trapExit: options.TrapExit,
+		what:     options.What,
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	p.ctx, p.cancel = &procContext{Context: ctx, proc: p}, cancel
@@ -102,9 +110,12 @@ func (p *proc) finish(reason error) bool { return p.end(reason, false) }
 
 // kill declares the process dead: its code goes on until it returns, but nothing of it counts any more.
 func (p *proc) kill() bool {
-	p.sys.abandoned.Add(1) // before the end is visible, so that its goroutine cannot subtract first
+	if !p.killing.CompareAndSwap(false, true) {
+		return false // somebody does it now, and what is entered below is theirs
+	}
+	p.sys.abandoned.add(p) // before the end is visible, so that its goroutine cannot leave first
 	if !p.end(messages.Killed, true) {
-		p.sys.abandoned.Add(-1)
+		p.sys.abandoned.remove(p)
 		return false
 	}
 	if pid := p.actor.Load(); pid != nil {
@@ -126,9 +137,7 @@ func (p *proc) end(reason error, killed bool) bool {
 	p.mu.Unlock()
 
 	p.cancel(reason)
-	if p.name != "" {
-		p.sys.names.release(p.name, p)
-	}
+	p.release()
 	for ref, target := range watching {
 		if target != nil { // nil: there was nobody, and the Down that says so is still queued
 			target.dropWatcher(ref)
@@ -139,6 +148,7 @@ func (p *proc) end(reason error, killed bool) bool {
 	}
 	p.tellLinked(parent, links, reason)
 	p.leave()
+	p.trace(TraceEvent{What: Ended, Reason: reason})
 	return true
 }
 
@@ -151,53 +161,6 @@ func (p *proc) leave() {
 	p.gone = true
 	if p.ended != nil {
 		close(p.ended)
-	}
-}
-
-func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) {
-	if parent != nil && parent.unlink(p) {
-		parent.signal(p.pid, reason)
-	}
-	for other := range links {
-		other.unlink(p)
-		other.signal(p.pid, reason)
-	}
-}
-
-// signal is an exit signal from a process or, with the zero PID, from the system (OTP: Process.exit/2).
-func (p *proc) signal(from messages.PID, reason error) {
-	switch {
-	case p.trapExit && p.actor.Load() != nil:
-		p.post(signalled{messages.Exit{From: from, Reason: reason}})
-	case messages.Is(reason, messages.Normal) && !from.IsZero():
-		// GS-31: a normal end is no reason for others to end.
-	default:
-		p.interrupt(reason)
-	}
-}
-
-// shutdown is the order of the system, whoever the parent is: orderly for a process that traps exits, else an interrupt.
-func (p *proc) shutdown() {
-	if p.trapExit && p.actor.Load() != nil {
-		p.post(stop{messages.Shutdown})
-	} else {
-		p.interrupt(messages.Shutdown)
-	}
-}
-
-// interrupt makes the process end before it handles anything more (GS-28): its context is cancelled, the callback that
-// runs may return, the queue behind it is not handled.
-func (p *proc) interrupt(reason error) {
-	p.mu.Lock()
-	first := p.exit == nil && !p.dead.Load()
-	if first {
-		p.exit = reason
-	}
-	p.mu.Unlock()
-	if first {
-		p.exiting.Store(true)
-		p.cancel(reason)
-		p.post(wake{})
 	}
 }
 
@@ -217,111 +180,4 @@ func (p *proc) over() error {
 		return p.exitReason()
 	}
 	return p.pendingExit()
-}
-
-// addLink enters other in p's links, unless p is dead.
-func (p *proc) addLink(other *proc) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead.Load() {
-		return false
-	}
-	p.link(other)
-	return true
-}
-
-// link is addLink for one who holds the lock.
-func (p *proc) link(other *proc) {
-	if p.links == nil {
-		p.links = map[*proc]struct{}{}
-	}
-	p.links[other] = struct{}{}
-}
-
-// unlink takes other out of p's links and reports whether it was there.
-func (p *proc) unlink(other *proc) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, ok := p.links[other]
-	delete(p.links, other)
-	return ok
-}
-
-// adopt makes p the child of parent: linked both ways, and stopped by it. A parent that it had before stays linked. Of a p
-// that is dead already the parent is told, once, like of any other.
-func (p *proc) adopt(parent *proc) {
-	p.mu.Lock()
-	if p.parent == parent {
-		p.mu.Unlock()
-		return
-	}
-	dead := p.dead.Load()
-	if !dead {
-		if p.parent != nil {
-			p.link(p.parent)
-		}
-		p.parent = parent
-	}
-	p.mu.Unlock()
-	switch {
-	case dead:
-		parent.signal(p.pid, p.exitReason())
-	case !parent.addLink(p):
-		p.signal(parent.pid, parent.exitReason())
-	case !p.alive() && parent.unlink(p):
-		// It died between the two writes, when the parent's link was not there yet.
-		parent.signal(p.pid, p.exitReason())
-	}
-}
-
-// addWatcher reports false if p is dead, so that no Down will come of itself.
-func (p *proc) addWatcher(w watcher) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead.Load() {
-		return false
-	}
-	p.watchers = append(p.watchers, w)
-	return true
-}
-
-func (p *proc) dropWatcher(ref messages.Ref) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, w := range p.watchers {
-		if w.ref == ref {
-			last := len(p.watchers) - 1
-			p.watchers[i] = p.watchers[last]
-			p.watchers[last] = watcher{}
-			p.watchers = p.watchers[:last]
-			return
-		}
-	}
-}
-
-// addWatching enters a monitor of p's own.
-func (p *proc) addWatching(ref messages.Ref, target *proc) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.watching == nil {
-		p.watching = map[messages.Ref]*proc{}
-	}
-	p.watching[ref] = target
-}
-
-// watches reports whether the monitor is one of p's own, so that its Down is still to come.
-func (p *proc) watches(ref messages.Ref) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, ok := p.watching[ref]
-	return ok
-}
-
-// takeWatching removes a monitor of p's own; false says that it was removed before, so that its Down must not be seen.
-func (p *proc) takeWatching(ref messages.Ref) (*proc, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	target, ok := p.watching[ref]
-	delete(p.watching, ref)
-	return target, ok
 }

@@ -65,7 +65,7 @@ func inSystem(t *testing.T, test func(t *testing.T, ctx context.Context, system 
 
 func spawn(t *testing.T, ctx context.Context, system *process.System, s *server, options process.Options) messages.PID {
 	t.Helper()
-	pid, err := system.Spawn(ctx, s, options)
+	pid, err := process.Spawn(ctx, system, s, options)
 	if err != nil {
 		t.Fatalf("Spawn: %v", err)
 	}
@@ -139,7 +139,7 @@ func TestFailedInitLeavesNothing(t *testing.T) {
 			inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 				terminated := false
 				failing := &server{init: c.init, terminate: func(context.Context, error) { terminated = true }}
-				if _, err := system.Spawn(ctx, failing, process.Options{Name: "x"}); !errors.Is(err, c.want) {
+				if _, err := process.Spawn(ctx, system, failing, process.Options{Name: "x"}); !errors.Is(err, c.want) {
 					t.Fatalf("got %v, want %v", err, c.want)
 				}
 				if _, ok := system.Whereis("x"); ok || system.Len() != 0 {
@@ -159,7 +159,7 @@ func TestSpawnGivesUpWhenItsContextEnds(t *testing.T) {
 		hurried, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		stopped := make(chan struct{})
-		_, err := system.Spawn(hurried, &server{init: func(ctx context.Context) error {
+		_, err := process.Spawn(hurried, system, &server{init: func(ctx context.Context) error {
 			<-ctx.Done()
 			time.Sleep(time.Second) // late all the same
 			close(stopped)
@@ -192,7 +192,7 @@ func TestNameIsTakenBeforeInitAndOnce(t *testing.T) {
 		if seen != holder {
 			t.Errorf("in init the name is held by %v, want %v", seen, holder)
 		}
-		_, err := system.Spawn(ctx, &server{}, process.Options{Name: "x"})
+		_, err := process.Spawn(ctx, system, &server{}, process.Options{Name: "x"})
 		var taken *process.NameTakenError
 		if !errors.As(err, &taken) || taken.Holder != holder {
 			t.Errorf("got %v, want a NameTakenError with %v", err, holder)
@@ -229,7 +229,7 @@ func TestDownNeverOvertakesAMessage(t *testing.T) {
 			case string:
 				for range runs {
 					begin := make(chan struct{})
-					pid, _ := system.SpawnFunc(ctx, func(ctx context.Context) error {
+					pid, _ := process.SpawnFunc(ctx, system, func(ctx context.Context) error {
 						<-begin
 						me, _ := process.Self(ctx)
 						system.Send(ctx, self, me)
@@ -307,7 +307,7 @@ func TestFunctionReasons(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 				begin := make(chan struct{})
-				pid, err := system.SpawnFunc(ctx, func(ctx context.Context) error { <-begin; return c.f(ctx) }, process.Options{})
+				pid, err := process.SpawnFunc(ctx, system, func(ctx context.Context) error { <-begin; return c.f(ctx) }, process.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -398,7 +398,7 @@ func TestKillDeclaresAHangingProcessDead(t *testing.T) {
 func TestWhatADeadProcessSendsIsDropped(t *testing.T) {
 	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 		release := make(chan messages.PID)
-		pid, _ := system.SpawnFunc(ctx, func(ctx context.Context) error {
+		pid, _ := process.SpawnFunc(ctx, system, func(ctx context.Context) error {
 			system.Send(ctx, <-release, "late")
 			return nil
 		}, process.Options{})
@@ -433,31 +433,31 @@ func TestCalls(t *testing.T) {
 				later <- request.From
 			case "self":
 				self, _ := process.Self(ctx)
-				request.From.Reply(system.Call(ctx, self, "echo"))
+				request.From.Reply(process.Call(ctx, system, self, "echo"))
 			case "die":
 				return boom
 			}
 			return nil
 		}}, process.Options{Name: "server"})
-		if v, err := system.Call(ctx, messages.Name("server"), "echo"); v != "echo" || err != nil {
+		if v, err := process.Call(ctx, system, messages.Name("server"), "echo"); v != "echo" || err != nil {
 			t.Errorf("echo: %v, %v", v, err)
 		}
-		if _, err := system.Call(ctx, pid, "fail"); err != boom {
+		if _, err := process.Call(ctx, system, pid, "fail"); err != boom {
 			t.Errorf("fail: %v", err)
 		}
-		if _, err := system.Call(ctx, pid, "self"); !errors.Is(err, process.ErrCallingSelf) {
+		if _, err := process.Call(ctx, system, pid, "self"); !errors.Is(err, process.ErrCallingSelf) {
 			t.Errorf("self: %v", err)
 		}
 		hurried, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if _, err := system.Call(hurried, pid, "later"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := process.Call(hurried, system, pid, "later"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("later: %v", err)
 		}
 		(<-later).Reply("too late", nil)
-		if _, err := system.Call(ctx, pid, "die"); err != boom {
+		if _, err := process.Call(ctx, system, pid, "die"); err != boom {
 			t.Errorf("die: %v", err)
 		}
-		if _, err := system.Call(ctx, pid, "echo"); err != messages.NoProc {
+		if _, err := process.Call(ctx, system, pid, "echo"); err != messages.NoProc {
 			t.Errorf("dead: %v", err)
 		}
 	})
@@ -476,13 +476,13 @@ func TestStopProcessHandlesTheQueueFirst(t *testing.T) {
 		}, process.Options{})
 		system.Send(ctx, pid, 1)
 		system.Send(ctx, pid, 2)
-		if err := system.StopProcess(ctx, pid, messages.Normal); err != nil {
+		if err := process.Stop(ctx, system, pid, messages.Normal); err != nil {
 			t.Fatal(err)
 		}
 		if got := fmt.Sprint(log); got != "[1 2 normal]" {
 			t.Errorf("got %s", got)
 		}
-		if err := system.StopProcess(ctx, pid, messages.Normal); err != messages.NoProc {
+		if err := process.Stop(ctx, system, pid, messages.Normal); err != messages.NoProc {
 			t.Errorf("second stop: %v, want NoProc", err)
 		}
 	})
@@ -515,9 +515,9 @@ func TestTheEndOfAParentReachesItsChildren(t *testing.T) {
 		var child, function messages.PID
 		parent := spawn(t, ctx, system, &server{
 			init: func(ctx context.Context) (err error) {
-				child, err = system.Spawn(ctx, &server{}, process.Options{Link: true})
+				child, err = process.Spawn(ctx, system, &server{}, process.Options{Link: true})
 				if err == nil {
-					function, err = system.SpawnFunc(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, process.Options{Link: true})
+					function, err = process.SpawnFunc(ctx, system, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, process.Options{Link: true})
 				}
 				return err
 			},
@@ -540,7 +540,7 @@ func TestATrappingParentGetsExit(t *testing.T) {
 		exits := make(chan messages.Exit, 1)
 		spawn(t, ctx, system, &server{
 			init: func(ctx context.Context) error {
-				_, err := system.SpawnFunc(ctx, func(context.Context) error { return nil }, process.Options{Link: true})
+				_, err := process.SpawnFunc(ctx, system, func(context.Context) error { return nil }, process.Options{Link: true})
 				return err
 			},
 			handle: func(_ context.Context, message any) error {
@@ -560,7 +560,7 @@ func TestStopOfTheSystemKillsWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system := process.NewSystem(process.Config{})
 		release := make(chan struct{})
-		pid, _ := system.Spawn(t.Context(), &server{handle: func(context.Context, any) error { <-release; return nil }}, process.Options{})
+		pid, _ := process.Spawn(t.Context(), system, &server{handle: func(context.Context, any) error { <-release; return nil }}, process.Options{})
 		system.Send(t.Context(), pid, "hang")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -571,7 +571,7 @@ func TestStopOfTheSystemKillsWhatHangs(t *testing.T) {
 		if err := system.Stop(ctx); err != nil {
 			t.Errorf("second Stop: %v", err)
 		}
-		if _, err := system.Spawn(t.Context(), &server{}, process.Options{}); !errors.Is(err, process.ErrStopped) {
+		if _, err := process.Spawn(t.Context(), system, &server{}, process.Options{}); !errors.Is(err, process.ErrStopped) {
 			t.Errorf("Spawn after Stop: %v", err)
 		}
 		close(release)

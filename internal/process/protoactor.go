@@ -21,8 +21,10 @@ func newActorSystem() *actor.ActorSystem {
 // spawnActor starts the actor that gives a process its mailbox. The actor handles Started, which runs the process's
 // init, before any message.
 func (s *System) spawnActor(m *mailbox) {
-	s.actors.Root.Spawn(actor.PropsFromFunc(m.Receive))
+	s.actors.Root.Spawn(actor.PropsFromFunc(m.Receive, actor.WithMailbox(func() actor.Mailbox { return m.queue })))
 }
+
+func newQueue() actor.Mailbox { return actor.Unbounded()() }
 
 // delivery carries every message of ours through protoactor, so that it never looks inside: it would act on its own
 // types (PoisonPill, MessageBatch, …) wherever they come from.

@@ -20,7 +20,7 @@ func (c *counting) Terminate(context.Context, error)  {}
 func TestARestartOfTheActorEndsTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system, server := NewSystem(Config{}), &counting{}
-		pid, err := system.Spawn(t.Context(), server, Options{Name: "x"})
+		pid, err := Spawn(t.Context(), system, server, Options{Name: "x"})
 		if err != nil {
 			t.Fatal(err)
 		}

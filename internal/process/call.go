@@ -1,0 +1,100 @@
+package process
+
+import (
+	"context"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// Stop ends the target in order, behind the messages that are queued, and waits until it is gone. A function's process
+// gets an exit signal instead. The answer is nil if it ended with the reason given; what it ended with, if not; NoProc if
+// there is no such process; the cause of ctx if that ended first, and then the process still goes on to end (GS-36 to
+// GS-39). A nil reason is messages.Normal.
+func Stop(ctx context.Context, s *System, target messages.Target, reason error) error {
+	reason = orNormal(reason)
+	p := s.find(target)
+	if p == nil {
+		return messages.NoProc
+	}
+	if p == procOf(ctx) {
+		return ErrCallingSelf
+	}
+	if p.actor.Load() != nil {
+		p.post(stop{reason})
+	} else {
+		p.interrupt(reason)
+	}
+	select {
+	case <-p.done():
+		return differs(p.exitReason(), reason)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func differs(got, want error) error {
+	if messages.Is(got, want) {
+		return nil
+	}
+	return got
+}
+
+// Request is a call as the called process gets it.
+type Request struct {
+	From    From // who waits
+	Message any  // what it asks
+}
+
+// From is who waits for the answer to a call. It may be kept and answered later, by anybody, once.
+type From struct {
+	answer chan<- answer
+}
+
+type answer struct {
+	value any
+	err   error
+}
+
+// Reply answers the call. It never blocks and never fails; an answer after the first, or for a caller who is gone, is
+// dropped.
+func (f From) Reply(value any, err error) {
+	select {
+	case f.answer <- answer{value, err}:
+	default:
+	}
+}
+
+// Call sends a request and waits for the answer. It fails with the reason of the process if that ends first (GS-13), with
+// NoProc if there is none, with ErrCallingSelf from within itself, and with the cause of ctx when that ends: the process
+// then handles the request all the same (GS-10). A process that was declared dead calls nobody: it gets its own reason.
+func Call(ctx context.Context, s *System, to messages.Target, message any) (any, error) {
+	p := s.find(to)
+	if p == nil {
+		return nil, messages.NoProc
+	}
+	if p == procOf(ctx) {
+		return nil, ErrCallingSelf
+	}
+	answers := make(chan answer, 1)
+	if !s.sendTo(ctx, p, to, &Request{From: From{answers}, Message: message}) {
+		return nil, procOf(ctx).exitReason()
+	}
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-p.done():
+		return answered(answers, p.exitReason())
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// answered prefers an answer that was given just before the end.
+func answered(answers <-chan answer, reason error) (any, error) {
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	default:
+		return nil, reason
+	}
+}

@@ -1,0 +1,148 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// ErrNoMailbox says that the process is one of a function, which handles no messages.
+var ErrNoMailbox = errors.New("process: it has no mailbox")
+
+const (
+	levelReport = slog.LevelError
+
+	// maxRendered is how much of a message or a state is shown, in bytes: a log line is read by people.
+	maxRendered = 2 << 10
+)
+
+// A Process may say more of itself to those who look at it.
+type (
+	// AfterInit runs after the starter has its PID, and before any message.
+	AfterInit interface {
+		AfterInit(ctx context.Context) error
+	}
+	// Inspectable says what the process's state is; without it, it is the process itself. It is called within the
+	// process, so that it sees no half of a change.
+	Inspectable interface {
+		State() any
+	}
+	// Describer names the callback that handles a message, and the message as its sender knows it.
+	Describer interface {
+		Describe(message any) (callback string, sent any)
+	}
+)
+
+// order is what an observer has a mailbox do, between two messages.
+type order func(m *mailbox, c actor.Context)
+
+// State gives the state of the target as text, made in its process between two messages; it waits until its turn has
+// come. The error is messages.NoProc, ErrNoMailbox, ErrCallingSelf, the reason of the process if that ends first, or the cause
+// of ctx (OTP: sys:get_state/1).
+func (s *System) State(ctx context.Context, target messages.Target) (string, error) {
+	var text string
+	err := s.order(ctx, target, func(m *mailbox, _ actor.Context) { text = m.state() })
+	return text, err
+}
+
+// Suspend has the target handle no more messages until Resume; it returns when the callback that runs has ended. What
+// comes meanwhile waits. Exit signals and orders to stop still end it (OTP: sys:suspend/1). The errors are those of State.
+func (s *System) Suspend(ctx context.Context, target messages.Target) error {
+	return s.order(ctx, target, func(m *mailbox, _ actor.Context) { m.suspended.Store(true) })
+}
+
+// Resume ends a Suspend: the target handles what has waited, in its order. One that is not suspended stays as it is. The errors
+// are those of State.
+func (s *System) Resume(ctx context.Context, target messages.Target) error {
+	return s.order(ctx, target, func(m *mailbox, c actor.Context) { m.resume(c) })
+}
+
+// order waits until the target has carried it out.
+func (s *System) order(ctx context.Context, target messages.Target, do order) error {
+	p := s.find(target)
+	switch {
+	case p == nil:
+		return messages.NoProc
+	case p.box == nil:
+		return ErrNoMailbox
+	case p == procOf(ctx):
+		return ErrCallingSelf
+	}
+	done := make(chan struct{})
+	p.post(order(func(m *mailbox, c actor.Context) {
+		defer close(done)
+		do(m, c)
+	}))
+	select {
+	case <-done:
+		return nil
+	case <-p.done():
+		return p.exitReason()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (m *mailbox) resume(c actor.Context) {
+	m.suspended.Store(false)
+	held := m.held
+	m.held = nil
+	for _, d := range held {
+		m.holding.Add(-1)
+		m.deliver(c, d)
+	}
+}
+
+// state renders the state. It runs in the process.
+func (m *mailbox) state() (text string) {
+	state := any(m.process)
+	if i, ok := m.process.(Inspectable); ok {
+		if err := guard(func() error { state = i.State(); return nil }); err != nil {
+			return "(its State: " + err.Error() + ")"
+		}
+	}
+	return Render(state)
+}
+
+// Render gives the text of a message or a state for people: as %+v prints it, cut after 2 KiB. What implements
+// slog.LogValuer shows what that gives, so that secrets can be kept out.
+func Render(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("(a %T that cannot be printed)", v)
+		}
+	}()
+	if hidden, ok := v.(slog.LogValuer); ok {
+		v = slog.AnyValue(hidden).Resolve().Any()
+	}
+	text = fmt.Sprintf("%+v", v)
+	if len(text) > maxRendered {
+		text = text[:maxRendered] + "…"
+	}
+	return text
+}
+
+// describe names the callback for a message, and the message as its sender knows it.
+func (m *mailbox) describe(message any) (callback string, sent any) {
+	switch t := message.(type) {
+	case nil:
+		return "", nil
+	case initializing:
+		return "Init", nil
+	case terminating:
+		return "Terminate", nil
+	case stop:
+		return "Terminate", t.reason
+	case signalled:
+		return m.describe(t.message)
+	}
+	if d, ok := m.process.(Describer); ok {
+		return d.Describe(message)
+	}
+	return "Handle", message
+}

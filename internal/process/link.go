@@ -1,0 +1,192 @@
+package process
+
+import (
+	"context"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// Link links the process that ctx belongs to with the target, both ways: when one ends for another reason than
+// messages.Normal, the other gets an exit signal, which ends it, or becomes a messages.Exit if it traps exits. If there is no
+// such process, ctx's own gets a signal with reason NoProc. Outside of a process it does nothing.
+func (s *System) Link(ctx context.Context, target messages.PID) {
+	self := procOf(ctx)
+	if self == nil || self.pid == target {
+		return
+	}
+	p := s.record(target)
+	if p == nil {
+		self.signal(target, messages.NoProc)
+		return
+	}
+	self.linkWith(p)
+}
+
+// Unlink ends a link, whoever made it, also that of a child with its parent: neither hears of the other's end. A supervisor
+// stops its child all the same (SH-09).
+func (s *System) Unlink(ctx context.Context, target messages.PID) {
+	self := procOf(ctx)
+	if p := s.record(target); self != nil && p != nil {
+		self.unlink(p)
+		p.unlink(self)
+	}
+}
+
+// Exit sends an exit signal from the process that ctx belongs to, or from nobody. A nil reason is messages.Normal, which ends
+// nobody but the sender itself (GS-31); from nobody it is an order like any other.
+func (s *System) Exit(ctx context.Context, target messages.PID, reason error) {
+	from, _ := Self(ctx)
+	if p := s.find(target); p != nil {
+		p.signal(from, orNormal(reason))
+	}
+}
+
+// orNormal gives a reason for an end without one.
+func orNormal(reason error) error {
+	if reason == nil {
+		return messages.Normal
+	}
+	return reason
+}
+
+// Place is where a process stands under its supervisor.
+type Place struct {
+	ID       string // of the child spec
+	Restarts int    // how often the supervisor has started a child here anew
+	LastExit error  // why the process before ended; nil for the first
+}
+
+// Adopt makes the target a child of the process that ctx belongs to, as if that had started it with Options.Link: linked,
+// and stopped by it. Whom the target was linked to before, it stays linked to. If there is no such process, ctx's gets an exit
+// signal with reason NoProc. Outside of a process it does nothing.
+func Adopt(ctx context.Context, s *System, target messages.PID, place Place) {
+	self := procOf(ctx)
+	if self == nil || self.pid == target {
+		return
+	}
+	p := s.record(target)
+	if p == nil {
+		self.signal(target, messages.NoProc)
+		return
+	}
+	p.place.Store(&place)
+	p.adopt(self)
+}
+
+// addLink enters other in p's links, unless p is dead.
+func (p *proc) addLink(other *proc) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead.Load() {
+		return false
+	}
+	p.link(other)
+	return true
+}
+
+// link is addLink for one who holds the lock.
+func (p *proc) link(other *proc) {
+	if p.links == nil {
+		p.links = map[*proc]struct{}{}
+	}
+	p.links[other] = struct{}{}
+}
+
+// unlink takes other out of p's links and reports whether it was there.
+func (p *proc) unlink(other *proc) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.links[other]
+	delete(p.links, other)
+	return ok
+}
+
+// adopt makes p the child of parent: linked both ways, and stopped by it. A parent that it had before stays linked. Of a p
+// that is dead already the parent is told, once, like of any other.
+func (p *proc) adopt(parent *proc) {
+	p.mu.Lock()
+	if p.parent == parent {
+		p.mu.Unlock()
+		return
+	}
+	dead := p.dead.Load()
+	if !dead {
+		if p.parent != nil {
+			p.link(p.parent)
+		}
+		p.parent = parent
+	}
+	p.mu.Unlock()
+	switch {
+	case dead:
+		parent.signal(p.pid, p.exitReason())
+	case !parent.addLink(p):
+		p.signal(parent.pid, parent.exitReason())
+	case !p.alive() && parent.unlink(p):
+		// It died between the two writes, when the parent's link was not there yet.
+		parent.signal(p.pid, p.exitReason())
+	}
+}
+
+// linkWith enters each in the other's record. Whoever dies in between is found dead by the other.
+func (p *proc) linkWith(other *proc) {
+	if !p.addLink(other) {
+		return
+	}
+	if !other.addLink(p) {
+		if p.unlink(other) {
+			p.signal(other.pid, other.exitReason())
+		}
+		return
+	}
+	if !p.alive() {
+		other.unlink(p) // it has told other already, and needs no entry there
+	}
+}
+
+func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) {
+	if parent != nil && parent.unlink(p) {
+		parent.signal(p.pid, reason)
+	}
+	for other := range links {
+		other.unlink(p)
+		other.signal(p.pid, reason)
+	}
+}
+
+// signal is an exit signal from a process or, with the zero PID, from the system (OTP: Process.exit/2).
+func (p *proc) signal(from messages.PID, reason error) {
+	switch {
+	case p.trapExit && p.actor.Load() != nil:
+		p.post(signalled{messages.Exit{From: from, Reason: reason}})
+	case messages.Is(reason, messages.Normal) && !from.IsZero() && from != p.pid:
+		// GS-31: a normal end is no reason for others to end.
+	default:
+		p.interrupt(reason)
+	}
+}
+
+// shutdown is the order of the system, whoever the parent is: orderly for a process that traps exits, else an interrupt.
+func (p *proc) shutdown() {
+	if p.trapExit && p.actor.Load() != nil {
+		p.post(stop{messages.Shutdown})
+	} else {
+		p.interrupt(messages.Shutdown)
+	}
+}
+
+// interrupt makes the process end before it handles anything more (GS-28): its context is cancelled, the callback that
+// runs may return, the queue behind it is not handled.
+func (p *proc) interrupt(reason error) {
+	p.mu.Lock()
+	first := p.exit == nil && !p.dead.Load()
+	if first {
+		p.exit = reason
+	}
+	p.mu.Unlock()
+	if first {
+		p.exiting.Store(true)
+		p.cancel(reason)
+		p.post(wake{})
+	}
+}

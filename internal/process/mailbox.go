@@ -1,0 +1,283 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// mailbox is the actor of a process.
+type mailbox struct {
+	proc    *proc
+	process Process
+	started chan error // what the starter is told, once
+
+	queue     actor.Mailbox            // for those who look how much is in it
+	current   atomic.Pointer[delivery] // what is handled now; nil between messages
+	suspended atomic.Bool
+	held      []*delivery  // what came while it was suspended, oldest first
+	holding   atomic.Int64 // how many those are, for those who look
+}
+
+type (
+	wake      struct{}               // look at your signals
+	stop      struct{ reason error } // end behind what is queued
+	signalled struct{ message any }  // a Down, an Exit or a TaskReply that is true: anybody can send one that only looks so
+
+	// What stands in current when no message is handled.
+	initializing struct{}
+	terminating  struct{}
+)
+
+// errRestarted ends a process whose actor protoactor has restarted: its init would run a second time, under a PID that
+// others know.
+var errRestarted = errors.New("process: the actor was restarted")
+
+func newMailbox(p *proc, process Process) *mailbox {
+	return &mailbox{proc: p, process: process, started: make(chan error, 1), queue: newQueue()}
+}
+
+// Receive is the actor. It never panics, so that protoactor never restarts it. A Goexit cannot be held up: protoactor's
+// mailbox dies with the goroutine and would never take another message, so the process is ended and its actor forgotten
+// right here.
+func (m *mailbox) Receive(c actor.Context) {
+	returned := false
+	defer func() {
+		if value := recover(); value != nil {
+			m.fail(c, &messages.PanicError{Value: value, Stack: debug.Stack()})
+		} else if !returned {
+			m.goexit()
+		}
+	}()
+	m.receive(c)
+	returned = true
+}
+
+func (m *mailbox) receive(c actor.Context) {
+	switch message := c.Message().(type) {
+	case *delivery:
+		m.deliver(c, message)
+	case *actor.Started:
+		m.start(c)
+	case *actor.Stopped:
+		m.gone()
+	}
+}
+
+func (m *mailbox) start(c actor.Context) {
+	p := m.proc
+	if p.actor.Load() != nil {
+		m.fail(c, errRestarted)
+		return
+	}
+	p.actor.Store(c.Self())
+	m.current.Store(&delivery{initializing{}})
+	err := m.init()
+	if err != nil {
+		m.end(c, initReason(err))
+	}
+	m.tell(err) // last: names and record are free when the starter hears of it
+	if err == nil {
+		m.afterInit(c)
+	}
+	m.current.Store(nil)
+}
+
+// initReason is why a process ends whose init failed. One that is to be ignored has not failed (GS-04).
+func initReason(err error) error {
+	if err == ErrIgnore { //nolint:errorlint // init has asked what the error wraps
+		return messages.Normal
+	}
+	return err
+}
+
+// tell answers the starter. Whatever comes after the first answer is too late for it.
+func (m *mailbox) tell(err error) {
+	select {
+	case m.started <- err:
+	default:
+	}
+}
+
+func (m *mailbox) init() error {
+	p := m.proc
+	if err := p.register(); err != nil {
+		return err
+	}
+	if reason := p.over(); reason != nil {
+		p.release() // it may have registered after its end had released the names
+		return reason
+	}
+	err := guard(func() error { return m.process.Init(p.ctx) })
+	switch {
+	case err == nil:
+		return p.over()
+	case messages.Is(err, ErrIgnore):
+		return ErrIgnore
+	}
+	return err
+}
+
+// afterInit runs what the process has put off until its starter has its PID (GS-23). It comes before any message.
+func (m *mailbox) afterInit(c actor.Context) {
+	later, ok := m.process.(AfterInit)
+	if !ok {
+		return
+	}
+	if err := guard(func() error { return later.AfterInit(m.proc.ctx) }); err != nil {
+		m.terminate(c, err, nil)
+	}
+}
+
+// deliver takes what comes out of the queue. Signals and orders go before all, then a suspended process keeps what it gets.
+func (m *mailbox) deliver(c actor.Context, d *delivery) {
+	p := m.proc
+	if !p.alive() {
+		return
+	}
+	if reason := p.pendingExit(); reason != nil {
+		m.end(c, reason)
+		return
+	}
+	if order, ok := d.message.(order); ok {
+		order(m, c)
+		return
+	}
+	if m.suspended.Load() && !m.endsIt(d.message) {
+		m.held = append(m.held, d)
+		m.holding.Add(1)
+		return
+	}
+	m.current.Store(d)
+	m.dispatch(c, d.message)
+	m.current.Store(nil)
+}
+
+// endsIt reports whether the message is one that a suspended process heeds too: an order to stop, its parent's exit signal.
+func (m *mailbox) endsIt(message any) bool {
+	switch t := message.(type) {
+	case stop:
+		return true
+	case signalled:
+		exit, ok := t.message.(messages.Exit)
+		return ok && m.fromParent(exit)
+	}
+	return false
+}
+
+// fromParent reports whether a signal is the order of its parent (GS-29). Whoever starts a process from outside of all is its
+// parent too, and nobody there has a PID.
+func (m *mailbox) fromParent(exit messages.Exit) bool { return exit.From == m.proc.parentPID() }
+
+func (m *mailbox) dispatch(c actor.Context, message any) {
+	switch t := message.(type) {
+	case wake:
+	case stop:
+		m.terminate(c, t.reason, message)
+	case signalled:
+		m.signalled(c, t.message)
+	case messages.Down:
+		m.unlessTrue(c, t.Ref, t)
+	case messages.TaskReply:
+		m.unlessTrue(c, t.Ref, t)
+	default:
+		m.handle(c, message)
+	}
+}
+
+// unlessTrue handles what only looks like a signal, unless the true one is still to come: then it is a lie.
+func (m *mailbox) unlessTrue(c actor.Context, ref messages.Ref, message any) {
+	if !m.proc.watches(ref) {
+		m.handle(c, message)
+	}
+}
+
+func (m *mailbox) signalled(c actor.Context, message any) {
+	switch t := message.(type) {
+	case messages.Down:
+		if _, wanted := m.proc.takeWatching(t.Ref); !wanted {
+			return // demonitored after it was sent (TS-15)
+		}
+	case messages.TaskReply:
+		if !m.proc.watches(t.Ref) {
+			return // likewise
+		}
+	case messages.Exit:
+		if m.fromParent(t) {
+			m.terminate(c, t.Reason, message)
+			return
+		}
+	}
+	m.handle(c, message)
+}
+
+func (m *mailbox) handle(c actor.Context, message any) {
+	m.proc.trace(TraceEvent{What: Received, Message: message})
+	if err := guard(func() error { return m.process.Handle(m.proc.ctx, message) }); err != nil {
+		m.terminate(c, err, message)
+	}
+}
+
+// terminate ends the process with its Terminate callback.
+func (m *mailbox) terminate(c actor.Context, reason error, last any) {
+	m.current.Store(&delivery{terminating{}})
+	failed := guard(func() error {
+		m.process.Terminate(m.proc.ctx, reason)
+		return nil
+	})
+	if failed != nil {
+		reason = failed // GS-35
+	}
+	clean := messages.IsClean(reason) // before the end, as in endedBy
+	defer m.end(c, reason)            // whatever the logger does
+	if !clean {
+		m.report(reason, last)
+	}
+}
+
+// fail ends the process for what is no callback's fault.
+func (m *mailbox) fail(c actor.Context, reason error) {
+	defer m.tell(reason)
+	defer m.end(c, reason)
+	m.report(reason, nil)
+}
+
+// end ends the process and its actor. What is still queued is not handled; protoactor drops it.
+func (m *mailbox) end(c actor.Context, reason error) {
+	m.proc.finish(reason)
+	m.held = nil
+	c.Stop(c.Self())
+}
+
+// gone runs when the actor is no more: only now is a killed process's goroutine known to be free.
+func (m *mailbox) gone() { m.proc.sys.abandoned.remove(m.proc) }
+
+func (m *mailbox) goexit() {
+	p := m.proc
+	defer func() { // also when the logger ends the goroutine once more
+		if !p.finish(messages.ErrGoexit) {
+			m.gone()
+		}
+		p.sys.actors.ProcessRegistry.Remove(p.actor.Load())
+		m.tell(messages.ErrGoexit)
+	}()
+	m.report(messages.ErrGoexit, nil)
+}
+
+// report logs an end that nobody wanted, with what OTP gives: name, last message, state and reason (GS-40). What a logger
+// does, and the methods of what is logged, is not ours: if they panic there is no line, and nothing else is lost.
+func (m *mailbox) report(reason error, last any) {
+	p := m.proc
+	if !p.alive() || !p.sys.log.Enabled(context.Background(), levelReport) {
+		return
+	}
+	defer func() { _ = recover() }()
+	_, last = m.describe(last)
+	p.sys.log.Error("process ended", "pid", p.pid.String(), "name", p.title(), "process", whatIs(p.what),
+		"reason", reason, "last_message", Render(last), "state", m.state())
+}
