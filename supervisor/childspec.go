@@ -36,17 +36,17 @@ func (r Restart) String() string {
 type ChildType int
 
 const (
-	// Worker is a child without children of its own.
-	Worker ChildType = iota
-	// Supervisor is a child that has children.
-	Supervisor
+	// TypeWorker is a child without children of its own.
+	TypeWorker ChildType = iota
+	// TypeSupervisor is a child that has children.
+	TypeSupervisor
 )
 
 func (t ChildType) String() string {
 	switch t {
-	case Worker:
+	case TypeWorker:
 		return "worker"
-	case Supervisor:
+	case TypeSupervisor:
 		return "supervisor"
 	}
 	return fmt.Sprintf("ChildType(%d)", int(t))
@@ -62,16 +62,20 @@ const (
 	DefaultShutdown = 5 * time.Second
 )
 
+// StartFunc starts a process and gives its PID.
+type StartFunc = func(ctx context.Context) (messages.PID, error)
+
 // ChildSpec says how a child is started, restarted and stopped.
 type ChildSpec struct {
-	// ID names the child in lists and logs. A DynamicSupervisor allows equal ones (DS-02).
+	// ID names the child. A Supervisor needs one for each, and no two alike (SV-03); a DynamicSupervisor only lists them
+	// (DS-02).
 	ID string
 
 	// Start starts the child and gives its PID. It runs in the supervisor, which handles nothing else meanwhile (DS-10);
 	// ctx belongs to the supervisor, so that what is started with a link is linked to it; the process that it gives is
 	// linked in any case, and no two children may be the same. An error, a panic or a runtime.Goexit is the failure of this
 	// start alone.
-	Start func(ctx context.Context) (messages.PID, error)
+	Start StartFunc
 
 	// Restart says whether the child is started again when it ends; the zero value is Permanent.
 	Restart Restart
@@ -80,8 +84,13 @@ type ChildSpec struct {
 	// DefaultShutdown for a worker and Infinity for a supervisor; BrutalKill does not ask.
 	Shutdown time.Duration
 
-	// Type says what the child is; the zero value is Worker.
+	// Type says what the child is; the zero value is TypeWorker.
 	Type ChildType
+
+	// Significant children end a Supervisor whose AutoShutdown says so, when they end by themselves and are not started
+	// again (SV-35). A permanent child cannot be significant, nor can one of a supervisor whose AutoShutdown is Never, or of
+	// a DynamicSupervisor (SV-36).
+	Significant bool
 }
 
 // validate checks a spec without contacting a supervisor (DS-03).
@@ -91,12 +100,21 @@ func (c ChildSpec) validate() error {
 		return fmt.Errorf("supervisor: child %q: Start is nil, want a function", c.ID)
 	case c.Restart < Permanent || c.Restart > Temporary:
 		return fmt.Errorf("supervisor: child %q: Restart is %d, want Permanent, Transient or Temporary", c.ID, int(c.Restart))
-	case c.Type != Worker && c.Type != Supervisor:
-		return fmt.Errorf("supervisor: child %q: Type is %d, want Worker or Supervisor", c.ID, int(c.Type))
+	case c.Type != TypeWorker && c.Type != TypeSupervisor:
+		return fmt.Errorf("supervisor: child %q: Type is %d, want TypeWorker or TypeSupervisor", c.ID, int(c.Type))
+	case c.Significant && c.Restart == Permanent:
+		return fmt.Errorf("supervisor: child %q: Significant is true, want a Restart of Transient or Temporary with it, not Permanent", c.ID)
 	case c.Shutdown < Infinity:
 		return fmt.Errorf("supervisor: child %q: Shutdown is %d, want a duration, BrutalKill or Infinity", c.ID, int64(c.Shutdown))
 	}
 	return nil
+}
+
+func (c ChildSpec) validateDynamic() error {
+	if c.Significant {
+		return fmt.Errorf("supervisor: child %q: Significant is true, want false: a DynamicSupervisor has no AutoShutdown", c.ID)
+	}
+	return c.validate()
 }
 
 // grace is Shutdown with its default filled in.
@@ -104,7 +122,7 @@ func (c ChildSpec) grace() time.Duration {
 	switch {
 	case c.Shutdown != 0:
 		return c.Shutdown
-	case c.Type == Supervisor:
+	case c.Type == TypeSupervisor:
 		return Infinity
 	default:
 		return DefaultShutdown
@@ -114,16 +132,18 @@ func (c ChildSpec) grace() time.Duration {
 // Child is one child as it is listed.
 type Child struct {
 	ID         string       // of its spec
-	PID        messages.PID // zero while Restarting
+	PID        messages.PID // zero while Restarting, and when it does not run
 	Type       ChildType    // of its spec
 	Restart    Restart      // of its spec
-	Restarting bool         // its last start failed, and it is about to be tried again
+	Restarting bool         // it is about to be started again: its last start failed, or a Backoff has it wait
+	Restarts   int          // how often it was started again by its supervisor
+	LastExit   error        // why it ended the last time; nil if it never has
 }
 
 // Counts says how many children there are.
 type Counts struct {
 	Specs       int // all
-	Active      int // all but those whose restart is about to be tried again
-	Supervisors int // of Type Supervisor, active or not
-	Workers     int // of Type Worker, active or not
+	Active      int // those that run
+	Supervisors int // of TypeSupervisor, active or not
+	Workers     int // of TypeWorker, active or not
 }

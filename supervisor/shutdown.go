@@ -5,34 +5,52 @@ import (
 	"slices"
 	"time"
 
+	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
 // tell tells a child to stop, once, and notes when its grace is over.
-func (d *dynamic) tell(ctx context.Context, c *child) {
+func tell(ctx context.Context, system *System, c *child) {
 	if c.stopping {
 		return
 	}
 	c.stopping = true
+	c.ending = process.Watch(system, c.pid)
 	grace := c.spec.grace()
 	if grace == BrutalKill {
-		d.system.Kill(c.pid)
+		system.Kill(c.pid)
 		return
 	}
 	if grace != Infinity {
 		c.deadline = time.Now().Add(grace)
 	}
-	d.system.Exit(ctx, c.pid, messages.Shutdown)
+	system.Exit(ctx, c.pid, messages.Shutdown)
+}
+
+// stopChild stops one child and gives why it ended: messages.Shutdown however its supervisor ends (SH-06), unless it has
+// something else to say.
+func stopChild(ctx context.Context, system *System, c *child) error {
+	tell(ctx, system, c)
+	awaitAll(ctx, system, []*child{c}, nil)
+	c.stopping, c.deadline = false, time.Time{}
+	if !isClosed(c.ending.Done()) {
+		return messages.Killed // the supervisor itself is killed, and its children with it
+	}
+	return c.ending.Reason()
 }
 
 // awaitAll waits for children that were told to stop, for all together, so that it takes as long as the slowest and not as
 // long as all (SH-02). Whoever is not gone at its deadline is declared dead. It waits on the records of the children and not
-// on their messages, so none can keep it (SH-09). It ends early only if the supervisor itself is killed.
-func awaitAll(ctx context.Context, system *System, children []*child) {
+// on their messages, so none can keep it (SH-09). It ends early only if the supervisor itself is killed. Each that is gone
+// is handed to report, if there is one.
+func awaitAll(ctx context.Context, system *System, children []*child, report func(c *child, reason error)) {
 	slices.SortFunc(children, earlier)
 	for _, c := range children {
-		if !endsBefore(ctx, system.Done(c.pid), c.deadline) {
+		if !endsBefore(ctx, c.ending.Done(), c.deadline) {
 			system.Kill(c.pid)
+		}
+		if report != nil && isClosed(c.ending.Done()) {
+			report(c, c.ending.Reason())
 		}
 	}
 }

@@ -98,3 +98,27 @@ func answered(answers <-chan answer, reason error) (any, error) {
 		return nil, reason
 	}
 }
+
+// Ending is the end of a process, for one who waits for it without being told.
+type Ending struct{ proc *proc }
+
+// Watch gives the end of the process, also if that has begun. If there is no such process it was over before.
+func Watch(s *System, pid messages.PID) Ending { return Ending{s.record(pid)} }
+
+// Done is closed when the process has ended and nothing of it is left.
+func (e Ending) Done() <-chan struct{} {
+	if e.proc == nil {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	return e.proc.done()
+}
+
+// Reason is why it ended, once Done is closed; NoProc if there was no such process.
+func (e Ending) Reason() error {
+	if e.proc == nil {
+		return messages.NoProc
+	}
+	return e.proc.exitReason()
+}

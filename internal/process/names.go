@@ -123,3 +123,11 @@ func (s *System) Alive(target messages.Target) bool {
 	p := s.find(target)
 	return p != nil && p.alive()
 }
+
+// What gives the server or function of the living process that the target means, or nil.
+func What(s *System, target messages.Target) any {
+	if p := s.find(target); p != nil {
+		return p.what
+	}
+	return nil
+}

@@ -55,10 +55,5 @@ func (s *System) Kill(target messages.PID) bool {
 
 // Done is closed when the process has ended; at once if there is no such process.
 func (s *System) Done(pid messages.PID) <-chan struct{} {
-	if p := s.record(pid); p != nil {
-		return p.done()
-	}
-	closed := make(chan struct{})
-	close(closed)
-	return closed
+	return Watch(s, pid).Done()
 }

@@ -1,0 +1,142 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/process"
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// child is one child of a supervisor of any kind.
+type child struct {
+	spec       ChildSpec
+	pid        messages.PID // zero if it does not run; while restarting, that of the process before (DS-15)
+	restarting bool
+	restarts   int   // how often it was started again
+	lastExit   error // why it ended the last time
+	turn       int   // which wait for a restart this is, so that a late message for an earlier one is known
+	retry      func() bool
+
+	// Of a dynamic supervisor, which stops without waiting.
+	stopping  bool           // told to stop: however it ends, it is not started again
+	deadline  time.Time      // when its grace is over, once it was told; zero without a limit
+	waiting   []process.From // who asked for its end
+	killTimer func() bool
+	ending    process.Ending // of its process, once it was told
+}
+
+func (c *child) running() bool { return !c.pid.IsZero() && !c.restarting }
+
+func (c *child) entry() Child {
+	entry := Child{
+		ID: c.spec.ID, Type: c.spec.Type, Restart: c.spec.Restart,
+		Restarting: c.restarting, Restarts: c.restarts, LastExit: c.lastExit,
+	}
+	if c.running() {
+		entry.PID = c.pid
+	}
+	return entry
+}
+
+// count adds a child to the counts.
+func (n *Counts) count(c *child) {
+	n.Specs++
+	if c.running() {
+		n.Active++
+	}
+	if c.spec.Type == TypeSupervisor {
+		n.Supervisors++
+	} else {
+		n.Workers++
+	}
+}
+
+// start runs the Start of a child and makes its process a child of the supervisor's, whatever Start did, so that its end is
+// heard of and it does not outlive its supervisor; of one that is dead already an Exit follows. taken reports whether a PID is
+// another child's.
+func (c *child) start(ctx context.Context, system *System, taken func(messages.PID) bool) (messages.PID, error) {
+	pid, err := startSafely(ctx, c.spec)
+	if err != nil {
+		return messages.PID{}, err
+	}
+	if self, _ := process.Self(ctx); pid == self || taken(pid) {
+		return messages.PID{}, fmt.Errorf("supervisor: child %q: Start gave %s, want a process of its own", c.spec.ID, pid)
+	}
+	process.Adopt(ctx, system, pid, process.Place{ID: c.spec.ID, Restarts: c.restarts, LastExit: c.lastExit})
+	return pid, nil
+}
+
+// startSafely runs a Start, which is the user's code (DS-06), in a goroutine of its own: a Goexit ends that goroutine, and
+// in the supervisor's it would end the supervisor.
+func startSafely(ctx context.Context, spec ChildSpec) (messages.PID, error) {
+	var pid messages.PID
+	err := messages.ErrGoexit // unless Start returns or panics
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if value := recover(); value != nil {
+				err = &messages.PanicError{Value: value, Stack: debug.Stack()}
+			}
+		}()
+		pid, err = callStart(ctx, spec)
+	}()
+	<-ended
+	return pid, err
+}
+
+// callStart checks what Start gives. It asks here whether an error is ErrIgnore, since its methods are the user's code too.
+func callStart(ctx context.Context, spec ChildSpec) (messages.PID, error) {
+	pid, err := spec.Start(ctx)
+	switch {
+	case messages.Is(err, ErrIgnore):
+		return messages.PID{}, ErrIgnore
+	case err == nil && pid.IsZero():
+		return messages.PID{}, fmt.Errorf("supervisor: child %q: Start gave neither a PID nor an error", spec.ID)
+	}
+	return pid, err
+}
+
+// isIgnore is for what callStart gives, which has asked what the error wraps.
+func isIgnore(err error) bool { return err == ErrIgnore } //nolint:errorlint // see above
+
+// reports logs what a supervisor's children do, as OTP's supervisor reports do. What the Error method of a reason does is not
+// ours; if it panics, there is no line.
+type reports struct {
+	log        *slog.Logger
+	supervisor func() string
+}
+
+func newReports(system *System, self func() string) reports {
+	return reports{log: process.Logger(system), supervisor: self}
+}
+
+func (r reports) report(what string, c *child, reason error) {
+	defer func() { _ = recover() }()
+	r.log.Error(what, "supervisor", r.supervisor(), "child", c.spec.ID, "pid", c.pid.String(), "restart", c.spec.Restart.String(), "reason", reason)
+}
+
+// ended reports the end of a child by itself, unless it was to end: that of a permanent one always is (SV-08).
+func (r reports) ended(c *child, reason error) {
+	if c.spec.Restart == Permanent || !messages.IsClean(reason) {
+		r.report("child ended", c, reason)
+	}
+}
+
+// startFailed reports a start that failed, except one that the child did not want.
+func (r reports) startFailed(c *child, err error) {
+	if !isIgnore(err) {
+		r.report("child did not start", c, err)
+	}
+}
+
+// stopped reports how a child ended that was told to stop, if not as it should (SH-07).
+func (r reports) stopped(c *child, reason error) {
+	if isShutdownError(c.spec.Restart, c.spec.grace() == BrutalKill, reason) {
+		r.report("child did not stop as told", c, reason)
+	}
+}
