@@ -12,11 +12,12 @@ import (
 
 // Terminate drains the runner when its supervisor stops it: it refuses new tasks, lets the running ones finish, cancels
 // those that do not, and puts back what is left. It works on the records, not on the mailbox, which is closed by now. After
-// any other end it does nothing: the next incarnation takes everything up.
+// any other end it does nothing: the next incarnation takes everything up. So it is when the task supervisor is dead: then it
+// is stopped only to be started again behind a new one (SH-10).
 //
 // Who stops in a hurry cuts the waiting short, but not the putting back: that ends with ctx, which is the process's own.
 func (s *runner) Terminate(ctx context.Context, reason error) {
-	if !messages.Is(reason, messages.Shutdown) {
+	if !messages.Is(reason, messages.Shutdown) || !s.system.Alive(s.tasks.Load().Supervisor().PID()) {
 		return
 	}
 	s.draining = true

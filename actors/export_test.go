@@ -13,9 +13,9 @@ func (r *TaskRunner) Crash() {
 		run.mu.Unlock()
 		r.system.Kill(pid)
 	}
-	r.system.Kill(r.keeper.PID())
+	r.system.Kill(r.tree.PID())
 	r.Kill()
-	r.system.Kill(r.tasks.children.PID())
+	r.system.Kill(r.tasks.Load().Supervisor().PID())
 	<-r.watched
 }
 

@@ -4,57 +4,67 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
 // The callbacks of a GenServer. A server implements those it needs. They run one at a time, in the server's process; ctx
 // belongs to it and is cancelled when it is told to exit.
 type (
-	// Initializer runs first; the starter waits for it (GS-01). Its error is the starter's, and the server was never there.
+	// Initializer runs first; the starter waits for it (GS-01). Its error is the starter's, and the server was never there;
+	// ErrIgnore says so without a failure (GS-04). Continue and Timeout are not errors but say what comes next.
 	Initializer interface {
 		Init(ctx context.Context) error
 	}
 	// CallHandler answers calls. The reply and the error are the caller's; the server lives on. NoReply as the error says
-	// that somebody answers from later (GS-15), a Stop that the server ends after the reply (GS-16).
+	// that somebody answers from later (GS-15), a Stop that the server ends after the reply (GS-16); Continue and Timeout
+	// say what comes next.
 	CallHandler interface {
 		HandleCall(ctx context.Context, request any, from From) (reply any, err error)
 	}
-	// CastHandler handles casts. Nobody waits for the error, so it ends the server, as its reason.
+	// CastHandler handles casts. Nobody waits for the error, so it ends the server, as its reason, unless it is Continue or
+	// Timeout.
 	CastHandler interface {
 		HandleCast(ctx context.Context, message any) error
 	}
-	// InfoHandler handles every other message: a Down, an Exit, a timer, a plain send. Its error ends the server.
+	// InfoHandler handles every other message, in the order of the mailbox (GS-18): a messages.Down, Exit, TaskReply or
+	// Timeout, a timer, a plain send. Its error is that of a cast. A server without it logs the message and goes on (GS-19);
+	// one that has it gets all, and what its type switch does not name is its own affair.
 	InfoHandler interface {
 		HandleInfo(ctx context.Context, message any) error
 	}
+	// Continuer goes on with what another callback has asked for by Continue, before any message (GS-22). Its error is that
+	// of a cast.
+	Continuer interface {
+		HandleContinue(ctx context.Context, argument any) error
+	}
 	// Terminator runs last: when the server was stopped, when a callback failed, and, for a server that traps exits, when
-	// its parent told it to stop. Not when it was killed (GS-34).
+	// its parent told it to stop. Not when it was killed (GS-34), nor for an exit signal that it does not trap (GS-28).
 	Terminator interface {
 		Terminate(ctx context.Context, reason error)
 	}
+	// Snapshotter gives Terminate the state from before a callback that panicked (GS-26): Snapshot runs before each
+	// callback, and what it returns puts that state back. For a plain struct it is
+	//
+	//	func (s *server) Snapshot() func() { old := *s; return func() { *s = old } }
+	//
+	// Without it, Terminate sees what the callback has left. What a callback returns, an error too, it returns knowingly:
+	// then nothing is put back.
+	Snapshotter interface {
+		Snapshot() (restore func())
+	}
+	// StatusFormatter gives what is shown of the server's state in the log of its crash and by System.State; without it the
+	// server itself is printed, so it is for secrets, and for what other goroutines write (OTP: format_status).
+	StatusFormatter interface {
+		FormatStatus() any
+	}
 )
 
-// From is who waits for the reply to a call. Reply answers it, once, from anywhere.
-type From = process.From
-
-// NoReply is what HandleCall returns as error when the call is answered later.
-var NoReply = errors.New("actors: the reply comes later") //nolint:revive,staticcheck // it steers, as OTP's :noreply does, and is no failure
-
-type stopError struct{ reason error }
-
-func (s *stopError) Error() string { return "actors: stop: " + s.reason.Error() }
-func (s *stopError) Unwrap() error { return s.reason }
-
-// Stop is what a callback returns as error to end its server with the reason; nil is messages.Normal. The reply of a HandleCall is sent after
-// Terminate.
-func Stop(reason error) error {
-	if reason == nil {
-		reason = messages.Normal
-	}
-	return &stopError{reason}
-}
+// ErrIgnore is what an Init returns that does not want its server, without that being a failure (GS-04).
+var ErrIgnore = process.ErrIgnore
 
 // ErrNotHandled says that a server got a call or a cast but has no callback for it, which is a mistake in the program, so
 // that the server ends (GS-20).
@@ -62,8 +72,10 @@ var ErrNotHandled = errors.New("actors: the server has no callback for it")
 
 // GenServerOptions say how a GenServer is started. The zero value works.
 type GenServerOptions struct {
-	Name     messages.Name // registered before Init runs
+	Name     messages.Name // registered before Init runs (GS-06)
+	Via      messages.Via  // likewise, in a registry (RG-02)
 	TrapExit bool          // exit signals become messages, and Terminate runs when the parent stops
+	NoLink   bool          // started by a process, it is not linked to it and does not stop with it (OTP: start, not start_link)
 }
 
 // GenServer addresses a running server. It may be copied; its methods are safe from any goroutine.
@@ -74,19 +86,41 @@ type GenServer struct {
 
 // StartGenServer starts a server and returns when its Init has. Within a process (ctx belongs to it) the server is linked
 // to that process and stops with it. The server is any value with at least one of the callbacks.
+//
+// The error is that of Init, a *messages.PanicError if that panicked (GS-03), a *NameTakenError (RG-01), or the cause of ctx
+// when that ended first (GS-05). In each case there is no server and its name is free (GS-07). It is never an exit signal to
+// the caller (GS-02).
 func StartGenServer(ctx context.Context, system *System, server any, options GenServerOptions) (*GenServer, error) {
-	g := newGenServer(server)
+	g := newGenServer(system, server)
 	if !g.any() {
 		return nil, fmt.Errorf("actors: server is a %T, want one with a callback of GenServer", server)
 	}
-	pid, err := process.Spawn(ctx, system, g, process.Options{Name: options.Name, Link: true, TrapExit: options.TrapExit})
+	pid, err := process.Spawn(ctx, system, g, process.Options{
+		Name: options.Name, Via: options.Via, Link: !options.NoLink, TrapExit: options.TrapExit, What: server,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &GenServer{system: system, target: pid}, nil
 }
 
-// Server addresses the server with this PID or name; a name means whoever holds it at each use.
+// GenServerSpec makes a child spec of a server. newServer gives a new value at each start, so that a server which is started
+// again has a fresh state (SV-07). The ID is the name or, without one, the type of the server.
+func GenServerSpec(system *System, newServer func() any, options GenServerOptions) supervisor.ChildSpec {
+	id := string(options.Name)
+	if id == "" {
+		id = fmt.Sprintf("%T", newServer())
+	}
+	return supervisor.ChildSpec{ID: id, Start: func(ctx context.Context) (messages.PID, error) {
+		server, err := StartGenServer(ctx, system, newServer(), options)
+		if err != nil {
+			return messages.PID{}, err
+		}
+		return server.PID(), nil
+	}}
+}
+
+// Server addresses the server with this PID, name or Via; a name means whoever holds it at each use.
 func Server(system *System, target messages.Target) *GenServer {
 	return &GenServer{system: system, target: target}
 }
@@ -96,13 +130,13 @@ func (g *GenServer) PID() messages.PID {
 	if pid, ok := g.target.(messages.PID); ok {
 		return pid
 	}
-	pid, _ := g.system.Whereis(messages.Name(g.target.String()))
-	return pid
+	return process.PIDOf(g.system, g.target)
 }
 
 // Call sends a request and waits for the reply. It fails at once with messages.NoProc if there is no server, with the
-// server's reason if that ends first (GS-13), and with the cause of ctx when that ends: the server handles the request
-// all the same (GS-10).
+// server's reason if that ends first (GS-13), with ErrCallingSelf from within the server (GS-14), and with the cause of ctx
+// when that ends: the server handles the request all the same (GS-10), and its reply goes nowhere (GS-11). There is no
+// timeout but that of ctx.
 func (g *GenServer) Call(ctx context.Context, request any) (any, error) {
 	return process.Call(ctx, g.system, g.target, request)
 }
@@ -117,91 +151,22 @@ func (g *GenServer) Info(ctx context.Context, message any) {
 	g.system.Send(ctx, g.target, message)
 }
 
-// Stop ends the server behind the messages that are queued (GS-37) and waits until it is gone. The error is the reason it
-// ended with, if that is another one than messages.Normal; messages.NoProc; or the cause of ctx, and then it still ends.
-func (g *GenServer) Stop(ctx context.Context) error {
-	return process.Stop(ctx, g.system, g.target, messages.Normal)
+// Stop ends the server behind the messages that are queued (GS-37) and waits until it is gone; Terminate runs, whether or
+// not it traps exits (GS-36). The error is the reason it ended with, if that is another one than messages.Normal;
+// messages.NoProc; ErrCallingSelf; or the cause of ctx, and then it still ends (GS-38).
+func (g *GenServer) Stop(ctx context.Context) error { return g.StopWith(ctx, messages.Normal) }
+
+// StopWith is Stop with a reason of the caller's.
+func (g *GenServer) StopWith(ctx context.Context, reason error) error {
+	return process.Stop(ctx, g.system, g.target, reason)
 }
 
-type cast struct{ message any }
-
-// genServer is the process. The callbacks are looked up once.
-type genServer struct {
-	init      Initializer
-	call      CallHandler
-	cast      CastHandler
-	info      InfoHandler
-	terminate Terminator
-	lastReply func() // the reply of the call that stopped the server
-}
-
-func newGenServer(server any) *genServer {
-	g := &genServer{}
-	g.init, _ = server.(Initializer)
-	g.call, _ = server.(CallHandler)
-	g.cast, _ = server.(CastHandler)
-	g.info, _ = server.(InfoHandler)
-	g.terminate, _ = server.(Terminator)
-	return g
-}
-
-func (g *genServer) any() bool {
-	return g.init != nil || g.call != nil || g.cast != nil || g.info != nil || g.terminate != nil
-}
-
-func (g *genServer) Init(ctx context.Context) error {
-	if g.init == nil {
-		return nil
+// Call is GenServer.Call for a reply of a known type. One of another type is an error that names both.
+func Call[R any](ctx context.Context, server *GenServer, request any) (R, error) {
+	reply, err := server.Call(ctx, request)
+	typed, ok := reply.(R)
+	if err == nil && !ok && reply != nil {
+		err = fmt.Errorf("actors: Call: the reply is a %T, want a %s", reply, reflect.TypeFor[R]())
 	}
-	return g.init.Init(ctx)
-}
-
-func (g *genServer) Handle(ctx context.Context, message any) error {
-	switch m := message.(type) {
-	case *process.Request:
-		return g.handleCall(ctx, m)
-	case cast:
-		if g.cast == nil {
-			return fmt.Errorf("%w: HandleCast for %T", ErrNotHandled, m.message)
-		}
-		return reasonOf(g.cast.HandleCast(ctx, m.message))
-	default:
-		if g.info == nil {
-			return nil // GS-19
-		}
-		return reasonOf(g.info.HandleInfo(ctx, message))
-	}
-}
-
-// reasonOf unpacks a Stop, which says nothing in HandleCast and HandleInfo that a plain error does not.
-func reasonOf(err error) error {
-	if stop, ok := errors.AsType[*stopError](err); ok {
-		return stop.reason
-	}
-	return err
-}
-
-func (g *genServer) handleCall(ctx context.Context, r *process.Request) error {
-	if g.call == nil {
-		return fmt.Errorf("%w: HandleCall for %T", ErrNotHandled, r.Message)
-	}
-	reply, err := g.call.HandleCall(ctx, r.Message, r.From)
-	if stop, ok := errors.AsType[*stopError](err); ok {
-		g.lastReply = func() { r.From.Reply(reply, nil) }
-		return stop.reason
-	}
-	if !errors.Is(err, NoReply) {
-		r.From.Reply(reply, err)
-	}
-	return nil
-}
-
-// Terminate sends the last reply after the callback (GS-16).
-func (g *genServer) Terminate(ctx context.Context, reason error) {
-	if g.terminate != nil {
-		g.terminate.Terminate(ctx, reason)
-	}
-	if g.lastReply != nil {
-		g.lastReply()
-	}
+	return typed, err
 }

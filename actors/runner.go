@@ -11,6 +11,7 @@ import (
 	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
 // What the runner is told.
@@ -193,7 +194,10 @@ func (s *runner) start(ctx context.Context, r *run) bool {
 // startChild is called with the run's lock, so that nobody tells it to stop while its process is not known yet. It waits for
 // the answer also if the runner is killed meanwhile: a child that nobody knows of would run beside the next try.
 func (s *runner) startChild(ctx context.Context, r *run) (err error) {
-	r.pid, err = s.tasks.start(context.WithoutCancel(ctx), r.task.TaskID, func(ctx context.Context) error { return r.work(ctx, s.TaskRunner) })
+	r.pid, err = s.tasks.Load().start(context.WithoutCancel(ctx), taskStart{
+		id: r.task.TaskID, options: taskOptions{restart: supervisor.Temporary, shutdown: s.config.Grace},
+		run: func(ctx context.Context) error { return r.work(ctx, s.TaskRunner) }, process: process.Options{What: r},
+	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", messages.Snooze(childPause), err)
 	}

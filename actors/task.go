@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,146 +13,360 @@ import (
 	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
-// TaskSupervisorConfig configures a TaskSupervisor. Its zero value works.
-type TaskSupervisorConfig struct {
-	Name        messages.Name // registers the supervisor's process
-	MaxChildren int           // how many tasks at once: supervisor.Unlimited (the zero value), NoChildren or a number
-	// Grace is how long a task that was told to stop may take before it is declared dead. Zero is
-	// supervisor.DefaultShutdown; supervisor.BrutalKill does not ask (TS-11).
-	Grace time.Duration
+// What callers branch on.
+var (
+	// ErrNotOwner says that somebody else than the one who started the task has asked for its outcome (TK-11).
+	ErrNotOwner = errors.New("actors: only who started the task may ask for its outcome")
+	// ErrConsumed says that the outcome of the task was given out before: by Await, Yield or Shutdown, or to HandleInfo as
+	// messages; or that it was ignored (TK-12).
+	ErrConsumed = errors.New("actors: the outcome of the task was given out before")
+)
+
+// Starter is under whom tasks run: a *[TaskSupervisor], or [Unsupervised].
+type Starter interface {
+	startTask(ctx context.Context, t taskStart, link bool) (messages.PID, error)
+	taskOptions(given []TaskOption) taskOptions
+	taskSystem() *System
 }
 
-// TaskSupervisor supervises tasks: functions, each in a process of its own that ends with the function. They are temporary
-// children, so none is ever started again, and no number of failures stops the supervisor (TS-06). Its methods are safe
-// from any goroutine.
+func (s *TaskSupervisor) startTask(ctx context.Context, t taskStart, link bool) (messages.PID, error) {
+	if link {
+		before := t.process.Before
+		t.process.Before = func(pid messages.PID) {
+			s.system.Link(ctx, pid) // to the caller; to the supervisor it is as its child (TS-02)
+			before(pid)
+		}
+	}
+	return s.start(ctx, t)
+}
+
+func (s *TaskSupervisor) taskOptions(given []TaskOption) taskOptions {
+	o := s.options(given)
+	o.restart = supervisor.Temporary // TS-08
+	return o
+}
+
+func (s *TaskSupervisor) taskSystem() *System { return s.system }
+
+// Unsupervised has tasks run under nobody: a linked one belongs to its starter, any other to the system, which stops it
+// when it stops. Prefer a TaskSupervisor: it gives them time to stop, and shows them.
+func Unsupervised(system *System) Starter { return unsupervised{system} }
+
+type unsupervised struct{ system *System }
+
+func (u unsupervised) startTask(ctx context.Context, t taskStart, link bool) (messages.PID, error) {
+	t.process.Link = link
+	return process.SpawnFunc(ctx, u.system, t.run, t.process)
+}
+
+func (u unsupervised) taskOptions(given []TaskOption) taskOptions {
+	o := taskOptions{restart: supervisor.Temporary}
+	for _, option := range given {
+		option(&o)
+	}
+	return o
+}
+
+func (u unsupervised) taskSystem() *System { return u.system }
+
+// StartTask starts f and tells nobody how it ends (OTP: Task.start). ctx is for the start alone. That it ends for another
+// reason than a clean one is logged, once, with its function and its starter (TK-23).
+func StartTask(ctx context.Context, under Starter, f func(ctx context.Context) error) (messages.PID, error) {
+	return startTask(ctx, under, f, false)
+}
+
+// StartTaskLink is StartTask with a link to the process that ctx belongs to (OTP: Task.start_link).
+func StartTaskLink(ctx context.Context, under Starter, f func(ctx context.Context) error) (messages.PID, error) {
+	return startTask(ctx, under, f, true)
+}
+
+func startTask(ctx context.Context, under Starter, f func(ctx context.Context) error, link bool) (messages.PID, error) {
+	if f == nil {
+		return messages.PID{}, errors.New("actors: StartTask: the func is nil")
+	}
+	return under.startTask(ctx, taskStart{
+		options: under.taskOptions(nil), run: asTask(under.taskSystem(), ctx, f, f),
+		process: process.Options{What: f, Before: func(messages.PID) {}},
+	}, link)
+}
+
+// TaskSpec makes a child spec of a task under a supervisor, which does not wait for it to finish. It is temporary (TK-24).
+func TaskSpec(system *System, id string, f func(ctx context.Context) error) supervisor.ChildSpec {
+	return supervisor.ChildSpec{ID: id, Restart: supervisor.Temporary, Start: func(ctx context.Context) (messages.PID, error) {
+		return StartTaskLink(ctx, Unsupervised(system), f)
+	}}
+}
+
+// Task is a function that runs in a process of its own, and whose outcome is for the one who started it, its owner: the
+// process that the context of the start belongs to, or else everybody outside of all processes. The outcome is given out
+// once, by Await, Yield, Shutdown or Ignore; each tells the owner by its context, and gives anybody else ErrNotOwner.
 //
-// It is OTP's Task.Supervisor, and what a [TaskRunner] starts its children with. By itself it keeps nothing, limits no
-// waiting and tries nothing again.
-type TaskSupervisor struct {
-	system   *System
-	children *supervisor.DynamicSupervisor
-	grace    time.Duration
-}
-
-// StartTaskSupervisor starts a task supervisor. Within a process (ctx belongs to it) it is linked to that process and stops
-// with it; otherwise it belongs to the system.
-func StartTaskSupervisor(ctx context.Context, system *System, config TaskSupervisorConfig) (*TaskSupervisor, error) {
-	if config.Grace < supervisor.Infinity {
-		return nil, fmt.Errorf("actors: TaskSupervisorConfig: Grace is %d, want a duration, supervisor.BrutalKill or Infinity", config.Grace)
-	}
-	children, err := supervisor.StartDynamic(ctx, system, supervisor.DynamicConfig{Name: config.Name, MaxChildren: config.MaxChildren})
-	if err != nil {
-		return nil, err
-	}
-	return &TaskSupervisor{system: system, children: children, grace: config.Grace}, nil
-}
-
-// Children is the supervisor itself, which lists, counts and terminates its tasks.
-func (s *TaskSupervisor) Children() *supervisor.DynamicSupervisor { return s.children }
-
-// StartChild starts f and tells nobody how it ends, unless somebody monitors the PID (TS-05). ctx is for the start alone;
-// the context that f gets ends when the task is told to stop. The error is a *supervisor.MaxChildrenError,
-// messages.NoProc if the supervisor is not there, or the cause of ctx.
-func (s *TaskSupervisor) StartChild(ctx context.Context, f func(ctx context.Context) error) (messages.PID, error) {
-	if f == nil {
-		return messages.PID{}, errors.New("actors: StartChild: the func is nil")
-	}
-	return s.start(ctx, "", f)
-}
-
-func (s *TaskSupervisor) start(ctx context.Context, id string, f func(ctx context.Context) error) (messages.PID, error) {
-	return s.children.StartChild(ctx, supervisor.ChildSpec{
-		ID: id,
-		Start: func(ctx context.Context) (messages.PID, error) {
-			return process.SpawnFunc(ctx, s.system, f, process.Options{Link: true})
-		},
-		Restart:  supervisor.Temporary,
-		Shutdown: s.grace,
-	})
-}
-
-// Stop tells all tasks to stop, waits for each at most its grace, and ends the supervisor.
-func (s *TaskSupervisor) Stop(ctx context.Context) error { return s.children.Stop(ctx) }
-
-// Task is a function that runs under a TaskSupervisor. Its methods are safe from any goroutine, and may be called by anybody
-// and repeatedly, where OTP lets only the owner ask once (TK-11, TK-12).
+// An owner with a mailbox need not ask: its HandleInfo gets a messages.TaskReply with the value and then a messages.Down, both
+// with the task's Ref; or, if the task ended without a value, only the Down with the reason (TK-02, TK-03). What Await and
+// the others give out does not come as a message any more (TK-07).
 type Task[R any] struct {
-	supervisor *TaskSupervisor
-	pid        messages.PID
-
-	once  sync.Once
-	ended chan struct{} // closed when value and err are there
+	task
 	value R
-	err   error
 }
 
-// AsyncNoLink starts f under the supervisor and gives a handle to wait for its value. However the task ends, the caller
-// lives on (TS-03), and however the caller ends, the task does (TS-04): ctx is for the start alone. The errors are those of
-// StartChild.
-func AsyncNoLink[R any](ctx context.Context, s *TaskSupervisor, f func(ctx context.Context) (R, error)) (*Task[R], error) {
+// task is what there is of a Task without its value.
+type task struct {
+	system *System
+	pid    messages.PID
+	owner  messages.PID // zero: outside of all processes
+	ref    messages.Ref // of the owner's monitor; 0 if it has no mailbox
+
+	mu       sync.Mutex
+	returned bool // the function has returned a value
+	ended    chan struct{}
+	err      error // why it ended without one
+	consumed bool
+	told     []*func() // who wants to know of the end
+}
+
+// Async starts f as a task that is linked to its owner: when one of them ends for another reason than messages.Normal, so
+// does the other, an owner that traps exits excepted (TK-05, TK-06). An error that f returns, and a panic, is such a
+// reason. Outside of a process there is nobody to link to. ctx is for the start, and says who the owner is. The errors are those
+// of StartChild.
+func Async[R any](ctx context.Context, under Starter, f func(ctx context.Context) (R, error), options ...TaskOption) (*Task[R], error) {
+	return async(ctx, under, f, options, true)
+}
+
+// AsyncNoLink starts f as a task that is not linked: however it ends, its owner lives on (TS-03), and however the owner ends,
+// the task does (TS-04).
+func AsyncNoLink[R any](ctx context.Context, under Starter, f func(ctx context.Context) (R, error), options ...TaskOption) (*Task[R], error) {
+	return async(ctx, under, f, options, false)
+}
+
+func async[R any](ctx context.Context, under Starter, f func(ctx context.Context) (R, error), options []TaskOption, link bool) (*Task[R], error) {
 	if f == nil {
-		return nil, errors.New("actors: AsyncNoLink: the func is nil")
+		return nil, errors.New("actors: Async: the func is nil")
 	}
-	t := &Task[R]{supervisor: s, ended: make(chan struct{})}
-	var err error
-	t.pid, err = s.StartChild(ctx, func(ctx context.Context) error { return t.run(ctx, f) })
+	t := &Task[R]{task: task{system: under.taskSystem(), ended: make(chan struct{})}}
+	t.owner, _ = process.Self(ctx)
+	pid, err := under.startTask(ctx, taskStart{
+		options: under.taskOptions(options),
+		run:     asTask(t.system, ctx, f, func(ctx context.Context) error { return t.run(ctx, f) }),
+		process: process.Options{
+			What:   f,
+			Before: func(pid messages.PID) { t.pid, t.ref = pid, t.system.Monitor(ctx, pid) },
+			After:  t.end,
+		},
+	}, link)
 	if err != nil {
 		return nil, err
 	}
+	t.pid = pid
 	return t, nil
 }
 
-// run keeps how f ends before its process does, so that whoever sees that end finds it. The deferred part sees every way out.
-func (t *Task[R]) run(ctx context.Context, f func(ctx context.Context) (R, error)) (reason error) {
-	var value R
-	err := messages.ErrGoexit
-	defer func() {
-		if value := recover(); value != nil {
-			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
-		}
-		if messages.Is(err, context.Canceled) && ctx.Err() != nil {
-			err = context.Cause(ctx) // it ended because it was told to: the reason is why
-		}
-		if self, _ := process.Self(ctx); t.supervisor.system.Alive(self) {
-			t.end(value, err) // one that was declared dead has ended already
-		}
-		reason = err
-	}()
-	value, err = f(ctx)
+// run is the life of the task. Its value is kept, and sent, before its process ends, so that it comes before the Down.
+func (t *Task[R]) run(ctx context.Context, f func(ctx context.Context) (R, error)) error {
+	value, err := f(ctx)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.value, t.returned = value, true
+	ref := t.ref
+	t.mu.Unlock()
+	if ref != 0 {
+		process.Answer(ctx, t.system, t.owner, ref, value)
+	}
 	return nil
 }
 
-func (t *Task[R]) end(value R, err error) {
-	t.once.Do(func() {
-		t.value, t.err = value, err
-		close(t.ended)
-	})
+// end is told by the process why it has ended.
+func (t *task) end(reason error) {
+	t.mu.Lock()
+	if !t.returned || !messages.Is(reason, messages.Normal) {
+		t.err = reason
+	}
+	told := t.told
+	t.told = nil
+	close(t.ended)
+	t.mu.Unlock()
+	for _, tell := range told {
+		(*tell)()
+	}
+}
+
+// onEnd has tell called when the task has ended, at once if it has, unless that is cancelled before.
+func (t *task) onEnd(tell func()) (cancel func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over() {
+		tell()
+		return func() {}
+	}
+	entry := &tell
+	t.told = append(t.told, entry)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.told = slices.DeleteFunc(t.told, func(other *func()) bool { return other == entry })
+	}
 }
 
 // PID is the task's process.
-func (t *Task[R]) PID() messages.PID { return t.pid }
+func (t *task) PID() messages.PID { return t.pid }
 
-// Await waits for the task's value. The error is the one that f returned; a *messages.PanicError; messages.ErrGoexit;
-// messages.Shutdown if f stopped as it was told to; messages.Killed if it did not and was declared dead; or the cause of
-// ctx, and then the task goes on (TK-08).
-func (t *Task[R]) Await(ctx context.Context) (R, error) {
-	var none R
-	select {
-	case <-t.ended:
-	case <-t.supervisor.system.Done(t.pid):
-		t.end(none, messages.Killed) // unless it has left its end
-	case <-ctx.Done():
-		return none, context.Cause(ctx)
-	}
-	return t.value, t.err
+// Ref is what the messages to the owner have in common; 0 if the owner has no mailbox.
+func (t *task) Ref() messages.Ref {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ref
 }
 
-// Shutdown tells the task to stop, waits at most its grace, and gives how it ended, as Await does: a value that it returned
-// all the same is not lost (TK-19, TK-20). When ctx ends first, the task still stops.
-func (t *Task[R]) Shutdown(ctx context.Context) (R, error) {
-	if err := t.supervisor.children.TerminateChild(ctx, t.pid); err != nil && !errors.Is(err, supervisor.ErrNotFound) && !errors.Is(err, messages.NoProc) {
-		var none R
+// Owner is the process for which the outcome is; zero if the task was started outside of all.
+func (t *task) Owner() messages.PID { return t.owner }
+
+// check is the right to ask.
+func (t *task) check(ctx context.Context) error {
+	if self, _ := process.Self(ctx); self != t.owner {
+		return fmt.Errorf("%w: it is %s of %s, not of %s", ErrNotOwner, t.pid, t.owner, self)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.consumed || t.ref != 0 && !process.Monitors(ctx, t.ref) {
+		return ErrConsumed
+	}
+	return nil
+}
+
+// consume gives the outcome out, once, and has the messages about it dropped.
+func (t *Task[R]) consume(ctx context.Context) (R, error) {
+	var none R
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.consumed {
+		return none, ErrConsumed
+	}
+	t.consumed = true
+	t.system.Demonitor(ctx, t.ref)
+	if t.err != nil {
+		return none, t.err
+	}
+	return t.value, nil
+}
+
+func (t *task) over() bool {
+	select {
+	case <-t.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Await waits for the task's value. The error is the one that f returned; a *messages.PanicError; messages.ErrGoexit (TK-04);
+// messages.Shutdown if f stopped as it was told to; messages.Killed if it did not and was declared dead; or the cause of
+// ctx. In the last case the task goes on and may be awaited again, but no message about it comes to its owner any more
+// (TK-09). There is no timeout but that of ctx (TK-08).
+func (t *Task[R]) Await(ctx context.Context) (R, error) {
+	var none R
+	if err := t.check(ctx); err != nil {
 		return none, err
 	}
-	return t.Await(ctx)
+	select {
+	case <-t.ended:
+	case <-ctx.Done():
+		t.unsubscribe(ctx)
+		return none, context.Cause(ctx)
+	}
+	return t.consume(ctx)
+}
+
+// unsubscribe has no messages come any more, and lets Await go on all the same.
+func (t *task) unsubscribe(ctx context.Context) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.system.Demonitor(ctx, t.ref)
+	t.ref = 0
+}
+
+// Yield waits for the task for at most timeout. It reports whether the task has ended; if so, value and error are those of
+// Await, and if not, Yield may be called again (TK-15). The error of a task that has not ended is the cause of ctx,
+// ErrNotOwner or ErrConsumed.
+func (t *Task[R]) Yield(ctx context.Context, timeout time.Duration) (value R, ended bool, err error) {
+	if err := t.check(ctx); err != nil {
+		return value, false, err
+	}
+	if !t.over() && timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		select {
+		case <-t.ended:
+		case <-timer.C:
+		case <-ctx.Done():
+			return value, false, context.Cause(ctx)
+		}
+	}
+	if !t.over() {
+		return value, false, nil
+	}
+	value, err = t.consume(ctx)
+	return value, true, err
+}
+
+// Shutdown ends the task: it is unlinked from its owner, told to stop, and declared dead if it has not ended when the time is
+// over. Zero is supervisor.DefaultShutdown; supervisor.BrutalKill does not ask; supervisor.Infinity waits.
+//
+// It reports whether the task had an outcome of its own: a value that it returned all the same is not lost (TK-20), and one
+// that had to be declared dead gives messages.Killed, unless that was asked for (TK-21). One that has ended because it was told
+// to has none (TK-19). One whose outcome was given out before gives messages.NoProc. When ctx ends first, the answer is its
+// cause, and the task is stopped all the same.
+func (t *Task[R]) Shutdown(ctx context.Context, timeout time.Duration) (value R, ended bool, err error) {
+	switch err := t.check(ctx); {
+	case errors.Is(err, ErrConsumed):
+		return value, true, messages.NoProc
+	case err != nil:
+		return value, false, err
+	}
+	if err := t.stop(ctx, timeout); err != nil {
+		return value, false, err
+	}
+	value, err = t.consume(ctx)
+	if messages.Is(err, messages.Shutdown) || timeout == supervisor.BrutalKill && messages.Is(err, messages.Killed) {
+		return value, false, nil
+	}
+	return value, true, err
+}
+
+// stop tells the task to stop and waits until it has ended.
+func (t *task) stop(ctx context.Context, timeout time.Duration) error {
+	t.system.Unlink(ctx, t.pid)
+	if timeout == 0 {
+		timeout = supervisor.DefaultShutdown
+	}
+	if timeout == supervisor.BrutalKill {
+		t.system.Kill(t.pid)
+	} else {
+		t.system.Exit(ctx, t.pid, messages.Shutdown)
+	}
+	if timeout > 0 {
+		timer := time.AfterFunc(timeout, func() { t.system.Kill(t.pid) })
+		t.onEnd(func() { timer.Stop() })
+	}
+	select {
+	case <-t.ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Ignore gives the outcome if there is one by now. If not, the task runs on, unlinked, and its outcome is dropped; the report
+// is false then (TK-22).
+func (t *Task[R]) Ignore(ctx context.Context) (value R, ended bool, err error) {
+	if err := t.check(ctx); err != nil {
+		return value, false, err
+	}
+	if t.over() {
+		value, err = t.consume(ctx)
+		return value, true, err
+	}
+	t.system.Unlink(ctx, t.pid)
+	_, err = t.consume(ctx)
+	return value, false, err
 }

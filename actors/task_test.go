@@ -53,20 +53,18 @@ func TestTaskEnds(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			withTasks(t, actors.TaskSupervisorConfig{}, func(ctx context.Context, system *actors.System, s *actors.TaskSupervisor) {
-				before := s.Children().PID()
+				before := s.Supervisor().PID()
 				for range 50 { // TS-06
 					task, err := actors.AsyncNoLink(ctx, s, test.f)
 					if err != nil {
 						t.Fatal(err)
 					}
-					for range 2 {
-						if value, err := task.Await(ctx); !test.want(value, err) {
-							t.Fatalf("got %q, %v", value, err)
-						}
+					if value, err := task.Await(ctx); !test.want(value, err) {
+						t.Fatalf("got %q, %v", value, err)
 					}
 				}
 				synctest.Wait()
-				counts, err := s.Children().CountChildren(ctx)
+				counts, err := s.Supervisor().CountChildren(ctx)
 				if err != nil || counts.Specs != 0 || !system.Alive(before) {
 					t.Errorf("%+v (%v), the supervisor lives: %v", counts, err, system.Alive(before))
 				}
@@ -79,19 +77,20 @@ func TestTaskEnds(t *testing.T) {
 // had ended before.
 func TestTaskShutdown(t *testing.T) {
 	t.Parallel()
-	withTasks(t, actors.TaskSupervisorConfig{Grace: time.Second}, func(ctx context.Context, system *actors.System, s *actors.TaskSupervisor) {
+	withTasks(t, actors.TaskSupervisorConfig{Shutdown: time.Second}, func(ctx context.Context, system *actors.System, s *actors.TaskSupervisor) {
 		free := make(chan struct{})
 		for _, test := range []struct {
 			name  string
 			f     func(ctx context.Context) (int, error)
 			value int
+			ended bool
 			err   error
 			took  time.Duration
 		}{
-			{"heeds", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }, 0, messages.Shutdown, 0},
-			{"finishes", func(ctx context.Context) (int, error) { <-ctx.Done(); return 7, nil }, 7, nil, 0},
-			{"ignores", func(context.Context) (int, error) { <-free; return 8, nil }, 0, messages.Killed, time.Second},
-			{"over", func(context.Context) (int, error) { return 9, nil }, 9, nil, 0},
+			{"heeds", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }, 0, false, nil, 0},
+			{"finishes", func(ctx context.Context) (int, error) { <-ctx.Done(); return 7, nil }, 7, true, nil, 0},
+			{"ignores", func(context.Context) (int, error) { <-free; return 8, nil }, 0, true, messages.Killed, time.Second},
+			{"over", func(context.Context) (int, error) { return 9, nil }, 9, true, nil, 0},
 		} {
 			task, err := actors.AsyncNoLink(ctx, s, test.f)
 			if err != nil {
@@ -99,8 +98,8 @@ func TestTaskShutdown(t *testing.T) {
 			}
 			synctest.Wait()
 			began := time.Now()
-			value, err := task.Shutdown(ctx)
-			if value != test.value || !errors.Is(err, test.err) || time.Since(began) != test.took {
+			value, ended, err := task.Shutdown(ctx, time.Second)
+			if value != test.value || ended != test.ended || !errors.Is(err, test.err) || time.Since(began) != test.took {
 				t.Errorf("%s: %d, %v after %s; want %d, %v after %s", test.name, value, err, time.Since(began), test.value, test.err, test.took)
 			}
 			if test.err == messages.Killed {
@@ -109,47 +108,10 @@ func TestTaskShutdown(t *testing.T) {
 				}
 				close(free)
 				synctest.Wait()
-				if value, err := task.Await(ctx); value != 0 || !errors.Is(err, messages.Killed) || system.Abandoned() != 0 {
-					t.Errorf("what was told has changed: %d, %v; %d abandoned", value, err, system.Abandoned())
+				if value, err := task.Await(ctx); value != 0 || !errors.Is(err, actors.ErrConsumed) || system.Abandoned() != 0 {
+					t.Errorf("then %d, %v; %d abandoned", value, err, system.Abandoned())
 				}
 			}
-		}
-	})
-}
-
-// TestTaskOutlivesItsCaller, and the context that it was started with (TS-04).
-func TestTaskOutlivesItsCaller(t *testing.T) {
-	t.Parallel()
-	withTasks(t, actors.TaskSupervisorConfig{}, func(ctx context.Context, _ *actors.System, s *actors.TaskSupervisor) {
-		inner := make(chan *actors.Task[string], 1)
-		starting, cancel := context.WithCancel(ctx)
-		outer, err := actors.AsyncNoLink(starting, s, func(ctx context.Context) (string, error) {
-			task, err := actors.AsyncNoLink(ctx, s, func(ctx context.Context) (string, error) {
-				select {
-				case <-time.After(time.Minute):
-					return "done", nil
-				case <-ctx.Done():
-					return "", context.Cause(ctx)
-				}
-			})
-			inner <- task
-			return "", err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cancel()
-		if _, err := outer.Await(ctx); err != nil {
-			t.Fatal(err)
-		}
-		impatient, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		task := <-inner
-		if _, err := task.Await(impatient); !errors.Is(err, context.DeadlineExceeded) { // TK-08
-			t.Errorf("an impatient Await gave %v", err)
-		}
-		if value, err := task.Await(ctx); value != "done" || err != nil {
-			t.Errorf("got %q, %v", value, err)
 		}
 	})
 }
@@ -172,19 +134,19 @@ func TestTaskSupervisorRefuses(t *testing.T) {
 		if _, err := s.StartChild(ctx, wait); !errors.Is(err, messages.NoProc) {
 			t.Errorf("after Stop: %v", err)
 		}
-		if _, err := actors.StartTaskSupervisor(ctx, system, actors.TaskSupervisorConfig{Grace: -3}); err == nil || !strings.Contains(err.Error(), "Grace is -3") {
+		if _, err := actors.StartTaskSupervisor(ctx, system, actors.TaskSupervisorConfig{Shutdown: -3}); err == nil || !strings.Contains(err.Error(), "Shutdown is -3") {
 			t.Errorf("a wrong Grace: %v", err)
 		}
 	})
 }
 
-// TestTaskKeepsItsWordUnderRace has tasks killed in the moment in which they end: Await gives the value or Killed, and
-// always the same.
+// TestTaskKeepsItsWordUnderRace has tasks killed in the moment in which they end: Shutdown gives the value or
+// nothing.
 func TestTaskKeepsItsWordUnderRace(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	system := actors.NewSystem(actors.SystemConfig{})
-	s, err := actors.StartTaskSupervisor(ctx, system, actors.TaskSupervisorConfig{Grace: supervisor.BrutalKill})
+	s, err := actors.StartTaskSupervisor(ctx, system, actors.TaskSupervisorConfig{Shutdown: supervisor.BrutalKill})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,10 +155,9 @@ func TestTaskKeepsItsWordUnderRace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, firstErr := task.Shutdown(ctx)
-		again, againErr := task.Await(ctx)
-		if first != again || !errors.Is(againErr, firstErr) || (first == 1) != (firstErr == nil) {
-			t.Fatalf("first %d, %v; then %d, %v", first, firstErr, again, againErr)
+		value, ended, err := task.Shutdown(ctx, supervisor.BrutalKill)
+		if ended != (value == 1) || err != nil {
+			t.Fatalf("%d, %v, %v", value, ended, err)
 		}
 	}
 	if err := system.Stop(ctx); err != nil {

@@ -108,9 +108,9 @@ func (c TaskRunnerConfig) validate() error {
 
 // TaskRunner runs tasks. Its methods are safe from any goroutine.
 //
-// It is two things in a [System]: a [TaskSupervisor], under which each run of a task is a child, and a GenServer, which
-// takes Run messages, starts the children and is told of their ends. The server is itself supervised: if it dies it is
-// started again and takes up the tasks that are still running.
+// It is a supervisor of two in a [System], rest for one: a [TaskSupervisor], under which each run of a task is a child, and a
+// GenServer, which takes Run messages, starts the children and is told of their ends. If the server dies it is started again
+// and takes up the tasks that are still running; if the task supervisor dies, both are.
 type TaskRunner struct {
 	config    TaskRunnerConfig
 	system    *System
@@ -118,8 +118,8 @@ type TaskRunner struct {
 	kinds     map[string]*KindSpec
 	kindNames []string
 
-	tasks  *TaskSupervisor
-	keeper *supervisor.DynamicSupervisor // of the server
+	tasks atomic.Pointer[TaskSupervisor] // the one that lives, or was the last to
+	tree  *supervisor.Supervisor         // of the task supervisor and the server
 
 	admission *admission
 	runs      *runTable
@@ -180,52 +180,64 @@ func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRun
 	return r
 }
 
-// start starts the task supervisor before the server, so that a system that stops (newest first) stops the server while
-// its tasks still run, and not the other way round (SH-10).
+// start starts the task supervisor before the server, so that whoever stops (newest first) stops the server while its tasks
+// still run; and rest for one, because without its task supervisor the server knows nothing that holds any more (SH-10).
 func (r *TaskRunner) start(ctx context.Context) (err error) {
 	if r.config.Store != nil {
 		if r.release, err = r.config.Store.Hold(r.config.Name); err != nil {
 			return fmt.Errorf("actors: TaskRunnerConfig: Name: %w", err)
 		}
 	}
-	if r.tasks, err = StartTaskSupervisor(ctx, r.system, TaskSupervisorConfig{Grace: r.config.Grace}); err != nil {
-		return err
-	}
-	if r.keeper, err = supervisor.StartDynamic(ctx, r.system, supervisor.DynamicConfig{}); err != nil {
+	r.tree, err = supervisor.Start(ctx, r.system, supervisor.Config{
+		Strategy: supervisor.RestForOne,
+		Children: []supervisor.ChildSpec{r.taskSupervisorSpec(), r.serverSpec()},
+	})
+	if err != nil {
+		var start *supervisor.StartError
+		if errors.As(err, &start) {
+			return start.Err
+		}
 		return err
 	}
 	go r.watch()
-	_, err = r.keeper.StartChild(ctx, supervisor.ChildSpec{
-		ID:       r.config.Name,
-		Shutdown: supervisor.Infinity, // it knows itself how long: DrainTimeout, Grace and the context of Stop
+	return nil
+}
+
+func (r *TaskRunner) taskSupervisorSpec() supervisor.ChildSpec {
+	return supervisor.ChildSpec{
+		ID: r.config.Name + ".tasks", Type: supervisor.TypeSupervisor,
 		Start: func(ctx context.Context) (messages.PID, error) {
-			server, err := StartGenServer(ctx, r.system, newRunner(r), GenServerOptions{Name: messages.Name(r.config.Name), TrapExit: true})
+			tasks, err := StartTaskSupervisor(ctx, r.system, TaskSupervisorConfig{})
 			if err != nil {
 				return messages.PID{}, err
 			}
-			return server.PID(), nil
+			r.tasks.Store(tasks)
+			return tasks.Supervisor().PID(), nil
 		},
-	})
-	return err
+	}
+}
+
+// serverSpec gives the server all the time it needs to stop: it knows itself how long, from DrainTimeout, Grace and the context
+// of Stop.
+func (r *TaskRunner) serverSpec() supervisor.ChildSpec {
+	spec := GenServerSpec(r.system, func() any { return newRunner(r) }, GenServerOptions{Name: messages.Name(r.config.Name), TrapExit: true})
+	spec.Shutdown = supervisor.Infinity
+	return spec
 }
 
 // watch waits for the end of the runner, whoever brings it about, and tells those who wait for its tasks. If it did not
-// end in order, its server has crashed too often or somebody killed a part of it: what is left goes too, since a runner
+// end in order, a part of it has crashed too often or somebody killed its supervisor: what is left goes too, since a runner
 // that takes tasks and runs none would be worse than none. Recorded tasks run when a runner of its name is started again.
 func (r *TaskRunner) watch() {
 	defer close(r.watched)
-	select {
-	case <-r.system.Done(r.keeper.PID()):
-	case <-r.system.Done(r.tasks.children.PID()):
-	}
+	<-r.system.Done(r.tree.PID())
 	r.admission.close()
 	if !r.drained.Load() {
 		if !r.stopping.Load() {
 			r.config.Logger.Error("the runner is dead: it takes no more tasks", "runner", r.config.Name)
 		}
-		r.system.Kill(r.keeper.PID())
 		r.system.Kill(r.server().PID())
-		r.system.Kill(r.tasks.children.PID())
+		r.system.Kill(r.tasks.Load().Supervisor().PID())
 	}
 	r.promises.fail(ErrStopping)
 	r.letGo()
@@ -312,24 +324,17 @@ func (r *TaskRunner) stop() error {
 	patient, cancel := withMargin(r.hurried, stopMargin)
 	defer cancel()
 	r.admission.close()
-	var parts []*supervisor.DynamicSupervisor // as far as the start got
-	if r.keeper != nil {
-		parts = append(parts, r.keeper)
-	}
-	if r.tasks != nil {
-		parts = append(parts, r.tasks.children)
-	}
 	var errs []error
-	for _, part := range parts {
-		if err := part.Stop(patient); err != nil && !errors.Is(err, messages.NoProc) {
+	if r.tree != nil {
+		if err := r.tree.Stop(patient); err != nil && !errors.Is(err, messages.NoProc) {
 			errs = append(errs, err)
-			r.system.Kill(part.PID())
+			r.system.Kill(r.tree.PID())
 		}
 	}
 	if r.ownSystem {
 		errs = append(errs, r.system.Stop(patient))
 	}
-	if r.keeper != nil {
+	if r.tree != nil {
 		<-r.watched
 	} else {
 		r.letGo()

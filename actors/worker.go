@@ -14,6 +14,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
+// String is what is shown of the run's process.
+func (r *run) String() string { return "task " + r.task.Kind + " " + r.task.TaskID }
+
 // work is the life of one run: it runs in a process of its own and leaves its ending and its fate in the run before that
 // process ends, so that whoever hears of the end finds them there. Each deferred step sees every way out of those before
 // it: a value, an error, a panic, and a Goexit, which is none of these. The process itself always ends well: its reason

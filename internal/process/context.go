@@ -34,3 +34,28 @@ func Self(ctx context.Context) (messages.PID, bool) {
 	}
 	return messages.PID{}, false
 }
+
+// TrapsExit reports whether the process in which ctx belongs traps exits.
+func TrapsExit(ctx context.Context) bool {
+	p := procOf(ctx)
+	return p != nil && p.trapExit
+}
+
+// Ancestors gives the parent of the process in which ctx belongs, the parent of that, and so on, at most 100.
+func Ancestors(ctx context.Context) []messages.PID {
+	var list []messages.PID
+	p := procOf(ctx)
+	for p != nil && len(list) < maxAncestors {
+		p.mu.Lock()
+		parent := p.parent
+		p.mu.Unlock()
+		if parent != nil {
+			list = append(list, parent.pid)
+		}
+		p = parent
+	}
+	return list
+}
+
+// maxAncestors ends a circle of processes that have adopted each other.
+const maxAncestors = 100

@@ -61,7 +61,7 @@ func (s *System) Processes() []Info {
 }
 
 func (p *proc) info() Info {
-	i := Info{PID: p.pid, Name: p.title(), What: whatIs(p.what), TrapExit: p.trapExit}
+	i := Info{PID: p.pid, Name: p.title(), What: WhatIs(p.what), TrapExit: p.trapExit}
 	p.mu.Lock()
 	if p.parent != nil {
 		i.Parent = p.parent.pid
@@ -120,14 +120,14 @@ func (p *proc) title() string {
 	switch {
 	case p.name != "":
 		return string(p.name)
-	case p.via.Registry != nil:
+	case p.via != nil:
 		return p.via.String()
 	}
 	return ""
 }
 
-// whatIs names a server by its type and a function by its name. What says itself what it is (fmt.Stringer), says it.
-func whatIs(what any) (name string) {
+// WhatIs names a server by its type and a function by its name. What says itself what it is (fmt.Stringer), says it.
+func WhatIs(what any) (name string) {
 	defer func() {
 		if recover() != nil {
 			name = fmt.Sprintf("%T", what)

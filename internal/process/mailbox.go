@@ -278,6 +278,6 @@ func (m *mailbox) report(reason error, last any) {
 	}
 	defer func() { _ = recover() }()
 	_, last = m.describe(last)
-	p.sys.log.Error("process ended", "pid", p.pid.String(), "name", p.title(), "process", whatIs(p.what),
+	p.sys.log.Error("process ended", "pid", p.pid.String(), "name", p.title(), "process", WhatIs(p.what),
 		"reason", reason, "last_message", Render(last), "state", m.state())
 }

@@ -35,6 +35,12 @@ func (s *System) Demonitor(ctx context.Context, ref messages.Ref) {
 	}
 }
 
+// Monitors reports whether the process that ctx belongs to has this monitor still: it has neither ended it nor got its Down.
+func Monitors(ctx context.Context, ref messages.Ref) bool {
+	self := procOf(ctx)
+	return self != nil && self.watches(ref)
+}
+
 // Answer sends the value of a task to its owner. It comes before the Down with the same Ref, and not at all once the owner
 // has ended that monitor (TK-02, TK-09).
 func Answer(ctx context.Context, s *System, owner messages.PID, ref messages.Ref, value any) {

@@ -45,7 +45,7 @@ func (p *proc) register() error {
 			return err
 		}
 	}
-	if p.via.Registry != nil {
+	if p.via != nil {
 		return guard(func() error { return p.via.Registry.RegisterName(p.via.Key, p.pid) })
 	}
 	return nil
@@ -56,7 +56,7 @@ func (p *proc) release() {
 	if p.name != "" {
 		p.sys.names.release(p.name, p)
 	}
-	if p.via.Registry != nil {
+	if p.via != nil {
 		_ = guard(func() error {
 			p.via.Registry.UnregisterName(p.via.Key, p.pid)
 			return nil

@@ -19,7 +19,7 @@ type proc struct {
 	sys      *System
 	pid      messages.PID
 	name     messages.Name
-	via      messages.Via // where else it is registered; without a Registry, nowhere
+	via      *messages.Via // where else it is registered; nil: nowhere
 	trapExit bool
 	what     any      // the server or the function that it runs, for those who look
 	box      *mailbox // nil for a function's process
@@ -28,6 +28,7 @@ type proc struct {
 	actor    atomic.Pointer[actor.PID] // the mailbox's; nil without one, and until init runs
 	place    atomic.Pointer[Place]     // under its supervisor; nil without one
 	tracer   atomic.Pointer[tracer]    // nil unless somebody looks on
+	after    func(reason error)        // is told of the end before anybody else; nil: nothing is
 
 	dead    atomic.Bool
 	exiting atomic.Bool // exit is set: the process is to end before it handles anything more
@@ -55,9 +56,12 @@ func (s *System) newProc(options Options) *proc {
 		sys:      s,
 		pid:      messages.PID{Node: s.node, ID: s.lastID.Add(1)},
 		name:     options.Name,
-		via:      options.Via,
 		trapExit: options.TrapExit,
 		what:     options.What,
+		after:    options.After,
+	}
+	if options.Via.Registry != nil {
+		p.via = &options.Via
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	p.ctx, p.cancel = &procContext{Context: ctx, proc: p}, cancel
@@ -138,6 +142,9 @@ func (p *proc) end(reason error, killed bool) bool {
 
 	p.cancel(reason)
 	p.release()
+	if p.after != nil {
+		p.after(reason)
+	}
 	for ref, target := range watching {
 		if target != nil { // nil: there was nobody, and the Down that says so is still queued
 			target.dropWatcher(ref)

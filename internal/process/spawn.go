@@ -37,6 +37,9 @@ type Options struct {
 	// Before is called when the process has its PID and is in the records, before any of its code runs: for links and
 	// monitors that must not come late.
 	Before func(pid messages.PID)
+	// After is told of the end, once, whoever brings it about, before monitors and links are: what it writes is there for
+	// whoever hears of the end. It must not block.
+	After func(reason error)
 }
 
 // Spawn starts a process with a mailbox and returns when its init has: with the PID, or with the error of the init and
@@ -104,7 +107,7 @@ func SpawnFunc(ctx context.Context, s *System, f func(ctx context.Context) error
 	if options.What == nil {
 		options.What = f
 	}
-	p := s.newProc(Options{What: options.What})
+	p := s.newProc(Options{What: options.What, After: options.After})
 	if err := s.enter(p, options); err != nil {
 		return messages.PID{}, err
 	}

@@ -1,0 +1,106 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/process"
+	"github.com/taskrunner-go/taskrunner/messages"
+)
+
+// From is who waits for the reply to a call. Reply answers it, once, from anywhere; it never fails, also when the caller is
+// gone (GS-15).
+type From = process.From
+
+// NoReply is what HandleCall returns as error when the call is answered later.
+var NoReply error = &control{noReply: true} //nolint:revive,staticcheck // it steers, as OTP's :noreply does, and is no failure
+
+// Stop is what a callback returns as error to end its server with the reason; nil is messages.Normal. The reply of a
+// HandleCall is sent after Terminate (GS-16).
+func Stop(reason error) error {
+	if reason == nil {
+		reason = messages.Normal
+	}
+	return &control{stop: reason}
+}
+
+// Continue is what a callback returns as error to have HandleContinue called with the argument, before any message that is
+// queued (GS-22). A start does not wait for it (GS-23).
+func Continue(argument any) error { return &control{continues: true, argument: argument} }
+
+// Timeout is what a callback returns as error to have HandleInfo called with a messages.Timeout when no message comes for
+// d. Any message ends that, and it happens once (GS-24). With zero it happens at once, unless a message is queued (GS-25). It
+// may be joined with another: errors.Join(NoReply, Timeout(d)), or with a plain error that is the caller's.
+func Timeout(d time.Duration) error { return &control{timed: true, timeout: max(d, 0)} }
+
+// control is what a callback returns in place of an error.
+type control struct {
+	noReply   bool
+	stop      error
+	continues bool
+	argument  any
+	timed     bool
+	timeout   time.Duration
+}
+
+func (c *control) Error() string {
+	switch {
+	case c.stop != nil:
+		return "actors: stop: " + c.stop.Error()
+	case c.continues:
+		return "actors: continue"
+	case c.timed:
+		return "actors: timeout"
+	default:
+		return "actors: the reply comes later"
+	}
+}
+
+// Unwrap gives the reason of a Stop.
+func (c *control) Unwrap() error { return c.stop }
+
+// maxJoined is how deep nextOf looks into what a callback returned. Nobody joins that often.
+const maxJoined = 16
+
+// nextOf takes what steers out of what a callback returned; what is left is an error.
+func nextOf(err error) (next control, failure error) {
+	failure = next.take(err, maxJoined)
+	return next, failure
+}
+
+func (c *control) take(err error, depth int) error {
+	if depth == 0 {
+		return err
+	}
+	switch e := err.(type) { //nolint:errorlint // this is what looks through the wrapping
+	case nil:
+		return nil
+	case *control:
+		c.merge(e)
+		return nil
+	case interface{ Unwrap() []error }:
+		var rest []error
+		for _, part := range e.Unwrap() {
+			rest = append(rest, c.take(part, depth-1))
+		}
+		return errors.Join(rest...)
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil && c.take(inner, depth-1) == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (c *control) merge(e *control) {
+	c.noReply = c.noReply || e.noReply
+	if e.stop != nil {
+		c.stop = e.stop
+	}
+	if e.continues {
+		c.continues, c.argument = true, e.argument
+	}
+	if e.timed {
+		c.timed, c.timeout = true, e.timeout
+	}
+}
