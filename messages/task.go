@@ -88,3 +88,18 @@ type TaskReply struct {
 
 // Timeout is what HandleInfo gets when no message has come for as long as the server has asked for (GS-24).
 type Timeout struct{}
+
+// Registered is what the listeners of a registry get when a process has registered a key (RG-13).
+type Registered struct {
+	Registry Name // of the registry; empty if it has none
+	Key      any
+	PID      PID // of the process
+	Value    any // with which it registered
+}
+
+// Unregistered is what they get when a process has given up a key; not when it ended with it.
+type Unregistered struct {
+	Registry Name // of the registry; empty if it has none
+	Key      any
+	PID      PID // of the process
+}
