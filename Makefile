@@ -26,6 +26,10 @@ generate: ## all generated Go code; CI fails if this changes a file
 	$(BUF) generate
 	if [ -f graphql/gqlgen.yml ]; then cd graphql && $(GQLGEN) generate; fi
 
+.PHONY: otp-table
+otp-table: ## docs/otp.md, the table of OTP behaviours, from the tests
+	go run ./internal/tools/otptable
+
 .PHONY: graphiql
 graphiql: ## the files of the GraphiQL page, from npm
 	cd graphql/graphiql/page && npm ci && npm run build && rm -rf node_modules
