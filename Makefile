@@ -45,3 +45,7 @@ clean: ## forget the installed tools
 .PHONY: bench-mutation
 bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are under way
 	cd bench && go test -run '^$$' -bench MoveAssetsWhileBusy -benchtime 6000x ./mutation
+
+.PHONY: mutate
+mutate: ## breaks the decisions of the supervisor one by one: do the tests notice?
+	go run ./internal/tools/mutate -test ./supervisor supervisor/decide.go supervisor/window.go

@@ -30,6 +30,7 @@ var rooms = []struct {
 	{"messages", nil, "what is said is known to everybody, so it knows nobody"},
 	{"telemetry", nil, "whoever is observed imports it, so it imports none of them"},
 	{"internal/servertest", nil, "it starts foreign servers for tests and knows nothing of ours"},
+	{"internal/tools/mutate", nil, "it judges any package and so knows none"},
 	{"internal/tools/otptable", nil, "it reads the tests as text and builds none of us"},
 	{"store", []string{"messages", "telemetry"}, "a store records what it is given; it starts nothing and asks nobody"},
 	{"store/storetest", []string{"store"}, "the suite judges a store by the contract alone"},
