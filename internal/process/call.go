@@ -65,15 +65,12 @@ func (f From) Reply(value any, err error) {
 }
 
 // Call sends a request and waits for the answer. It fails with the reason of the process if that ends first (GS-13), with
-// NoProc if there is none, with ErrCallingSelf from within itself, and with the cause of ctx when that ends: the process
+// NoProc if there is none, with ErrNoMailbox if it is that of a function, with ErrCallingSelf from within itself, and with the cause of ctx when that ends: the process
 // then handles the request all the same (GS-10). A process that was declared dead calls nobody: it gets its own reason.
 func Call(ctx context.Context, s *System, to messages.Target, message any) (any, error) {
 	p := s.find(to)
-	if p == nil {
-		return nil, messages.NoProc
-	}
-	if p == procOf(ctx) {
-		return nil, ErrCallingSelf
+	if err := p.reachable(ctx); err != nil {
+		return nil, err
 	}
 	answers := make(chan answer, 1)
 	if !s.sendTo(ctx, p, to, &Request{From: From{answers}, Message: message}) {
@@ -87,6 +84,19 @@ func Call(ctx context.Context, s *System, to messages.Target, message any) (any,
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// reachable is why nothing can be asked of the process with ctx, or nil.
+func (p *proc) reachable(ctx context.Context) error {
+	switch {
+	case p == nil || p.box != nil && !p.takesMessages():
+		return messages.NoProc
+	case p.box == nil:
+		return ErrNoMailbox
+	case p == procOf(ctx):
+		return ErrCallingSelf
+	}
+	return nil
 }
 
 // answered prefers an answer that was given just before the end.

@@ -65,13 +65,8 @@ func (s *System) Resume(ctx context.Context, target messages.Target) error {
 // order waits until the target has carried it out.
 func (s *System) order(ctx context.Context, target messages.Target, do order) error {
 	p := s.find(target)
-	switch {
-	case p == nil:
-		return messages.NoProc
-	case p.box == nil:
-		return ErrNoMailbox
-	case p == procOf(ctx):
-		return ErrCallingSelf
+	if err := p.reachable(ctx); err != nil {
+		return err
 	}
 	done := make(chan struct{})
 	p.post(order(func(m *mailbox, c actor.Context) {

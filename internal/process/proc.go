@@ -61,7 +61,8 @@ func (s *System) newProc(options Options) *proc {
 		after:    options.After,
 	}
 	if options.Via.Registry != nil {
-		p.via = &options.Via
+		via := options.Via // else all options would go to the heap, for each process
+		p.via = &via
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	p.ctx, p.cancel = &procContext{Context: ctx, proc: p}, cancel

@@ -30,6 +30,9 @@ func newQueue() actor.Mailbox { return actor.Unbounded()() }
 // types (PoisonPill, MessageBatch, …) wherever they come from.
 type delivery struct{ message any }
 
+// takesMessages reports whether there is a mailbox yet: a process is in the table a moment before it has one.
+func (p *proc) takesMessages() bool { return p.actor.Load() != nil }
+
 func (p *proc) post(message any) {
 	if pid := p.actor.Load(); pid != nil && p.alive() {
 		p.sys.actors.Root.Send(pid, &delivery{message})

@@ -36,6 +36,7 @@ type tracer struct {
 	mu     sync.Mutex
 	events chan TraceEvent // nil once it is closed
 	lost   int
+	unhook func() bool // from the observer's context
 }
 
 func (t *tracer) add(e TraceEvent) {
@@ -56,9 +57,13 @@ func (t *tracer) add(e TraceEvent) {
 func (t *tracer) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.events != nil {
-		close(t.events)
-		t.events = nil
+	if t.events == nil {
+		return
+	}
+	close(t.events)
+	t.events = nil
+	if t.unhook != nil {
+		t.unhook()
 	}
 }
 
@@ -85,7 +90,10 @@ func (s *System) Trace(ctx context.Context, target messages.Target, buffer int) 
 		p.tracer.CompareAndSwap(t, nil)
 		t.close()
 	}
-	context.AfterFunc(ctx, end)
+	unhook := context.AfterFunc(ctx, end)
+	t.mu.Lock()
+	t.unhook = unhook
+	t.mu.Unlock()
 	if !p.alive() {
 		end() // it has ended in between, and tells nobody
 	}
