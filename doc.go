@@ -5,8 +5,8 @@
 //
 //   - messages: what is said. Run, Completed, Failed, the reasons for which processes end, and the errors with which a handler
 //     decides what becomes of its task.
-//   - actors: who does the work. The System, the GenServer and the TaskRunner. Start reading here.
-//   - supervisor: what happens when a child ends.
+//   - actors: who does the work. The System, the GenServer, the Task, the Registry and the TaskRunner. Start reading here.
+//   - supervisor: what happens when a child ends. Supervisor, DynamicSupervisor and PartitionSupervisor.
 //   - store: what survives a crash. The contract, the states of a task, and a store in memory; store/sqlite is the one
 //     that lasts.
 //   - assets: the job that it all began with: moving static assets between providers. An ordinary user of the library.
