@@ -24,8 +24,8 @@ func newRegistryProcess[K comparable, V any](system *System, config RegistryConf
 // the table alone knows what came last.
 type look struct{ pid messages.PID }
 
-// String says what it is, for those who look at the process.
-func (p *registryProcess[K, V]) String() string { return "registry " + string(p.config.Name) }
+// ProcessTitle says what it is, for those who look at the process.
+func (p *registryProcess[K, V]) ProcessTitle() string { return "registry" }
 
 // State is what System.State shows.
 func (p *registryProcess[K, V]) State() any { return p.table.snapshot() }

@@ -34,6 +34,15 @@ type runner struct {
 	draining bool
 }
 
+// ProcessTitle says what it is, for those who look at the process.
+func (s *runner) ProcessTitle() string { return "task runner" }
+
+// FormatStatus is what is shown of its state: not what its tasks carry.
+func (s *runner) FormatStatus() any {
+	running, waiting := s.admission.counts()
+	return fmt.Sprintf("running %d, waiting %d, queued here %d", running, waiting, len(s.queue))
+}
+
 func newRunner(r *TaskRunner) *runner {
 	return &runner{TaskRunner: r, down: map[messages.Ref]*run{}}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// String is what is shown of the run's process.
-func (r *run) String() string { return "task " + r.task.Kind + " " + r.task.TaskID }
+// ProcessTitle is what is shown of the run's process.
+func (r *run) ProcessTitle() string { return "task " + r.task.Kind + " " + r.task.TaskID }
 
 // work is the life of one run: it runs in a process of its own and leaves its ending and its fate in the run before that
 // process ends, so that whoever hears of the end finds them there. Each deferred step sees every way out of those before

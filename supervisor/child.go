@@ -108,16 +108,16 @@ func isIgnore(err error) bool { return err == ErrIgnore } //nolint:errorlint // 
 // ours; if it panics, there is no line.
 type reports struct {
 	log        *slog.Logger
-	supervisor func() string
+	supervisor string // its name; empty without one
 }
 
-func newReports(system *System, self func() string) reports {
+func newReports(system *System, self string) reports {
 	return reports{log: process.Logger(system), supervisor: self}
 }
 
 func (r reports) report(what string, c *child, reason error) {
 	defer func() { _ = recover() }()
-	r.log.Error(what, "supervisor", r.supervisor(), "child", c.spec.ID, "pid", c.pid.String(), "restart", c.spec.Restart.String(), "reason", reason)
+	r.log.Error(what, "supervisor", r.supervisor, "child", c.spec.ID, "pid", c.pid.String(), "restart", c.spec.Restart.String(), "reason", reason)
 }
 
 // ended reports the end of a child by itself, unless it was to end: that of a permanent one always is (SV-08).

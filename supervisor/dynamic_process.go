@@ -24,17 +24,12 @@ func newDynamic(system *System, config DynamicConfig) *dynamic {
 		system: system, config: config,
 		window: newWindow(config.MaxRestarts, config.MaxSeconds), children: map[messages.PID]*child{},
 	}
-	d.reports = newReports(system, d.String)
+	d.reports = newReports(system, string(config.Name))
 	return d
 }
 
-// String says what it is, for those who look at the process.
-func (d *dynamic) String() string {
-	if d.config.Name == "" {
-		return "dynamic supervisor"
-	}
-	return "dynamic supervisor " + string(d.config.Name)
-}
+// ProcessTitle says what it is, for those who look at the process.
+func (d *dynamic) ProcessTitle() string { return "dynamic supervisor" }
 
 // State is what System.State shows.
 func (d *dynamic) State() any { return d.which() }

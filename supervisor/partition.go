@@ -119,7 +119,8 @@ func (p *partitions) specs(child func(index int) ChildSpec) ([]ChildSpec, error)
 	return specs, nil
 }
 
-func (p *partitions) String() string { return "partition " + p.static.String() }
+// ProcessTitle says what it is, for those who look at the process.
+func (p *partitions) ProcessTitle() string { return "partition " + p.static.ProcessTitle() }
 
 func (p *partitions) Handle(ctx context.Context, message any) error {
 	if r, ok := message.(*process.Request); ok {

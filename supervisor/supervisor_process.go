@@ -22,18 +22,12 @@ type static struct {
 
 func newStatic(system *System, config Config) *static {
 	s := &static{system: system, config: config, window: newWindow(config.MaxRestarts, config.MaxSeconds)}
-	s.reports = newReports(system, s.String)
+	s.reports = newReports(system, string(config.Name))
 	return s
 }
 
-// String says what it is, for those who look at the process.
-func (s *static) String() string {
-	text := "supervisor " + s.config.Strategy.String()
-	if s.config.Name != "" {
-		text += " " + string(s.config.Name)
-	}
-	return text
-}
+// ProcessTitle says what it is, for those who look at the process.
+func (s *static) ProcessTitle() string { return "supervisor " + s.config.Strategy.String() }
 
 // State is what System.State shows.
 func (s *static) State() any {

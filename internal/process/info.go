@@ -126,15 +126,16 @@ func (p *proc) title() string {
 	return ""
 }
 
-// WhatIs names a server by its type and a function by its name. What says itself what it is (fmt.Stringer), says it.
+// WhatIs names a server by its type and a function by its name. What has a ProcessTitle says itself what it is. It is no
+// fmt.Stringer: a user's may read what its process writes.
 func WhatIs(what any) (name string) {
 	defer func() {
 		if recover() != nil {
 			name = fmt.Sprintf("%T", what)
 		}
 	}()
-	if named, ok := what.(fmt.Stringer); ok {
-		return named.String()
+	if titled, ok := what.(interface{ ProcessTitle() string }); ok {
+		return titled.ProcessTitle()
 	}
 	if v := reflect.ValueOf(what); v.Kind() == reflect.Func {
 		if f := runtime.FuncForPC(v.Pointer()); f != nil {

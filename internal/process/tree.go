@@ -52,7 +52,7 @@ func (i Info) String() string {
 	}
 	add("%s", i.Name, i.Name != "")
 	add("%s", i.What, true)
-	add("id=%s", i.ID, i.ID != "" && i.ID != i.Name)
+	add("id=%s", i.ID, i.ID != "" && i.ID != i.Name && !strings.HasSuffix(i.What, i.ID))
 	add("%s", i.Status, i.Status != Waiting)
 	add("in %s", i.Callback, i.Callback != "")
 	add("mailbox=%d", i.Mailbox, i.Mailbox > 0)
