@@ -55,7 +55,7 @@ func (s *runner) Init(ctx context.Context) error {
 	}
 	if s.config.Store != nil {
 		for _, loop := range []func(context.Context) error{s.claimer.run, s.reporter.run, s.writer.run} {
-			pid, err := process.SpawnFunc(ctx, s.system, loop, process.Options{Link: true})
+			pid, err := StartTaskLink(ctx, Unsupervised(s.system), loop)
 			if err != nil {
 				return err
 			}
@@ -119,14 +119,14 @@ func (s *runner) HandleCall(_ context.Context, request any, _ From) (any, error)
 // runMessage takes a Run that was cast by somebody who has no Go types for it. Nobody waits for an answer, so the hook is
 // told of a refusal. It is recorded in a process of its own: the runner never waits for the store.
 func (s *runner) runMessage(ctx context.Context, m messages.Run) error {
-	_, err := process.SpawnFunc(ctx, s.system, func(ctx context.Context) error {
+	_, err := StartTask(ctx, Unsupervised(s.system), func(ctx context.Context) error {
 		if err := s.runByMessage(ctx, m); err != nil {
 			s.config.Logger.Warn("a Run message was refused", "runner", s.config.Name, "kind", m.Kind, "task", m.TaskID, "error", err)
 			ref := messages.TaskRef{TaskID: m.TaskID, Kind: m.Kind, Runner: s.config.Name, MaxAttempts: m.MaxAttempts}
 			s.server().Info(ctx, messages.Failed{TaskRef: ref, Reason: err, FinishedAt: time.Now()})
 		}
 		return nil
-	}, process.Options{})
+	})
 	return err
 }
 
