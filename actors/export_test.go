@@ -5,6 +5,9 @@ import "fmt"
 // Kill kills the runner's server, as a crash of ours would.
 func (r *TaskRunner) Kill() { r.system.Kill(r.server().PID()) }
 
+// KillTasks kills the runner's task supervisor.
+func (r *TaskRunner) KillTasks() { r.system.Kill(r.tasks.Load().Supervisor().PID()) }
+
 // Crash kills all of the runner at once, as the death of its program would: nothing is put back.
 func (r *TaskRunner) Crash() {
 	for _, run := range r.runs.list() {

@@ -375,13 +375,22 @@ func TestChaos(t *testing.T) {
 			config := actors.TaskRunnerConfig{Kinds: actors.Kinds{moody}, Store: db, MaxChildren: 5, HandleInfo: box.HandleInfo}
 			withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
 				var tasks []*actors.Handle[int]
+				var kills []time.Time
 				for i := range 100 {
 					if task, err := actors.Run[int](ctx, r, "moody", i, actors.WithDelay(time.Duration(random.IntN(3))*time.Second)); err == nil {
 						tasks = append(tasks, task)
 					}
 					switch random.IntN(12) {
-					case 0:
-						r.Kill()
+					case 0, 4:
+						if now := time.Now(); len(kills) >= 3 && now.Sub(kills[len(kills)-3]) < 6*time.Second {
+							break // one more would be the runner's death
+						}
+						kills = append(kills, time.Now())
+						if random.IntN(2) == 0 {
+							r.Kill()
+						} else {
+							r.KillTasks()
+						}
 					case 1:
 						db.set(true, random.IntN(2) == 0)
 					case 2:

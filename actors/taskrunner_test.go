@@ -449,3 +449,47 @@ func TestACrashedRunnerTakesUpItsTasks(t *testing.T) {
 		}
 	})
 }
+
+// TestARunnerOutlivesItsTaskSupervisor: when the task supervisor dies, it and the server are started anew (SH-10). What ran is
+// told, and tried again; what waited still runs; what comes later too.
+func TestARunnerOutlivesItsTaskSupervisor(t *testing.T) {
+	box := &inbox{}
+	bothWays(t, actors.TaskRunnerConfig{Kinds: kinds(), HandleInfo: box.HandleInfo, MaxChildren: 2}, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		box.all = nil
+		tasks, err := actors.RunMany[string](ctx, r, "sleep", []time.Duration{time.Second, 2 * time.Second, 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		server := r.Server().PID()
+		r.KillTasks()
+		synctest.Wait()
+		if r.Server().PID() == server {
+			t.Error("the server was not started anew behind its task supervisor")
+		}
+		for _, task := range tasks {
+			if got, err := task.Await(ctx); got != "slept" || err != nil {
+				t.Errorf("Await: %q, %v", got, err)
+			}
+		}
+		completed, failed := 0, 0 // and perhaps one Snoozed: of a start in the moment between
+		for _, message := range box.messages() {
+			switch m := message.(type) {
+			case messages.Completed:
+				completed++
+			case messages.Failed:
+				if !m.Discarded() && errors.Is(m.Reason, messages.Killed) {
+					failed++
+				}
+			}
+		}
+		if completed != len(tasks) || failed != 2 {
+			t.Errorf("%d completed, %d runs cut short; want %d and 2: %+v", completed, failed, len(tasks), box.all)
+		}
+		if later, err := actors.Run[int](ctx, r, "double", 4); err != nil {
+			t.Error(err)
+		} else if got, err := later.Await(ctx); got != 8 || err != nil {
+			t.Errorf("a later task: %d, %v", got, err)
+		}
+	})
+}
