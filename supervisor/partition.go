@@ -111,6 +111,9 @@ func (p *partitions) specs(child func(index int) ChildSpec) ([]ChildSpec, error)
 		start := spec.Start
 		spec.Start = func(ctx context.Context) (messages.PID, error) {
 			pid, err := start(ctx)
+			if err != nil {
+				pid = messages.PID{}
+			}
 			p.pids[i].Store(&pid)
 			return pid, err
 		}
@@ -149,7 +152,8 @@ func (p *partitions) resize(ctx context.Context, to int) (int, error) {
 		}
 	}
 	for i := from; i < to; i++ {
-		if _, err := p.restartChild(ctx, strconv.Itoa(i)); err != nil {
+		_, err := p.restartChild(ctx, strconv.Itoa(i))
+		if err != nil && !errors.Is(err, ErrRunning) { // a group restart has started it (SV-15)
 			return from, fmt.Errorf("supervisor: Resize: partition %d: %w", i, err)
 		}
 		p.size.Store(int64(i + 1))

@@ -33,23 +33,21 @@ func stopChild(ctx context.Context, system *System, c *child) error {
 	tell(ctx, system, c)
 	awaitAll(ctx, system, []*child{c}, nil)
 	c.stopping, c.deadline = false, time.Time{}
-	if !isClosed(c.ending.Done()) {
-		return messages.Killed // the supervisor itself is killed, and its children with it
-	}
 	return c.ending.Reason()
 }
 
 // awaitAll waits for children that were told to stop, for all together, so that it takes as long as the slowest and not as
-// long as all (SH-02). Whoever is not gone at its deadline is declared dead. It waits on the records of the children and not
-// on their messages, so none can keep it (SH-09). It ends early only if the supervisor itself is killed. Each that is gone
-// is handed to report, if there is one.
+// long as all (SH-02). Whoever is not gone at its deadline is declared dead, and so are all if the supervisor itself is killed.
+// It waits on the records of the children and not on their messages, so none can keep it (SH-09). Each is handed to report, if
+// there is one.
 func awaitAll(ctx context.Context, system *System, children []*child, report func(c *child, reason error)) {
 	slices.SortFunc(children, earlier)
 	for _, c := range children {
 		if !endsBefore(ctx, c.ending.Done(), c.deadline) {
 			system.Kill(c.pid)
+			<-c.ending.Done() // it may be dead by somebody else, who frees its names just now
 		}
-		if report != nil && isClosed(c.ending.Done()) {
+		if report != nil {
 			report(c, c.ending.Reason())
 		}
 	}

@@ -50,12 +50,9 @@ func validIntensity(maxRestarts int, maxSeconds time.Duration) error {
 // add counts one restart and reports whether the limit still holds: with limit N, the N+1-th within the span breaks it
 // (SV-19). The edge of the span is inclusive. OTP counts whole seconds; we do not, so that a span is as long as it says.
 func (w *window) add(now time.Time) bool {
-	kept := w.restarts[:0]
-	for _, at := range w.restarts {
-		if now.Sub(at) <= w.span {
-			kept = append(kept, at)
-		}
+	for len(w.restarts) > 0 && now.Sub(w.restarts[0]) > w.span {
+		w.restarts = w.restarts[1:]
 	}
-	w.restarts = append(kept, now)
+	w.restarts = append(w.restarts, now)
 	return len(w.restarts) <= w.limit
 }
