@@ -50,6 +50,8 @@ func (d *dynamic) Handle(ctx context.Context, message any) error {
 		d.answer(ctx, m)
 	case messages.Exit:
 		return d.childEnded(ctx, m.From, m.Reason)
+	case messages.Down:
+		return d.childEnded(ctx, m.PID, m.Reason)
 	case tryRestart:
 		return d.tryAgain(ctx, m)
 	case killChild:
@@ -124,7 +126,7 @@ func (d *dynamic) childEnded(ctx context.Context, pid messages.PID, reason error
 		return nil
 	}
 	if c.stopping {
-		d.reports.stopped(c, reason)
+		d.reports.stopped(c, c.ending.Reason())
 		d.forget(c)
 		return nil
 	}
@@ -219,6 +221,9 @@ func (d *dynamic) terminateChild(ctx context.Context, pid messages.PID, from pro
 	if c.restarting {
 		d.forget(c)
 		return
+	}
+	if !c.stopping {
+		d.system.Monitor(ctx, c.pid) // of one that has unlinked itself no Exit comes (SH-09)
 	}
 	tell(ctx, d.system, c)
 	if c.killTimer == nil && !c.deadline.IsZero() {
