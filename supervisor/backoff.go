@@ -29,6 +29,9 @@ func (b Backoff) validate() error {
 
 // delay is how long to wait before the n-th restart of the window, counted from one. It is pure.
 func (b Backoff) delay(n int) time.Duration {
+	if b.Initial == 0 {
+		return 0
+	}
 	longest := max(b.Max, b.Initial)
 	wait := b.Initial
 	for range n - 1 {

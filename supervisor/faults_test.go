@@ -1,0 +1,248 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/process"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/supervisor"
+)
+
+// parent is a supervisor of one kind, as far as both have it.
+type parent struct {
+	lister
+	pid       messages.PID
+	start     func(spec supervisor.ChildSpec) (messages.PID, error)
+	terminate func(ctx context.Context, spec supervisor.ChildSpec, pid messages.PID) error
+}
+
+// underBoth runs a test under a supervisor of each kind that allows ten restarts.
+func underBoth(t *testing.T, test func(b *bench, p parent)) {
+	t.Helper()
+	t.Run("static", func(t *testing.T) {
+		inBubble(t, func(b *bench) {
+			s := b.supervise(supervisor.Config{MaxRestarts: 10})
+			test(b, parent{
+				lister: s, pid: s.PID(),
+				start: func(spec supervisor.ChildSpec) (messages.PID, error) { return s.StartChild(b.ctx, spec) },
+				terminate: func(ctx context.Context, spec supervisor.ChildSpec, _ messages.PID) error {
+					return s.TerminateChild(ctx, spec.ID)
+				},
+			})
+		})
+	})
+	t.Run("dynamic", func(t *testing.T) {
+		inBubble(t, func(b *bench) {
+			d := b.dynamic(supervisor.DynamicConfig{MaxRestarts: 10})
+			test(b, parent{
+				lister: d, pid: d.PID(),
+				start: func(spec supervisor.ChildSpec) (messages.PID, error) { return d.StartChild(b.ctx, spec) },
+				terminate: func(ctx context.Context, _ supervisor.ChildSpec, pid messages.PID) error {
+					return d.TerminateChild(ctx, pid)
+				},
+			})
+		})
+	})
+}
+
+// A child whose Start has nothing to do with the context that it gets is a child like any other.
+func TestAChildIsHeardOfWhateverItsStartDid(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		k := b.kid("k")
+		start := k.Start
+		k.Start = func(context.Context) (messages.PID, error) { return start(b.ctx) }
+		_, err := p.start(k.ChildSpec)
+		b.wantErr(err, nil)
+		b.end(k, errBoom)
+		if len(k.pids) != 2 || !k.alive() {
+			b.t.Fatalf("started %d times, alive: %v; want it back", len(k.pids), k.alive())
+		}
+		b.wantErr(p.terminate(b.ctx, k.ChildSpec, k.pid()), nil)
+		last := b.kid("last")
+		last.Start = k.Start
+		_, err = p.start(last.ChildSpec)
+		b.wantErr(err, nil)
+		b.system.Kill(p.pid)
+		synctest.Wait()
+		if k.alive() {
+			b.t.Error("the child outlived its supervisor")
+		}
+	})
+}
+
+// A Start that gives a process which is dead, of another system, or somebody else's, must not leave a child that never ends.
+func TestAStartThatGivesTheWrongProcess(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		living, dead := b.kid("living"), b.temporary("dead")
+		for _, k := range []*kid{living, dead} {
+			_, err := p.start(k.ChildSpec)
+			b.wantErr(err, nil)
+		}
+		b.end(dead, errBoom)
+		for name, pid := range map[string]messages.PID{"dead": dead.pid(), "elsewhere": {Node: "elsewhere", ID: 1}} {
+			if _, err := p.start(giving(func() (messages.PID, error) { return pid, nil })); err != nil {
+				b.t.Errorf("%s: %v", name, err)
+			}
+			synctest.Wait()
+		}
+		for name, pid := range map[string]messages.PID{"a child": living.pid(), "the supervisor": p.pid} {
+			if _, err := p.start(giving(func() (messages.PID, error) { return pid, nil })); err == nil {
+				b.t.Errorf("%s was taken for a new child", name)
+			}
+		}
+		b.counted(p, supervisor.Counts{Specs: 1, Active: 1, Workers: 1})
+		b.end(living, errBoom)
+		if !living.alive() {
+			b.t.Error("the child is not restarted any more")
+		}
+	})
+}
+
+// A restart that gives the same dead process again and again is a failure like any other.
+func TestARestartThatGivesADeadProcess(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		k, why := b.kid("k"), b.watch(p.pid)
+		start, tries := k.Start, 0
+		k.Start = func(ctx context.Context) (messages.PID, error) {
+			if tries++; tries > 1 {
+				return k.pid(), nil
+			}
+			return start(ctx)
+		}
+		_, err := p.start(k.ChildSpec)
+		b.wantErr(err, nil)
+		b.end(k, errBoom)
+		b.wantEnd(why, messages.Shutdown)
+		if tries != 11 {
+			b.t.Errorf("%d tries, want 11", tries)
+		}
+	})
+}
+
+// slowInit is a worker whose init waits.
+type slowInit struct {
+	worker
+	release chan struct{}
+}
+
+func (s *slowInit) Init(context.Context) error { <-s.release; return nil }
+
+func TestAStartOfAChildThatIsKilledMeanwhileFails(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		release := make(chan struct{})
+		go func() {
+			synctest.Wait()
+			pid, _ := b.system.Whereis("slow")
+			b.system.Kill(pid)
+		}()
+		_, err := p.start(supervisor.ChildSpec{ID: "slow", Start: func(ctx context.Context) (messages.PID, error) {
+			return process.Spawn(ctx, b.system, &slowInit{release: release}, process.Options{Name: "slow", Link: true})
+		}})
+		b.wantErr(err, messages.Killed)
+		b.counted(p, supervisor.Counts{})
+		close(release)
+	})
+}
+
+// A Start that hangs keeps its supervisor, which then can only be killed; what it started before ends with it.
+func TestAStartThatHangs(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		k := b.kid("k")
+		_, err := p.start(k.ChildSpec)
+		b.wantErr(err, nil)
+		release := make(chan struct{})
+		go func() {
+			_, err := p.start(giving(func() (messages.PID, error) { <-release; return messages.PID{}, errBoom }))
+			b.wantErr(err, messages.Killed)
+		}()
+		synctest.Wait()
+		hurried, cancel := context.WithTimeout(b.ctx, time.Minute)
+		defer cancel()
+		b.wantErr(process.Stop(hurried, b.system, p.pid, messages.Shutdown), context.DeadlineExceeded)
+		b.system.Kill(p.pid)
+		synctest.Wait()
+		if k.alive() || b.system.Abandoned() != 1 {
+			b.t.Errorf("the child lives: %v, %d abandoned; want the supervisor's goroutine", k.alive(), b.system.Abandoned())
+		}
+		close(release)
+		synctest.Wait()
+		if n := b.system.Abandoned(); n != 0 {
+			b.t.Errorf("%d abandoned in the end", n)
+		}
+	})
+}
+
+// goexits is an error that ends the goroutine in which it is looked into.
+type goexits struct{}
+
+func (goexits) Error() string { return "goexits" }
+func (goexits) Is(error) bool { runtime.Goexit(); return false }
+
+func TestAGoexitInAChildHarmsNoOther(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		innocent, k := b.kid("innocent"), b.transient("k")
+		_, err := p.start(innocent.ChildSpec)
+		b.wantErr(err, nil)
+		starts, start := 0, k.Start
+		k.Start = func(ctx context.Context) (messages.PID, error) {
+			switch starts++; starts {
+			case 2:
+				runtime.Goexit()
+			case 3:
+				return messages.PID{}, goexits{}
+			}
+			return start(ctx)
+		}
+		_, err = p.start(k.ChildSpec)
+		b.wantErr(err, nil)
+		b.end(k, goexits{})
+		if !b.system.Alive(p.pid) || len(innocent.pids) != 1 {
+			b.t.Fatal("the supervisor or another child died of it (DS-06)")
+		}
+		if starts != 4 || !k.alive() {
+			b.t.Errorf("%d starts, alive: %v; want the child back at the fourth", starts, k.alive())
+		}
+	})
+}
+
+// panics is an error that panics when it is printed, as a report does.
+type panics struct{}
+
+func (panics) Error() string { panic("not to be printed") }
+
+func TestAReasonThatCannotBePrinted(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		k := b.kid("k")
+		_, err := p.start(k.ChildSpec)
+		b.wantErr(err, nil)
+		k.answers = []error{panics{}}
+		b.end(k, panics{})
+		b.saw("+k -k !k +k")
+	})
+}
+
+// Two ends at once are two restarts, in the order in which they came.
+func TestManyEndsAtOnce(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		kids := []*kid{b.kid("a"), b.kid("b"), b.kid("c")}
+		slow := b.kid("slow")
+		for _, k := range append(kids, slow) {
+			_, err := p.start(k.ChildSpec)
+			b.wantErr(err, nil)
+		}
+		slow.slow = time.Second // the others end while it starts
+		b.end(slow, errBoom)
+		b.did()
+		for _, k := range kids {
+			b.end(k, errors.Join(errBoom))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.saw("-a -b -c +slow +a +b +c")
+	})
+}
