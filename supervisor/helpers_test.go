@@ -133,7 +133,7 @@ func (b *bench) nest(config supervisor.Config) *kid {
 // starting wraps a Start in what a kid tells and is told.
 func (k *kid) starting(start supervisor.StartFunc) supervisor.StartFunc {
 	return func(ctx context.Context) (messages.PID, error) {
-		k.tries++
+		k.called()
 		time.Sleep(k.slow)
 		pid, err := k.attempt(ctx, start)
 		switch {
@@ -142,8 +142,7 @@ func (k *kid) starting(start supervisor.StartFunc) supervisor.StartFunc {
 		case err != nil:
 			k.b.record("!" + k.ID)
 		default:
-			k.b.record("+" + k.ID)
-			k.pids = append(k.pids, pid)
+			k.started(pid)
 			if k.doomed != nil {
 				k.b.system.Send(ctx, pid, k.doomed)
 			}
@@ -153,17 +152,45 @@ func (k *kid) starting(start supervisor.StartFunc) supervisor.StartFunc {
 }
 
 func (k *kid) attempt(ctx context.Context, start supervisor.StartFunc) (messages.PID, error) {
-	if len(k.answers) > 0 {
-		err := k.answers[0]
-		if k.answers = k.answers[1:]; err != nil {
-			return messages.PID{}, err
-		}
+	if err := k.answer(); err != nil {
+		return messages.PID{}, err
 	}
 	return start(ctx)
 }
 
+func (k *kid) called() {
+	k.b.mu.Lock()
+	defer k.b.mu.Unlock()
+	k.tries++
+}
+
+func (k *kid) started(pid messages.PID) {
+	k.b.record("+" + k.ID)
+	k.b.mu.Lock()
+	defer k.b.mu.Unlock()
+	k.pids = append(k.pids, pid)
+}
+
+func (k *kid) answer() (err error) {
+	k.b.mu.Lock()
+	defer k.b.mu.Unlock()
+	if len(k.answers) > 0 {
+		err, k.answers = k.answers[0], k.answers[1:]
+	}
+	return err
+}
+
+// will gives the answers of the next starts.
+func (k *kid) will(answers ...error) {
+	k.b.mu.Lock()
+	defer k.b.mu.Unlock()
+	k.answers = answers
+}
+
 // pid is the newest.
 func (k *kid) pid() messages.PID {
+	k.b.mu.Lock()
+	defer k.b.mu.Unlock()
 	if len(k.pids) == 0 {
 		return messages.PID{}
 	}

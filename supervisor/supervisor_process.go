@@ -51,7 +51,7 @@ func (s *static) Init(ctx context.Context) error {
 	for _, spec := range specs {
 		s.children = append(s.children, &child{spec: spec})
 	}
-	if c, err := s.startFrom(ctx, s.children); err != nil {
+	if c, err := s.startFrom(ctx, slices.Clone(s.children)); err != nil { // a clone: temporary ones that do not want to start go
 		s.stop(ctx, s.children)
 		return &StartError{ID: c.spec.ID, Err: err}
 	}
