@@ -38,6 +38,14 @@ graphiql: ## the files of the GraphiQL page, from npm
 ci: ## all that must pass; installs what the tests need, with apt-get
 	.ci/run
 
+.PHONY: model
+model: ## at least 100,000 random steps of supervisors against a model of OTP's rules
+	go test -run '^TestAgainstTheModel$$' -count=1 -v ./supervisor -rapid.checks=5000
+
+.PHONY: soak
+soak: ## a tree of 10,000 children of which some crash all the time, for two minutes
+	go test -run '^TestSoak$$' -count=1 -v ./supervisor -soak=2m
+
 .PHONY: clean
 clean: ## forget the installed tools
 	rm -rf .tools

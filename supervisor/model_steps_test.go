@@ -82,7 +82,10 @@ func (r *run) stepTime() {
 // stepEndSupervisor stops or kills a supervisor from outside. One of supervisors is not killed: those below it would still have their
 // names when it is started again.
 func (r *run) stepEndSupervisor() {
-	n := r.living(func(n *node) bool { return n.kind != aWorker })
+	n := r.living(func(n *node) bool { return n.kind != aWorker && n.above != nil })
+	if n == nil || r.draw("spared", 8) == 0 {
+		n = r.rules.top
+	}
 	if r.draw("kill", 2) == 0 || slices.ContainsFunc(n.children, func(c *node) bool { return c.kind != aWorker }) {
 		r.compare("stop of supervisor "+n.id, func() {
 			r.rules.stopAll(n)
