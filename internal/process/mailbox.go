@@ -78,11 +78,10 @@ func (m *mailbox) start(c actor.Context) {
 	p.actor.Store(c.Self())
 	m.current.Store(&delivery{initializing{}})
 	err := m.init()
+	m.tell(err) // before the end: a starter who sees that first would take the reason for the answer, and Normal for ErrIgnore
 	if err != nil {
 		m.end(c, initReason(err))
-	}
-	m.tell(err) // last: names and record are free when the starter hears of it
-	if err == nil {
+	} else {
 		m.afterInit(c)
 	}
 	m.current.Store(nil)

@@ -70,6 +70,9 @@ func (m *mailbox) await(ctx context.Context) error {
 	p := m.proc
 	select {
 	case err := <-m.started:
+		if err != nil {
+			<-p.done() // names and record are free when the starter hears of it (GS-07)
+		}
 		return err
 	case <-p.done():
 	case <-ctx.Done():
