@@ -46,6 +46,11 @@ model: ## at least 100,000 random steps of supervisors against a model of OTP's 
 soak: ## a tree of 10,000 children of which some crash all the time, for two minutes
 	go test -run '^TestSoak$$' -count=1 -v ./supervisor -soak=2m
 
+.PHONY: otp-traces
+otp-traces: ## what real OTP does in actors/testdata/otp/scenarios.txt; needs elixir, takes half a minute
+	@command -v elixir >/dev/null || { echo "there is no elixir here: apt-get install elixir"; exit 1; }
+	elixir actors/testdata/otp/run.exs
+
 .PHONY: clean
 clean: ## forget the installed tools
 	rm -rf .tools
