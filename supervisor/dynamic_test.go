@@ -97,7 +97,7 @@ func TestDS04_WhatAStartGives(t *testing.T) {
 			t.Errorf("got %s, %v; want the PID of its process", pid, err)
 		}
 		_, err = d.StartChild(b.ctx, giving(func() (messages.PID, error) { return a.pid(), errBoom }))
-		if err != errBoom { //nolint:errorlint // as it is
+		if err != errBoom {
 			t.Errorf("got %v, want boom as it is", err)
 		}
 		_, err = d.StartChild(b.ctx, giving(func() (messages.PID, error) { return messages.PID{}, nil }))
@@ -154,7 +154,7 @@ func TestDS07_AnInitThatFails(t *testing.T) {
 			tries++
 			return process.Spawn(ctx, b.system, &failing{}, process.Options{Link: true})
 		}})
-		if err != errBoom { //nolint:errorlint // the bare reason
+		if err != errBoom {
 			t.Errorf("got %v, want the bare reason", err)
 		}
 		synctest.Wait()

@@ -149,6 +149,28 @@ func TestAStartOfAChildThatIsKilledMeanwhileFails(t *testing.T) {
 	})
 }
 
+// A supervisor whose start takes longer than its starter waits is killed, and takes those with it that have started.
+func TestAStartOfASupervisorWhoseContextEnds(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		a, c, d, late := b.kid("a"), b.kid("c"), b.kid("d"), errors.New("too late")
+		start := c.Start
+		c.Start = func(context.Context) (messages.PID, error) { return start(b.ctx) } // takes no notice
+		c.slow = time.Minute
+		hurried, cancel := context.WithTimeoutCause(b.ctx, time.Second, late)
+		defer cancel()
+		_, err := supervisor.Start(hurried, b.system, supervisor.Config{
+			Name: "s", Strategy: supervisor.OneForOne, Children: specs([]*kid{a, c, d}),
+		})
+		b.wantErr(err, late)
+		b.supervise(supervisor.Config{Name: "s"})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := b.system.Len(); n != 1 || d.tries != 0 || b.system.Abandoned() != 0 {
+			t.Errorf("%d processes, %d starts of the last, %d abandoned; want one, the new supervisor", n, d.tries, b.system.Abandoned())
+		}
+	})
+}
+
 // A Start that hangs keeps its supervisor, which then can only be killed; what it started before ends with it.
 func TestAStartThatHangs(t *testing.T) {
 	underBoth(t, func(b *bench, p parent) {

@@ -78,15 +78,14 @@ func (r *rules) start(n *node) error {
 			err = errBoom
 		}
 	}
-	switch err { //nolint:errorlint // there are only two
-	case nil:
+	n.state = down
+	switch {
+	case err == nil:
 		n.state = up
 		r.record("+", n)
-	case supervisor.ErrIgnore:
-		n.state = down
+	case err == supervisor.ErrIgnore:
 		r.record("~", n)
 	default:
-		n.state = down
 		r.record("!", n)
 	}
 	return err
@@ -106,7 +105,7 @@ func (r *rules) startAll(s *node, children []*node) (failed *node) {
 			continue
 		}
 		switch err := r.start(c); {
-		case err == error(errBoom):
+		case err == errBoom:
 			return c
 		case err != nil && c.restart == supervisor.Temporary:
 			s.drop(c)
@@ -184,7 +183,7 @@ func (r *rules) restart(s, c *node) {
 func (r *rules) again(s, c *node) {
 	if s.kind == aDynamic {
 		switch err := r.start(c); {
-		case err == error(errBoom):
+		case err == errBoom:
 			r.restart(s, c)
 		case err != nil:
 			s.drop(c)
@@ -263,10 +262,10 @@ func (r *rules) startChild(s *node, p plan) error {
 	}
 	c = &node{plan: p, above: s}
 	err := r.start(c)
-	if err == nil || err == supervisor.ErrIgnore && s.kind != aDynamic && p.restart != supervisor.Temporary { //nolint:errorlint // as above
+	if err == nil || err == supervisor.ErrIgnore && s.kind != aDynamic && p.restart != supervisor.Temporary {
 		s.children = append(s.children, c)
 	}
-	if s.kind != aDynamic && err == supervisor.ErrIgnore { //nolint:errorlint // as above
+	if s.kind != aDynamic && err == supervisor.ErrIgnore {
 		return nil
 	}
 	return err
@@ -302,7 +301,7 @@ func (r *rules) restartChild(s *node, id string) error {
 	if err != nil {
 		return err
 	}
-	if err = r.start(c); err == supervisor.ErrIgnore { //nolint:errorlint // as above
+	if err = r.start(c); err == supervisor.ErrIgnore {
 		return nil
 	}
 	return err

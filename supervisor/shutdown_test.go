@@ -51,22 +51,22 @@ func TestSH02_AllTogether(t *testing.T) {
 	})
 }
 
-// deaf is a child that does not look at its context.
-func (b *bench) deaf(d time.Duration) *kid {
+// deaf is a child that does not look at its context, for an hour.
+func (b *bench) deaf() *kid {
 	k := b.kid("deaf")
 	k.Start = k.starting(func(ctx context.Context) (messages.PID, error) {
-		return process.SpawnFunc(ctx, b.system, func(context.Context) error { time.Sleep(d); return nil }, process.Options{Link: true})
+		return process.SpawnFunc(ctx, b.system, func(context.Context) error { time.Sleep(time.Hour); return nil }, process.Options{Link: true})
 	})
 	return k
 }
 
 // stopOne starts one child under a supervisor of each kind, has that stopped, and gives how long that took and how the child ended.
-func stopOne(t *testing.T, make func(b *bench) *kid, check func(b *bench, took time.Duration, why func() error)) {
+func stopOne(t *testing.T, child func(b *bench) *kid, check func(b *bench, took time.Duration, why func() error)) {
 	t.Helper()
 	for _, kind := range []string{"static", "dynamic", "terminate", "terminate dynamic"} {
 		t.Run(kind, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
-				k := make(b)
+				k := child(b)
 				stop := b.under(kind, k)
 				b.did()
 				why, began := b.watch(k.pid()), time.Now()
@@ -125,7 +125,7 @@ func TestSH03_GraceAndBrutalKill(t *testing.T) {
 	})
 	t.Run("deaf", func(t *testing.T) {
 		stopOne(t, func(b *bench) *kid {
-			return b.deaf(time.Hour)
+			return b.deaf()
 		}, func(b *bench, took time.Duration, why func() error) {
 			b.wantEnd(why, messages.Killed)
 			if n := b.system.Abandoned(); took != supervisor.DefaultShutdown || n != 1 {
@@ -273,7 +273,7 @@ func TestSH07_EndsThatAreReported(t *testing.T) {
 	}
 	t.Run("killed", func(t *testing.T) {
 		stopOne(t, func(b *bench) *kid {
-			return b.deaf(time.Hour)
+			return b.deaf()
 		}, func(b *bench, took time.Duration, why func() error) {
 			if n := b.logged("child did not stop as told", "child=deaf", "reason=killed"); n != 1 {
 				b.t.Errorf("%d lines, want one", n)
@@ -282,7 +282,7 @@ func TestSH07_EndsThatAreReported(t *testing.T) {
 	})
 	t.Run("killed as it was to be", func(t *testing.T) {
 		stopOne(t, func(b *bench) *kid {
-			k := b.deaf(time.Hour)
+			k := b.deaf()
 			k.Shutdown = supervisor.BrutalKill
 			return k
 		}, func(b *bench, took time.Duration, why func() error) {
@@ -376,7 +376,7 @@ func TestSH10_WhoNeedsWhomStartsLater(t *testing.T) {
 // A stop that comes while a child is being terminated does not start its grace anew.
 func TestTheGraceOfAChildDoesNotStartAnew(t *testing.T) {
 	inBubble(t, func(b *bench) {
-		d, k, began := b.dynamic(supervisor.DynamicConfig{}), b.deaf(time.Hour), time.Now()
+		d, k, began := b.dynamic(supervisor.DynamicConfig{}), b.deaf(), time.Now()
 		b.add(d, k)
 		go func() { _ = d.TerminateChild(b.ctx, k.pid()) }()
 		time.Sleep(3 * time.Second)

@@ -293,6 +293,7 @@ func TestSV37_StrangersDoNoHarm(t *testing.T) {
 			}
 			b.counted(s, supervisor.Counts{Specs: 1, Active: 1, Workers: 1})
 		}
+		synctest.Wait()
 		b.saw("-starter -starter -starter")
 	})
 }

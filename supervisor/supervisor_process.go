@@ -179,13 +179,15 @@ func (s *static) tryAgain(ctx context.Context, m startAgain) error {
 // does not start, that is tried again from there by a message to itself, so that others are served in between (SV-24,
 // SV-26).
 func (s *static) restartGroup(ctx context.Context, c *child) {
-	from, to := group(s.config.Strategy, s.find(func(o *child) bool { return o == c }), len(s.children))
+	from, to := group(s.config.Strategy, slices.Index(s.children, c), len(s.children))
 	affected := slices.Clone(s.children[from:to])
-	c.restarts++
 	s.halt(c)
 	s.stop(ctx, affected)
 	s.dropTemporary(affected, c) // SV-14
-	affected = slices.DeleteFunc(affected, func(o *child) bool { return s.find(func(c *child) bool { return c == o }) < 0 })
+	affected = slices.DeleteFunc(affected, func(o *child) bool { return !slices.Contains(s.children, o) })
+	for _, o := range affected {
+		o.restarts++
+	}
 	if failed, err := s.startFrom(ctx, affected); err != nil {
 		failed.restarting = true
 		failed.turn++

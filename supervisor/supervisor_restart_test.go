@@ -283,6 +283,29 @@ func TestSV26_AGroupRestartThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Each child of a group is listed with how often it was started again, and why it ended the last time.
+func TestAGroupRestartIsListed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		a, c, d := b.kid("a"), b.kid("c"), b.kid("d")
+		s := b.supervise(supervisor.Config{Strategy: supervisor.RestForOne}, a, c, d)
+		b.end(d, errBoom)
+		b.end(c, messages.Normal)
+		list, _ := s.WhichChildren(b.ctx)
+		for i, want := range []supervisor.Child{
+			{ID: "d", PID: d.pid(), Restarts: 2, LastExit: messages.Shutdown},
+			{ID: "c", PID: c.pid(), Restarts: 1, LastExit: messages.Normal},
+			{ID: "a", PID: a.pid()},
+		} {
+			if list[i] != want {
+				t.Errorf("listed %+v, want %+v", list[i], want)
+			}
+			if info, _ := b.system.Info(want.PID); info.Place != (process.Place{ID: want.ID, Restarts: want.Restarts, LastExit: want.LastExit}) {
+				t.Errorf("%s stands at %+v", want.ID, info.Place)
+			}
+		}
+	})
+}
+
 // A supervisor that is killed while it starts a group again starts nobody any more, and what it has started ends with it.
 func TestAKillInAGroupRestart(t *testing.T) {
 	inBubble(t, func(b *bench) {
