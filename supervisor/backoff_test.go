@@ -127,6 +127,28 @@ func TestWhatEndsABackoff(t *testing.T) {
 	})
 }
 
+// The end of a wait that was over just when the child was started with its group, and failed, is not the end of its next wait.
+func TestAnOldWaitDoesNotEndTheNext(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		first, second, slow := b.kid("first"), b.kid("second"), b.kid("slow")
+		b.supervise(supervisor.Config{
+			Strategy: supervisor.OneForAll, MaxRestarts: 9, Backoff: supervisor.Backoff{Initial: time.Second},
+		}, first, second, slow)
+		b.did()
+		slow.stubborn = time.Second
+		b.end(second, errBoom)
+		time.Sleep(time.Second / 2)
+		first.will(errBoom)
+		b.end(first, errBoom)
+		b.saw("-second -first")
+		b.after(time.Second/2, "-slow")
+		b.after(time.Second, "/slow !first") // the wait of the first was over in between
+		b.after(time.Second-1, "")
+		b.after(1, "+first +second +slow")
+		b.after(time.Minute, "")
+	})
+}
+
 func TestReportsOfASupervisor(t *testing.T) {
 	underBoth(t, func(b *bench, p parent) {
 		k, quiet, gone := b.kid("k"), b.transient("quiet"), b.temporary("gone")

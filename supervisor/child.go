@@ -16,9 +16,10 @@ type child struct {
 	spec       ChildSpec
 	pid        messages.PID // zero if it does not run; while restarting, that of the process before (DS-15)
 	restarting bool
-	restarts   int   // how often it was started again
-	lastExit   error // why it ended the last time
-	turn       int   // which wait for a restart this is, so that a late message for an earlier one is known
+	ending     process.Ending // of its process
+	restarts   int            // how often it was started again
+	lastExit   error          // why it ended the last time
+	turn       int            // which wait for a restart this is, so that a late message for an earlier one is known
 	retry      func() bool
 
 	// Of a dynamic supervisor, which stops without waiting.
@@ -26,7 +27,6 @@ type child struct {
 	deadline  time.Time      // when its grace is over, once it was told; zero without a limit
 	waiting   []process.From // who asked for its end
 	killTimer func() bool
-	ending    process.Ending // of its process, once it was told
 }
 
 func (c *child) running() bool { return !c.pid.IsZero() && !c.restarting }
@@ -66,6 +66,7 @@ func (c *child) start(ctx context.Context, system *System, taken func(messages.P
 	if self, _ := process.Self(ctx); pid == self || taken(pid) {
 		return messages.PID{}, fmt.Errorf("supervisor: child %q: Start gave %s, want a process of its own", c.spec.ID, pid)
 	}
+	c.ending = process.Watch(system, pid) // now: of one that is stopped when it is gone already, nobody knows the reason any more
 	process.Adopt(ctx, system, pid, process.Place{ID: c.spec.ID, Restarts: c.restarts, LastExit: c.lastExit})
 	return pid, nil
 }

@@ -35,11 +35,8 @@ func (d *dynamic) ProcessTitle() string { return "dynamic supervisor" }
 func (d *dynamic) State() any { return d.which() }
 
 type (
-	tryRestart struct { // to itself: the child waits to be started again
-		pid  messages.PID
-		turn int
-	}
-	killChild struct{ pid messages.PID } // to itself: its grace is over
+	tryRestart struct{ pid messages.PID } // to itself: the child waits to be started again
+	killChild  struct{ pid messages.PID } // to itself: its grace is over
 )
 
 func (d *dynamic) Init(context.Context) error { return nil }
@@ -156,8 +153,7 @@ func (d *dynamic) restart(ctx context.Context, c *child) error {
 
 func (d *dynamic) later(ctx context.Context, c *child, wait time.Duration) {
 	c.restarting = true
-	c.turn++
-	c.retry = d.system.SendAfter(wait, d.self(ctx), tryRestart{c.pid, c.turn})
+	c.retry = d.system.SendAfter(wait, d.self(ctx), tryRestart{c.pid})
 }
 
 // startAgain starts the child again. That its start fails is one more restart, tried by a message to itself, so that others
@@ -172,15 +168,14 @@ func (d *dynamic) startAgain(ctx context.Context, c *child) {
 	default:
 		d.reports.startFailed(c, err)
 		c.restarting = true
-		c.turn++
-		d.system.Send(ctx, d.self(ctx), tryRestart{c.pid, c.turn})
+		d.system.Send(ctx, d.self(ctx), tryRestart{c.pid})
 	}
 }
 
 // tryAgain comes after a Backoff, and after a failed start. The latter counts as one more restart.
 func (d *dynamic) tryAgain(ctx context.Context, m tryRestart) error {
 	c := d.children[m.pid]
-	if c == nil || !c.restarting || c.turn != m.turn {
+	if c == nil || !c.restarting { // it was terminated
 		return nil
 	}
 	if c.retry != nil {

@@ -248,6 +248,45 @@ func TestAReasonThatCannotBePrinted(t *testing.T) {
 	})
 }
 
+// A child that is dead when its supervisor stops it, which has not heard of that yet, is reported and listed with its own reason.
+func TestAChildThatIsStoppedWhenItIsDead(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		first, second, slow, late := b.kid("first"), b.kid("second"), b.kid("slow"), errors.New("late")
+		s := b.supervise(supervisor.Config{Strategy: supervisor.OneForAll}, first, second)
+		slow.slow = time.Second
+		go func() { _, _ = s.StartChild(b.ctx, slow.ChildSpec) }()
+		synctest.Wait()
+		b.end(first, errBoom)
+		b.end(second, late) // while the supervisor is busy
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.saw("+first +second -first -second +slow -slow +first +second +slow")
+		list, _ := s.WhichChildren(b.ctx)
+		if list[1].LastExit != late || list[1].Restarts != 1 {
+			t.Errorf("listed %+v, want its own reason", list[1])
+		}
+		if n := b.logged("child did not stop as told", "child=second", "reason=late"); n != 1 {
+			t.Errorf("%d lines, want one:\n%s", n, b.log.String())
+		}
+	})
+	inBubble(t, func(b *bench) {
+		d, k, slow := b.dynamic(supervisor.DynamicConfig{}), b.kid("k"), b.kid("slow")
+		b.add(d, k)
+		slow.slow = time.Second
+		go func() { _, _ = d.StartChild(b.ctx, slow.ChildSpec) }()
+		synctest.Wait()
+		go func() { b.wantErr(d.TerminateChild(b.ctx, k.pid()), nil) }()
+		synctest.Wait()
+		b.end(k, errBoom)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.counted(d, supervisor.Counts{Specs: 1, Active: 1, Workers: 1})
+		if n := b.logged("child did not stop as told", "child=k", "reason=boom"); n != 1 {
+			t.Errorf("%d lines, want one:\n%s", n, b.log.String())
+		}
+	})
+}
+
 // Two ends at once are two restarts, in the order in which they came.
 func TestManyEndsAtOnce(t *testing.T) {
 	underBoth(t, func(b *bench, p parent) {

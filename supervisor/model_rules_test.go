@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -83,7 +84,7 @@ func (r *rules) start(n *node) error {
 	case err == nil:
 		n.state = up
 		r.record("+", n)
-	case err == supervisor.ErrIgnore:
+	case errors.Is(err, supervisor.ErrIgnore):
 		r.record("~", n)
 	default:
 		r.record("!", n)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
@@ -15,7 +14,6 @@ func tell(ctx context.Context, system *System, c *child) {
 		return
 	}
 	c.stopping = true
-	c.ending = process.Watch(system, c.pid)
 	grace := c.spec.grace()
 	if grace == BrutalKill {
 		system.Kill(c.pid)

@@ -126,7 +126,7 @@ func (s *static) childEnded(ctx context.Context, pid messages.PID, reason error)
 	case again:
 		return s.restart(ctx, c)
 	case stay:
-		c.pid = messages.PID{}
+		s.halt(c)
 	case forget:
 		s.children = slices.Delete(s.children, i, i+1)
 	case giveUp:
@@ -215,8 +215,8 @@ func (s *static) startFrom(ctx context.Context, children []*child) (*child, erro
 
 // start starts one child. One that does not want to be is kept without a process, unless it is temporary (SV-29).
 func (s *static) start(ctx context.Context, c *child) error {
-	pid, err := c.start(ctx, s.system, func(pid messages.PID) bool { return s.find(func(o *child) bool { return o.pid == pid }) >= 0 })
 	s.halt(c)
+	pid, err := c.start(ctx, s.system, func(pid messages.PID) bool { return s.find(func(o *child) bool { return o.pid == pid }) >= 0 })
 	switch {
 	case isIgnore(err):
 		s.dropTemporary([]*child{c}, nil)
@@ -234,7 +234,7 @@ func (s *static) halt(c *child) {
 	if c.retry != nil {
 		c.retry()
 	}
-	c.pid, c.restarting, c.retry = messages.PID{}, false, nil
+	c.pid, c.ending, c.restarting, c.retry = messages.PID{}, process.Ending{}, false, nil
 }
 
 // dropTemporary drops the specs of those that are temporary and do not run, but not that of the one which is kept.
