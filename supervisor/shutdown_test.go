@@ -78,21 +78,21 @@ func stopOne(t *testing.T, child func(b *bench) *kid, check func(b *bench, took 
 	}
 }
 
-// under starts the child and gives what stops it.
-func (b *bench) under(kind string, k *kid) (stop func(ctx context.Context) error) {
+// under starts children, and gives what stops them; or terminates the first.
+func (b *bench) under(kind string, kids ...*kid) (stop func(ctx context.Context) error) {
 	if kind == "static" || kind == "terminate" {
-		s := b.supervise(supervisor.Config{}, k)
+		s := b.supervise(supervisor.Config{}, kids...)
 		if kind == "static" {
 			return s.Stop
 		}
-		return func(ctx context.Context) error { return s.TerminateChild(ctx, k.ID) }
+		return func(ctx context.Context) error { return s.TerminateChild(ctx, kids[0].ID) }
 	}
 	d := b.dynamic(supervisor.DynamicConfig{})
-	b.add(d, k)
+	b.add(d, kids...)
 	if kind == "dynamic" {
 		return d.Stop
 	}
-	return func(ctx context.Context) error { return d.TerminateChild(ctx, k.pid()) }
+	return func(ctx context.Context) error { return d.TerminateChild(ctx, kids[0].pid()) }
 }
 
 // TestSH03_GraceAndBrutalKill: a child is told to shut down, waited for as long as its spec says, and then killed; with BrutalKill it is
@@ -240,57 +240,55 @@ func TestSH06_ChildrenAreToldShutdown(t *testing.T) {
 // TestSH07_EndsThatAreReported: a child that was told to stop and ends with another reason than shutdown is reported, unless it is not
 // permanent and the end was clean; that keeps nobody from stopping.
 func TestSH07_EndsThatAreReported(t *testing.T) {
-	for _, c := range []struct {
+	rows := []struct {
 		restart  supervisor.Restart
+		shutdown time.Duration
 		reason   error
 		reported int
 	}{
-		{supervisor.Permanent, messages.Shutdown, 0},
-		{supervisor.Permanent, messages.Normal, 1},
-		{supervisor.Permanent, shutdownWith, 1},
-		{supervisor.Permanent, errBoom, 1},
-		{supervisor.Transient, messages.Shutdown, 0},
-		{supervisor.Transient, messages.Normal, 0},
-		{supervisor.Transient, shutdownWith, 0},
-		{supervisor.Transient, errBoom, 1},
-		{supervisor.Temporary, messages.Normal, 0},
-		{supervisor.Temporary, errBoom, 1},
-	} {
-		t.Run(fmt.Sprint(c.restart, " ", c.reason), func(t *testing.T) {
-			stopOne(t, func(b *bench) *kid {
-				k := b.kid("k").with(c.restart)
-				k.Start = k.starting(func(ctx context.Context) (messages.PID, error) {
-					return process.SpawnFunc(ctx, b.system, func(ctx context.Context) error { <-ctx.Done(); return c.reason }, process.Options{Link: true})
-				})
-				return k
-			}, func(b *bench, took time.Duration, why func() error) {
-				b.wantEnd(why, c.reason)
-				if n := b.logged("child did not stop as told", "child=k", "reason="); n != c.reported {
-					b.t.Errorf("%d lines, want %d:\n%s", n, c.reported, b.log.String())
+		{supervisor.Permanent, 0, messages.Shutdown, 0},
+		{supervisor.Permanent, 0, messages.Normal, 1},
+		{supervisor.Permanent, 0, shutdownWith, 1},
+		{supervisor.Permanent, 0, errBoom, 1},
+		{supervisor.Transient, 0, messages.Shutdown, 0},
+		{supervisor.Transient, 0, messages.Normal, 0},
+		{supervisor.Transient, 0, shutdownWith, 0},
+		{supervisor.Transient, 0, errBoom, 1},
+		{supervisor.Temporary, 0, messages.Normal, 0},
+		{supervisor.Temporary, 0, errBoom, 1},
+		{supervisor.Permanent, time.Second, messages.Killed, 1}, // too late
+		{supervisor.Permanent, supervisor.BrutalKill, messages.Killed, 0},
+	}
+	for _, kind := range []string{"static", "dynamic"} {
+		t.Run(kind, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				var kids []*kid
+				for i, row := range rows {
+					k := b.deaf().with(row.restart)
+					k.ID, k.Shutdown = fmt.Sprint("k", i), row.shutdown
+					if row.reason != error(messages.Killed) {
+						k.Start = k.starting(func(ctx context.Context) (messages.PID, error) {
+							return process.SpawnFunc(ctx, b.system, func(ctx context.Context) error { <-ctx.Done(); return row.reason }, process.Options{Link: true})
+						})
+					}
+					kids = append(kids, k)
 				}
+				stop := b.under(kind, kids...)
+				var whys []func() error
+				for _, k := range kids {
+					whys = append(whys, b.watch(k.pid()))
+				}
+				b.wantErr(stop(b.ctx), nil)
+				for i, row := range rows {
+					b.wantEnd(whys[i], row.reason)
+					if n := b.logged("child did not stop as told", "child="+kids[i].ID+" ", "reason="); n != row.reported {
+						t.Errorf("%s after %v: %d lines, want %d", row.restart, row.reason, n, row.reported)
+					}
+				}
+				time.Sleep(2 * time.Hour)
 			})
 		})
 	}
-	t.Run("killed", func(t *testing.T) {
-		stopOne(t, func(b *bench) *kid {
-			return b.deaf()
-		}, func(b *bench, took time.Duration, why func() error) {
-			if n := b.logged("child did not stop as told", "child=deaf", "reason=killed"); n != 1 {
-				b.t.Errorf("%d lines, want one", n)
-			}
-		})
-	})
-	t.Run("killed as it was to be", func(t *testing.T) {
-		stopOne(t, func(b *bench) *kid {
-			k := b.deaf()
-			k.Shutdown = supervisor.BrutalKill
-			return k
-		}, func(b *bench, took time.Duration, why func() error) {
-			if n := b.logged("child did not stop as told"); n != 0 {
-				b.t.Errorf("%d lines, want none", n)
-			}
-		})
-	})
 }
 
 // TestSH08_NobodyIsRestartedInAStop: a child that ends by itself while its supervisor is stopping is not started again.

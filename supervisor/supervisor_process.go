@@ -183,7 +183,7 @@ func (s *static) restartGroup(ctx context.Context, c *child) {
 	affected := slices.Clone(s.children[from:to])
 	s.halt(c)
 	s.stop(ctx, affected)
-	s.dropTemporary(affected, c) // SV-14
+	s.dropTemporary(affected) // SV-14; one that is restarted is none
 	affected = slices.DeleteFunc(affected, func(o *child) bool { return !slices.Contains(s.children, o) })
 	for _, o := range affected {
 		o.restarts++
@@ -219,7 +219,7 @@ func (s *static) start(ctx context.Context, c *child) error {
 	pid, err := c.start(ctx, s.system, func(pid messages.PID) bool { return s.find(func(o *child) bool { return o.pid == pid }) >= 0 })
 	switch {
 	case isIgnore(err):
-		s.dropTemporary([]*child{c}, nil)
+		s.dropTemporary([]*child{c})
 		return nil
 	case err != nil:
 		s.reports.startFailed(c, err)
@@ -237,10 +237,10 @@ func (s *static) halt(c *child) {
 	c.pid, c.ending, c.restarting, c.retry = messages.PID{}, process.Ending{}, false, nil
 }
 
-// dropTemporary drops the specs of those that are temporary and do not run, but not that of the one which is kept.
-func (s *static) dropTemporary(children []*child, kept *child) {
+// dropTemporary drops the specs of those that are temporary and do not run.
+func (s *static) dropTemporary(children []*child) {
 	s.children = slices.DeleteFunc(s.children, func(c *child) bool {
-		return c != kept && c.spec.Restart == Temporary && c.pid.IsZero() && slices.Contains(children, c)
+		return c.spec.Restart == Temporary && c.pid.IsZero() && slices.Contains(children, c)
 	})
 }
 
@@ -282,7 +282,7 @@ func (s *static) terminateChild(ctx context.Context, id string) error {
 	}
 	c := s.children[i]
 	s.stop(ctx, []*child{c})
-	s.dropTemporary([]*child{c}, nil)
+	s.dropTemporary([]*child{c})
 	return nil
 }
 
