@@ -123,7 +123,7 @@ func (g *genServer) run(callback func() error) (control, error) {
 	restore := g.snapshot.Snapshot()
 	returned := false
 	defer func() {
-		if !returned {
+		if !returned && restore != nil {
 			restore()
 		}
 	}()
@@ -132,13 +132,18 @@ func (g *genServer) run(callback func() error) (control, error) {
 	return nextOf(err)
 }
 
-// proceed does what a callback has asked for. It loops here, so that nothing that is queued comes in between (GS-22).
+// proceed does what a callback has asked for. It loops here, so that nothing that is queued comes in between (GS-22): but a
+// server that was told to end, or is declared dead, goes on no more (GS-28). Its end waits in the mailbox.
 func (g *genServer) proceed(ctx context.Context, next control) error {
 	for next.stop == nil && next.continues {
+		if ctx.Err() != nil {
+			return nil
+		}
 		if g.goOn == nil {
 			return fmt.Errorf("%w: HandleContinue for %T", ErrNotHandled, next.argument)
 		}
 		argument, err := next.argument, error(nil)
+		process.Doing(ctx, "HandleContinue", argument)
 		if next, err = g.run(func() error { return g.goOn.HandleContinue(ctx, argument) }); err != nil {
 			return err
 		}
@@ -154,7 +159,7 @@ func (g *genServer) proceed(ctx context.Context, next control) error {
 func (g *genServer) arm(ctx context.Context, d time.Duration) {
 	self, _ := process.Self(ctx)
 	if d == 0 {
-		g.system.Send(ctx, self, timeout{g.generation})
+		g.system.Send(process.Outside(ctx), self, timeout{g.generation}) // who traces the server sees what it sends itself, and no more
 		return
 	}
 	g.stopTimer = g.system.SendAfter(d, self, timeout{g.generation})
@@ -168,14 +173,14 @@ func (g *genServer) disarm() {
 	}
 }
 
-// Terminate sends the last reply after the callback (GS-16).
+// Terminate sends the last reply after the callback (GS-16), also if that panics.
 func (g *genServer) Terminate(ctx context.Context, reason error) {
 	g.disarm()
+	if g.lastReply != nil {
+		defer g.lastReply()
+	}
 	if g.terminate != nil {
 		g.terminate.Terminate(ctx, reason)
-	}
-	if g.lastReply != nil {
-		g.lastReply()
 	}
 }
 

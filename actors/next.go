@@ -59,37 +59,61 @@ func (c *control) Error() string {
 // Unwrap gives the reason of a Stop.
 func (c *control) Unwrap() error { return c.stop }
 
-// maxJoined is how deep nextOf looks into what a callback returned. Nobody joins that often.
-const maxJoined = 16
+// maxLooks is how many errors nextOf looks at in what a callback returned. Nobody joins that many, but an error may wrap itself.
+const maxLooks = 64
 
-// nextOf takes what steers out of what a callback returned; what is left is an error.
+// nextOf takes what steers out of what a callback returned; what is left is an error. The methods of an error are not ours: one
+// that cannot be looked into is just an error.
 func nextOf(err error) (next control, failure error) {
-	failure = next.take(err, maxJoined)
+	if err == nil {
+		return next, nil
+	}
+	defer func() {
+		if recover() != nil {
+			failure = err
+		}
+	}()
+	looks := maxLooks
+	failure, _ = next.take(err, &looks)
 	return next, failure
 }
 
-func (c *control) take(err error, depth int) error {
-	if depth == 0 {
-		return err
+// take gives what is left of the error, and whether anything was taken out of it: where nothing was, it stays what it is.
+func (c *control) take(err error, looks *int) (rest error, taken bool) {
+	if *looks--; *looks < 0 {
+		return err, false
 	}
 	switch e := err.(type) { //nolint:errorlint // this is what looks through the wrapping
-	case nil:
-		return nil
 	case *control:
 		c.merge(e)
-		return nil
+		return nil, true
 	case interface{ Unwrap() []error }:
-		var rest []error
-		for _, part := range e.Unwrap() {
-			rest = append(rest, c.take(part, depth-1))
-		}
-		return errors.Join(rest...)
+		return c.takeJoined(err, e.Unwrap(), looks)
 	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil && c.take(inner, depth-1) == nil {
-			return nil
+		if rest, taken := c.take(e.Unwrap(), looks); taken {
+			return rest, true
 		}
 	}
-	return err
+	return err, false
+}
+
+func (c *control) takeJoined(err error, parts []error, looks *int) (rest error, taken bool) {
+	var left []error
+	for _, part := range parts {
+		part, took := c.take(part, looks)
+		taken = taken || took
+		if part != nil {
+			left = append(left, part)
+		}
+	}
+	switch {
+	case !taken:
+		return err, false
+	case len(left) == 1:
+		return left[0], true // as if it had been returned alone
+	default:
+		return errors.Join(left...), true
+	}
 }
 
 func (c *control) merge(e *control) {

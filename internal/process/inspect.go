@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -39,57 +40,88 @@ type (
 )
 
 // order is what an observer has a mailbox do, between two messages.
-type order func(m *mailbox, c actor.Context)
+type order struct {
+	do   func(m *mailbox)
+	done chan struct{} // closed when it is done
+}
 
 // State gives the state of the target as text, made in its process between two messages; it waits until its turn has
 // come. The error is messages.NoProc, ErrNoMailbox, ErrCallingSelf, the reason of the process if that ends first, or the cause
 // of ctx (OTP: sys:get_state/1).
 func (s *System) State(ctx context.Context, target messages.Target) (string, error) {
-	var text string
-	err := s.order(ctx, target, func(m *mailbox, _ actor.Context) { text = m.state() })
-	return text, err
+	states := make(chan string, 1) // it may come when nobody waits any more
+	if err := s.order(ctx, target, func(m *mailbox) { states <- m.state() }); err != nil {
+		return "", err
+	}
+	return <-states, nil
 }
 
 // Suspend has the target handle no more messages until Resume; it returns when the callback that runs has ended. What
 // comes meanwhile waits. Exit signals and orders to stop still end it (OTP: sys:suspend/1). The errors are those of State.
 func (s *System) Suspend(ctx context.Context, target messages.Target) error {
-	return s.order(ctx, target, func(m *mailbox, _ actor.Context) { m.suspended.Store(true) })
+	return s.order(ctx, target, func(m *mailbox) { m.suspended.Store(true) })
 }
 
-// Resume ends a Suspend: the target handles what has waited, in its order. One that is not suspended stays as it is. The errors
-// are those of State.
+// Resume ends a Suspend: the target handles what has waited, in its order. Resume does not wait for that. One that is not
+// suspended stays as it is. The errors are those of State.
 func (s *System) Resume(ctx context.Context, target messages.Target) error {
-	return s.order(ctx, target, func(m *mailbox, c actor.Context) { m.resume(c) })
+	return s.order(ctx, target, func(m *mailbox) { m.suspended.Store(false) })
 }
 
 // order waits until the target has carried it out.
-func (s *System) order(ctx context.Context, target messages.Target, do order) error {
+func (s *System) order(ctx context.Context, target messages.Target, do func(m *mailbox)) error {
 	p := s.find(target)
 	if err := p.reachable(ctx); err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	p.post(order(func(m *mailbox, c actor.Context) {
-		defer close(done)
-		do(m, c)
-	}))
+	o := order{do, make(chan struct{})}
+	p.post(o)
 	select {
-	case <-done:
+	case <-o.done:
 		return nil
 	case <-p.done():
-		return p.exitReason()
+		return o.orElse(p.exitReason())
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return o.orElse(context.Cause(ctx))
 	}
 }
 
-func (m *mailbox) resume(c actor.Context) {
-	m.suspended.Store(false)
+// orElse is nil if the order was carried out after all.
+func (o order) orElse(err error) error {
+	select {
+	case <-o.done:
+		return nil
+	default:
+		return err
+	}
+}
+
+// obey carries out an order. Whoever gave it goes on before what was held is handled: a message among it may wait for him.
+func (m *mailbox) obey(c actor.Context, o order) {
+	m.current.Store(&delivery{observed{}})
+	o.do(m)
+	m.current.Store(nil)
+	close(o.done)
+	if !m.suspended.Load() {
+		m.release(c)
+	}
+}
+
+// release handles what was held.
+func (m *mailbox) release(c actor.Context) {
 	held := m.held
 	m.held = nil
 	for _, d := range held {
 		m.holding.Add(-1)
 		m.deliver(c, d)
+	}
+}
+
+// Doing says for those who look that the process that ctx belongs to runs another callback now than the one that its message
+// is for.
+func Doing(ctx context.Context, callback string, argument any) {
+	if self := procOf(ctx); self != nil && self.box != nil {
+		self.box.current.Store(&delivery{doing{callback, argument}})
 	}
 }
 
@@ -117,7 +149,7 @@ func Render(v any) (text string) {
 	}
 	text = fmt.Sprintf("%+v", v)
 	if len(text) > maxRendered {
-		text = text[:maxRendered] + "…"
+		text = strings.ToValidUTF8(text[:maxRendered], "") + "…" // no half of a character
 	}
 	return text
 }
@@ -129,8 +161,12 @@ func (m *mailbox) describe(message any) (callback string, sent any) {
 		return "", nil
 	case initializing:
 		return "Init", nil
+	case observed:
+		return "State", nil
 	case terminating:
 		return "Terminate", nil
+	case doing:
+		return t.callback, t.argument
 	case stop:
 		return "Terminate", t.reason
 	case signalled:

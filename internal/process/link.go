@@ -139,18 +139,26 @@ func (p *proc) linkWith(other *proc) {
 		}
 		return
 	}
-	if !p.alive() {
-		other.unlink(p) // it has told other already, and needs no entry there
+	if !p.alive() && other.unlink(p) {
+		other.signal(p.pid, p.exitReason()) // it died before the entry was there, and has not told other
 	}
 }
 
+// tellLinked sends each linked process one signal, however often the two were linked. Whoever takes the entry out of the
+// other's record sends it: an Unlink that came first has taken it. That a child is linked with its parent is written at the
+// parent alone.
 func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) {
-	if parent != nil && parent.unlink(p) {
+	told := parent != nil && parent.unlink(p)
+	if told {
 		parent.signal(p.pid, reason)
 	}
 	for other := range links {
-		other.unlink(p)
-		other.signal(p.pid, reason)
+		if told && other == parent {
+			continue
+		}
+		if other.unlink(p) || other.parentPID() == p.pid {
+			other.signal(p.pid, reason)
+		}
 	}
 }
 

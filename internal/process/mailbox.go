@@ -17,11 +17,12 @@ type mailbox struct {
 	process Process
 	started chan error // what the starter is told, once
 
-	queue     actor.Mailbox            // for those who look how much is in it
-	current   atomic.Pointer[delivery] // what is handled now; nil between messages
-	suspended atomic.Bool
-	held      []*delivery  // what came while it was suspended, oldest first
-	holding   atomic.Int64 // how many those are, for those who look
+	queue       actor.Mailbox            // for those who look how much is in it
+	current     atomic.Pointer[delivery] // what is handled now; nil between messages
+	suspended   atomic.Bool
+	initialized bool         // its Init has returned: the end is Terminate's too
+	held        []*delivery  // what came while it was suspended, oldest first
+	holding     atomic.Int64 // how many those are, for those who look
 }
 
 type (
@@ -31,7 +32,12 @@ type (
 
 	// What stands in current when no message is handled.
 	initializing struct{}
+	observed     struct{}
 	terminating  struct{}
+	doing        struct { // what the process says itself (Doing)
+		callback string
+		argument any
+	}
 )
 
 // errRestarted ends a process whose actor protoactor has restarted: its init would run a second time, under a PID that
@@ -82,6 +88,7 @@ func (m *mailbox) start(c actor.Context) {
 	if err != nil {
 		m.end(c, initReason(err))
 	} else {
+		m.initialized = true
 		m.afterInit(c)
 	}
 	m.current.Store(nil)
@@ -129,7 +136,7 @@ func (m *mailbox) afterInit(c actor.Context) {
 		return
 	}
 	if err := guard(func() error { return later.AfterInit(m.proc.ctx) }); err != nil {
-		m.terminate(c, err, nil)
+		m.endBy(c, err)
 	}
 }
 
@@ -144,7 +151,7 @@ func (m *mailbox) deliver(c actor.Context, d *delivery) {
 		return
 	}
 	if order, ok := d.message.(order); ok {
-		order(m, c)
+		m.obey(c, order)
 		return
 	}
 	if m.suspended.Load() && !m.endsIt(d.message) {
@@ -218,25 +225,52 @@ func (m *mailbox) signalled(c actor.Context, message any) {
 func (m *mailbox) handle(c actor.Context, message any) {
 	m.proc.trace(TraceEvent{What: Received, Message: message})
 	if err := guard(func() error { return m.process.Handle(m.proc.ctx, message) }); err != nil {
-		m.terminate(c, err, message)
+		m.endBy(c, err)
 	}
+}
+
+// endBy ends the process for what a callback returned. If a signal had told it to end, that is the reason, and there is no
+// Terminate: in OTP the callback would not have come this far (GS-28). A panic is told all the same.
+func (m *mailbox) endBy(c actor.Context, err error) {
+	last := m.current.Load().message
+	exit := m.proc.pendingExit()
+	switch {
+	case exit == nil:
+		m.terminate(c, err, last)
+	case !isPanic(err):
+		m.end(c, exit)
+	default:
+		defer m.end(c, err)
+		m.report(err, last)
+	}
+}
+
+func isPanic(err error) bool {
+	_, ok := err.(*messages.PanicError) //nolint:errorlint // one that guard has made, and not one that somebody returned wrapped
+	return ok
 }
 
 // terminate ends the process with its Terminate callback.
 func (m *mailbox) terminate(c actor.Context, reason error, last any) {
+	reason = m.lastCallback(reason)
+	clean := messages.IsClean(reason) // before the end, as in endedBy
+	defer m.end(c, reason)            // whatever the logger does
+	if !clean {
+		m.report(reason, last)
+	}
+}
+
+// lastCallback runs Terminate. If that panics, this is the reason of the end (GS-35).
+func (m *mailbox) lastCallback(reason error) error {
 	m.current.Store(&delivery{terminating{}})
 	failed := guard(func() error {
 		m.process.Terminate(m.proc.ctx, reason)
 		return nil
 	})
 	if failed != nil {
-		reason = failed // GS-35
+		return failed
 	}
-	clean := messages.IsClean(reason) // before the end, as in endedBy
-	defer m.end(c, reason)            // whatever the logger does
-	if !clean {
-		m.report(reason, last)
-	}
+	return reason
 }
 
 // fail ends the process for what is no callback's fault.
@@ -258,14 +292,22 @@ func (m *mailbox) gone() { m.proc.sys.abandoned.remove(m.proc) }
 
 func (m *mailbox) goexit() {
 	p := m.proc
-	defer func() { // also when the logger ends the goroutine once more
-		if !p.finish(messages.ErrGoexit) {
+	reason := messages.ErrGoexit
+	defer func() { // also when the logger, or Terminate, ends the goroutine once more
+		if !p.finish(reason) {
 			m.gone()
 		}
 		p.sys.actors.ProcessRegistry.Remove(p.actor.Load())
-		m.tell(messages.ErrGoexit)
+		m.tell(reason)
 	}()
-	m.report(messages.ErrGoexit, nil)
+	last := m.current.Load()
+	if last == nil {
+		last = &delivery{}
+	}
+	if m.initialized && last.message != (terminating{}) && p.over() == nil {
+		reason = m.lastCallback(reason) // GS-26: it has ended by itself, as if it had returned the error
+	}
+	m.report(reason, last.message)
 }
 
 // report logs an end that nobody wanted, with what OTP gives: name, last message, state and reason (GS-40). What a logger
@@ -277,6 +319,12 @@ func (m *mailbox) report(reason error, last any) {
 	}
 	defer func() { _ = recover() }()
 	_, last = m.describe(last)
-	p.sys.log.Error("process ended", "pid", p.pid.String(), "name", p.title(), "process", WhatIs(p.what),
-		"reason", reason, "last_message", Render(last), "state", m.state())
+	fields := []any{
+		"pid", p.pid.String(), "name", p.title(), "process", WhatIs(p.what),
+		"reason", reason, "last_message", Render(last), "state", m.state(),
+	}
+	if panicked, ok := errors.AsType[*messages.PanicError](reason); ok {
+		fields = append(fields, "stack", string(panicked.Stack))
+	}
+	p.sys.log.Error("process ended", fields...)
 }

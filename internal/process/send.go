@@ -25,7 +25,7 @@ func (s *System) sendTo(ctx context.Context, target *proc, to messages.Target, m
 	if !from.sendWhileAlive(target, message) {
 		return false
 	}
-	from.trace(TraceEvent{What: Sent, Peer: to, Message: message})
+	from.traceSent(target, to, message)
 	return true
 }
 

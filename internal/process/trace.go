@@ -31,12 +31,13 @@ type TraceEvent struct {
 	Lost     int             // how many events before this one were lost, because nobody took them
 }
 
-// tracer hands events to an observer, who may be slow: then they are lost, and counted. The process never waits.
+// tracer hands events to an observer, who may be slow: then they are lost, and counted. The process never waits. The last place
+// in the channel is for the end, so that this one is never lost.
 type tracer struct {
 	mu     sync.Mutex
 	events chan TraceEvent // nil once it is closed
 	lost   int
-	unhook func() bool // from the observer's context
+	forget func() bool // the end of the observer's context means nothing any more
 }
 
 func (t *tracer) add(e TraceEvent) {
@@ -45,13 +46,12 @@ func (t *tracer) add(e TraceEvent) {
 	if t.events == nil {
 		return
 	}
-	e.Lost = t.lost
-	select {
-	case t.events <- e:
-		t.lost = 0
-	default:
+	if e.What != Ended && len(t.events) >= cap(t.events)-1 {
 		t.lost++
+		return
 	}
+	e.Lost, t.lost = t.lost, 0
+	t.events <- e // there is room: nobody else sends
 }
 
 func (t *tracer) close() {
@@ -62,16 +62,26 @@ func (t *tracer) close() {
 	}
 	close(t.events)
 	t.events = nil
-	if t.unhook != nil {
-		t.unhook()
+	if t.forget != nil {
+		t.forget()
 	}
+}
+
+// until ends the tracer with ctx.
+func (t *tracer) until(ctx context.Context, end func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget = context.AfterFunc(ctx, end)
 }
 
 // DefaultTraceBuffer is how many events wait for an observer, unless Trace is told otherwise.
 const DefaultTraceBuffer = 1000
 
+// maxTraceBuffer is where the memory for a trace, made at once, ends: about 100 MiB.
+const maxTraceBuffer = 1 << 20
+
 // Trace gives what the target receives and sends from now on, until ctx ends or the process does; then the channel is
-// closed. buffer is how many events may wait to be taken; zero is DefaultTraceBuffer. What comes beyond is lost and counted
+// closed. buffer is how many events may wait to be taken; zero is DefaultTraceBuffer, and more than a million is a million. What comes beyond is lost and counted
 // in the next event. The error is messages.NoProc, or ErrTraced: one observer at a time (OTP: sys:trace/2).
 func (s *System) Trace(ctx context.Context, target messages.Target, buffer int) (<-chan TraceEvent, error) {
 	p := s.find(target)
@@ -81,7 +91,8 @@ func (s *System) Trace(ctx context.Context, target messages.Target, buffer int) 
 	if buffer <= 0 {
 		buffer = DefaultTraceBuffer
 	}
-	t := &tracer{events: make(chan TraceEvent, buffer)}
+	buffer = min(buffer, maxTraceBuffer)
+	t := &tracer{events: make(chan TraceEvent, buffer+1)}
 	events := t.events
 	if !p.tracer.CompareAndSwap(nil, t) {
 		return nil, ErrTraced
@@ -90,14 +101,22 @@ func (s *System) Trace(ctx context.Context, target messages.Target, buffer int) 
 		p.tracer.CompareAndSwap(t, nil)
 		t.close()
 	}
-	unhook := context.AfterFunc(ctx, end)
-	t.mu.Lock()
-	t.unhook = unhook
-	t.mu.Unlock()
+	t.until(ctx, end)
 	if !p.alive() {
 		end() // it has ended in between, and tells nobody
 	}
 	return events, nil
+}
+
+// traceSent tells the observer what p has sent. What it means is the target's to know: a call travels in a type of ours.
+func (p *proc) traceSent(target *proc, to messages.Target, message any) {
+	if p.tracer.Load() == nil {
+		return
+	}
+	if target.box != nil {
+		_, message = target.box.describe(message)
+	}
+	p.trace(TraceEvent{What: Sent, Peer: to, Message: message})
 }
 
 // trace tells the observer, if there is one.
