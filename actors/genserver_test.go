@@ -289,3 +289,12 @@ func TestTheErrorOfACallReachesTheCallerAsItIs(t *testing.T) {
 		})
 	}
 }
+
+func checkLog(t *testing.T, log string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(log, part) {
+			t.Errorf("the log has no %s:\n%s", part, log)
+		}
+	}
+}
