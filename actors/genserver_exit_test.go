@@ -167,6 +167,7 @@ func TestGS28_AnExitSignalEndsAServerThatDoesNotTrap(t *testing.T) {
 					within(t, ctx, linked, func(ctx context.Context) { w.Link(ctx, g.PID()) })
 					end := w.end(t, ctx, g.PID())
 					g.Cast(ctx, c.callback)
+					synctest.Wait() // it runs
 					g.Cast(ctx, "queued")
 					if sender == "the parent" {
 						parent(errTwo)
