@@ -9,25 +9,17 @@ import (
 )
 
 // AwaitMany waits for all tasks and gives their values in the order of the tasks, whatever the order of their ends (TK-13).
-// If one ends without a value, the answer is its error, at once; the others go on, but no message about them comes to their
-// owner any more (TK-14). So it is when ctx ends. No tasks are done at once.
+// If one ends without a value, the answer is its error, at once; that is given out then, the others go on and may be awaited
+// again, but no message about them comes to their owner any more (TK-14). So it is when ctx ends. No tasks are done at once.
 func AwaitMany[R any](ctx context.Context, tasks ...*Task[R]) ([]R, error) {
 	if err := checkAll(ctx, tasks); err != nil {
 		return nil, err
 	}
-	ends := newEnds(tasks)
-	defer ends.leave()
-	for range tasks {
-		i, err := ends.next(ctx, nil)
-		if err == nil {
-			err = tasks[i].failure()
+	if err := awaitAll(ctx, tasks); err != nil {
+		for _, t := range tasks {
+			t.unsubscribe(ctx)
 		}
-		if err != nil {
-			for _, t := range tasks {
-				t.unsubscribe(ctx)
-			}
-			return nil, err
-		}
+		return nil, err
 	}
 	values := make([]R, len(tasks))
 	for i, t := range tasks {
@@ -37,6 +29,23 @@ func AwaitMany[R any](ctx context.Context, tasks ...*Task[R]) ([]R, error) {
 		}
 	}
 	return values, nil
+}
+
+// awaitAll waits until all have a value, or one has an error.
+func awaitAll[R any](ctx context.Context, tasks []*Task[R]) error {
+	ends := newEnds(tasks)
+	defer ends.leave()
+	for range tasks {
+		i, err := ends.next(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if tasks[i].err != nil {
+			_, err = tasks[i].consume(ctx)
+			return err
+		}
+	}
+	return nil
 }
 
 // checkAll looks at all before any is touched.
@@ -52,13 +61,6 @@ func checkAll[R any](ctx context.Context, tasks []*Task[R]) error {
 		}
 	}
 	return nil
-}
-
-// failure is why the task ended without a value.
-func (t *task) failure() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
 }
 
 // OnTimeout says what becomes of the tasks that have not ended in time.
@@ -90,7 +92,7 @@ func (o OnTimeout) String() string {
 type YieldOptions struct {
 	Timeout   time.Duration // for all tasks together
 	Limit     int           // enough of them: it returns when that many have ended; zero is all
-	OnTimeout OnTimeout     // what becomes of the others; not if Limit was reached first (TK-18)
+	OnTimeout OnTimeout     // what becomes of the others; of none, if Limit was reached first (TK-18)
 }
 
 // Yielded is what YieldMany has of one task.
@@ -102,7 +104,8 @@ type Yielded[R any] struct {
 }
 
 // YieldMany waits for tasks, for at most options.Timeout in all, and gives what there is of each, in the order of the tasks
-// (TK-17). The error is the cause of ctx, ErrNotOwner, ErrConsumed, or names a wrong option; then nothing was given out.
+// (TK-17). All that have ended by then are given out, also beyond the Limit; of any other Ended is false, and it may be asked
+// again. The error is the cause of ctx, ErrNotOwner, ErrConsumed, or names a wrong option; then nothing was given out.
 func YieldMany[R any](ctx context.Context, options YieldOptions, tasks ...*Task[R]) ([]Yielded[R], error) {
 	if options.Limit < 0 || options.OnTimeout < LeaveRunning || options.OnTimeout > KillTask {
 		return nil, fmt.Errorf("actors: YieldMany: Limit is %d and OnTimeout %d, want at least 0, and LeaveRunning, IgnoreTask or KillTask",
@@ -136,9 +139,9 @@ func yieldUntil[R any](ctx context.Context, timeout time.Duration, enough int, t
 		defer timer.Stop()
 		over = timer.C
 	}
-	for n := range enough {
+	for range enough {
 		if timeout <= 0 && ends.len() == 0 {
-			return n == enough, nil
+			return false, nil
 		}
 		i, err := ends.next(ctx, over)
 		if err != nil || i < 0 {

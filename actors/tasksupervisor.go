@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/internal/process"
@@ -89,39 +90,19 @@ func (s *TaskSupervisor) Children(ctx context.Context) ([]messages.PID, error) {
 // Stop stops the supervisor: all tasks are told together, and declared dead when their time is over (TS-12).
 func (s *TaskSupervisor) Stop(ctx context.Context) error { return s.children.Stop(ctx) }
 
-// TaskOption is an option of a task that is started under a TaskSupervisor.
-type TaskOption func(*taskOptions)
-
-type taskOptions struct {
-	shutdown time.Duration
-	restart  supervisor.Restart
-}
-
-// WithShutdown says how long the task may take to end when it is told to, in place of what its supervisor allows.
-func WithShutdown(d time.Duration) TaskOption { return func(o *taskOptions) { o.shutdown = d } }
-
-// WithRestart says whether a child is started again when it ends; the default is supervisor.Temporary. It is for StartChild
-// alone: an asynchronous task is always temporary (TS-08). A child that keeps failing takes the whole task supervisor along
-// when its restarts exceed the limit, as any child does (TS-07).
-func WithRestart(r supervisor.Restart) TaskOption { return func(o *taskOptions) { o.restart = r } }
-
 // StartChild starts f and tells nobody how it ends, unless somebody monitors the PID (TS-05). ctx is for the start alone;
 // the context that f gets ends when the task is told to stop. The error is a *supervisor.MaxChildrenError (TS-09),
-// messages.NoProc if the supervisor is not there (TS-13), or the cause of ctx.
+// messages.NoProc if the supervisor is not there (TS-13), its reason if it ends meanwhile, or the cause of ctx; with an error, no
+// task was started.
 func (s *TaskSupervisor) StartChild(ctx context.Context, f func(ctx context.Context) error, options ...TaskOption) (messages.PID, error) {
 	if f == nil {
 		return messages.PID{}, errors.New("actors: StartChild: the func is nil")
 	}
-	o := s.options(options)
-	return s.start(ctx, taskStart{options: o, run: asTask(s.system, ctx, f, f), process: process.Options{What: f}})
-}
-
-func (s *TaskSupervisor) options(given []TaskOption) taskOptions {
-	o := taskOptions{shutdown: s.shutdown, restart: supervisor.Temporary}
-	for _, option := range given {
-		option(&o)
+	o, err := s.taskOptions(options)
+	if err != nil {
+		return messages.PID{}, err
 	}
-	return o
+	return s.start(ctx, taskStart{options: o, run: asTask(s.system, ctx, f, f), process: process.Options{What: f}})
 }
 
 // taskStart is a task that is to be started.
@@ -132,16 +113,56 @@ type taskStart struct {
 	process process.Options
 }
 
-// start has the supervisor start a task, unless the caller has gone meanwhile.
+// start has the supervisor start a task.
 func (s *TaskSupervisor) start(ctx context.Context, t taskStart) (messages.PID, error) {
 	t.process.Link = true
-	return s.children.StartChild(ctx, supervisor.ChildSpec{
+	first := &firstStart{ctx: ctx}
+	pid, err := s.children.StartChild(ctx, supervisor.ChildSpec{
 		ID: t.id, Restart: t.options.restart, Shutdown: t.options.shutdown,
 		Start: func(supervised context.Context) (messages.PID, error) {
-			if ctx.Err() != nil && t.options.restart == supervisor.Temporary {
-				return messages.PID{}, context.Cause(ctx)
-			}
-			return process.SpawnFunc(supervised, s.system, t.run, t.process)
+			return first.begin(func() (messages.PID, error) { return process.SpawnFunc(supervised, s.system, t.run, t.process) })
 		},
 	})
+	if err != nil {
+		return first.giveUp(err)
+	}
+	return pid, nil
+}
+
+// firstStart settles between a supervisor and a caller who does not wait for it any longer whether the task is started, so that
+// none runs that nobody knows.
+type firstStart struct {
+	ctx    context.Context //nolint:containedctx // the caller's, for as long as it waits
+	mu     sync.Mutex
+	pid    messages.PID // once it has begun
+	gaveUp error
+}
+
+// begin is called by the supervisor, again if the task is restarted, which is no affair of the caller's any more.
+func (f *firstStart) begin(spawn func() (messages.PID, error)) (messages.PID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.pid.IsZero() {
+		return spawn()
+	}
+	if f.gaveUp == nil && f.ctx.Err() != nil {
+		f.gaveUp = context.Cause(f.ctx)
+	}
+	if f.gaveUp != nil {
+		return messages.PID{}, f.gaveUp
+	}
+	var err error
+	f.pid, err = spawn()
+	return f.pid, err
+}
+
+// giveUp is called by the caller: there will be no task, unless it has begun.
+func (f *firstStart) giveUp(err error) (messages.PID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.pid.IsZero() {
+		return f.pid, nil
+	}
+	f.gaveUp = err
+	return messages.PID{}, err
 }

@@ -210,7 +210,7 @@ func (m *mailbox) signalled(c actor.Context, message any) {
 			return // demonitored after it was sent (TS-15)
 		}
 	case messages.TaskReply:
-		if !m.proc.watches(t.Ref) {
+		if !m.proc.takeReply(t.Ref) {
 			return // likewise
 		}
 	case messages.Exit:

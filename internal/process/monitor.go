@@ -14,9 +14,9 @@ func (s *System) Monitor(ctx context.Context, target messages.Target) messages.R
 		return 0
 	}
 	ref := messages.Ref(s.lastRef.Add(1))
-	watched := s.find(target)
-	self.addWatching(ref, watched)
-	if watched == nil || !watched.addWatcher(watcher{ref: ref, proc: self}) {
+	other := s.find(target)
+	self.addWatching(ref, other)
+	if other == nil || !other.addWatcher(watcher{ref: ref, proc: self}) {
 		pid, _ := target.(messages.PID)
 		self.post(signalled{messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc}})
 	}
@@ -25,20 +25,32 @@ func (s *System) Monitor(ctx context.Context, target messages.Target) messages.R
 
 // Demonitor ends a monitor. Its Down will not be seen any more, also when it is queued already (TS-15); nor will the
 // TaskReply of a task with this Ref.
-func (s *System) Demonitor(ctx context.Context, ref messages.Ref) {
+func (s *System) Demonitor(ctx context.Context, ref messages.Ref) { Claim(ctx, ref) }
+
+// Claim ends a monitor as Demonitor does, for one who has its news from elsewhere. It reports whether they are news: the
+// process that ctx belongs to has neither ended the monitor before nor got a message of it.
+func Claim(ctx context.Context, ref messages.Ref) bool {
 	self := procOf(ctx)
 	if self == nil {
-		return
+		return false
 	}
-	if watched, ok := self.takeWatching(ref); ok && watched != nil {
-		watched.dropWatcher(ref)
+	target, ok := self.takeWatching(ref)
+	if ok && target.proc != nil {
+		target.proc.dropWatcher(ref)
 	}
+	return ok && !target.replied
 }
 
-// Monitors reports whether the process that ctx belongs to has this monitor still: it has neither ended it nor got its Down.
-func Monitors(ctx context.Context, ref messages.Ref) bool {
+// Claimable reports what Claim would, and ends nothing.
+func Claimable(ctx context.Context, ref messages.Ref) bool {
 	self := procOf(ctx)
-	return self != nil && self.watches(ref)
+	if self == nil {
+		return false
+	}
+	self.mu.Lock()
+	defer self.mu.Unlock()
+	target, ok := self.watching[ref]
+	return ok && !target.replied
 }
 
 // Answer sends the value of a task to its owner. It comes before the Down with the same Ref, and not at all once the owner
@@ -79,9 +91,9 @@ func (p *proc) addWatching(ref messages.Ref, target *proc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.watching == nil {
-		p.watching = map[messages.Ref]*proc{}
+		p.watching = map[messages.Ref]watched{}
 	}
-	p.watching[ref] = target
+	p.watching[ref] = watched{proc: target}
 }
 
 // watches reports whether the monitor is one of p's own, so that its Down is still to come.
@@ -92,8 +104,20 @@ func (p *proc) watches(ref messages.Ref) bool {
 	return ok
 }
 
+// takeReply notes that the TaskReply of a monitor is handled; false says that it must not be seen.
+func (p *proc) takeReply(ref messages.Ref) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	target, ok := p.watching[ref]
+	if ok {
+		target.replied = true
+		p.watching[ref] = target
+	}
+	return ok
+}
+
 // takeWatching removes a monitor of p's own; false says that it was removed before, so that its Down must not be seen.
-func (p *proc) takeWatching(ref messages.Ref) (*proc, bool) {
+func (p *proc) takeWatching(ref messages.Ref) (watched, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	target, ok := p.watching[ref]

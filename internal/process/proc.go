@@ -28,7 +28,7 @@ type proc struct {
 	actor    atomic.Pointer[actor.PID] // the mailbox's; nil without one, and until init runs
 	place    atomic.Pointer[Place]     // under its supervisor; nil without one
 	tracer   atomic.Pointer[tracer]    // nil unless somebody looks on
-	after    func(reason error)        // is told of the end before anybody else; nil: nothing is
+	after    func(reason error)        // is told of the end when all others have been; nil: nothing is
 
 	dead    atomic.Bool
 	exiting atomic.Bool // exit is set: the process is to end before it handles anything more
@@ -41,14 +41,20 @@ type proc struct {
 	gone     bool  // everybody has been told of the end
 	ended    chan struct{}
 	parent   *proc
-	links    map[*proc]struct{}     // children, and others that are linked
-	watchers []watcher              // who is to get a Down
-	watching map[messages.Ref]*proc // whom it monitors itself
+	links    map[*proc]struct{}       // children, and others that are linked
+	watchers []watcher                // who is to get a Down
+	watching map[messages.Ref]watched // whom it monitors itself
 }
 
 type watcher struct {
 	ref  messages.Ref
 	proc *proc
+}
+
+// watched is who is monitored.
+type watched struct {
+	proc    *proc // nil: there was nobody, and the Down that says so is still queued
+	replied bool  // the TaskReply that belongs to the monitor was handled
 }
 
 func (s *System) newProc(options Options) *proc {
@@ -143,27 +149,28 @@ func (p *proc) end(reason error, killed bool) bool {
 
 	p.cancel(reason)
 	p.release()
-	if p.after != nil {
-		p.after(reason)
-	}
 	for ref, target := range watching {
-		if target != nil { // nil: there was nobody, and the Down that says so is still queued
-			target.dropWatcher(ref)
+		if target.proc != nil {
+			target.proc.dropWatcher(ref)
 		}
 	}
+	p.tellLinked(parent, links, reason) // first, so that a link ends its process before that sees the Down (TK-05)
 	for _, w := range watchers {
 		w.proc.post(signalled{messages.Down{Ref: w.ref, PID: p.pid, Reason: reason}})
 	}
-	p.tellLinked(parent, links, reason)
 	p.leave()
 	p.trace(TraceEvent{What: Ended, Reason: reason})
 	return true
 }
 
 // leave is the last of an end. The table comes after the links have been told: so Link knows that behind a process which
-// it does not find there is nothing to come. Whoever waits comes after the table: it finds nothing.
+// it does not find there is nothing to come. Whoever waits comes after the table: it finds nothing, and its supervisor has
+// heard of the end before it hears of the waiter.
 func (p *proc) leave() {
 	p.sys.table.remove(p)
+	if p.after != nil {
+		p.after(p.reason)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone = true

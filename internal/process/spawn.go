@@ -37,8 +37,8 @@ type Options struct {
 	// Before is called when the process has its PID and is in the records, before any of its code runs: for links and
 	// monitors that must not come late.
 	Before func(pid messages.PID)
-	// After is told of the end, once, whoever brings it about, before monitors and links are: what it writes is there for
-	// whoever hears of the end. It must not block.
+	// After is told of the end, once, whoever brings it about, when links and monitors have been told and nothing is left
+	// in the records, but before Done is closed. It must not block.
 	After func(reason error)
 }
 
