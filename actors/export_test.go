@@ -32,3 +32,10 @@ func (r *TaskRunner) Dump() string {
 	}
 	return text
 }
+
+// Listeners counts those who are to be told of the task's end.
+func (t *task) Listeners() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.told)
+}
