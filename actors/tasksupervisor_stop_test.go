@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -208,11 +209,11 @@ func TestAStartIsKnownOrNotThere(t *testing.T) {
 		}
 		var started, known int32
 		var ran atomic.Int32
-		for i := range 2000 {
+		for i := range 1000 {
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
-				for range i % 100 {
-					_ = system.Len()
+				for range i % 60 {
+					runtime.Gosched()
 				}
 				cancel()
 			}()

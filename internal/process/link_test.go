@@ -113,3 +113,108 @@ func TestProcessesThatAreEachOthersChildrenAreStopped(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestALinkIsToldBeforeAMonitor: who is both linked to a process and monitors it ends before it sees the Down (TK-05); one that
+// traps exits gets the Exit first.
+func TestALinkIsToldBeforeAMonitor(t *testing.T) {
+	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
+		for i := range 300 {
+			target := spawn(t, ctx, system, &server{}, process.Options{})
+			var got []any
+			pid := spawn(t, ctx, system, &server{
+				init: func(ctx context.Context) error {
+					system.Link(ctx, target)
+					system.Monitor(ctx, target)
+					return nil
+				},
+				handle: func(_ context.Context, message any) error { got = append(got, message); return nil },
+			}, process.Options{TrapExit: i%2 == 0})
+			system.Kill(target)
+			synctest.Wait()
+			if i%2 == 1 && (len(got) != 0 || system.Alive(pid)) {
+				t.Fatalf("it lives: %v, and saw %v", system.Alive(pid), got)
+			}
+			if i%2 == 0 {
+				if _, ok := got[0].(messages.Exit); !ok || len(got) != 2 {
+					t.Fatalf("got %v, want an Exit and then a Down", got)
+				}
+			}
+		}
+	})
+}
+
+// lateInit fails after its init, when it is told to.
+type lateInit struct{ server }
+
+func (l *lateInit) AfterInit(ctx context.Context) error {
+	<-ctx.Done()
+	return errors.New("after init")
+}
+
+// TestASignalDuringACallbackIsTheReason: it ends the process with its own reason, whatever the callback makes of it, and
+// without Terminate (GS-28).
+func TestASignalDuringACallbackIsTheReason(t *testing.T) {
+	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
+		for name, answer := range map[string]func(ctx context.Context) error{
+			"nil":     func(context.Context) error { return nil },
+			"wrapped": func(ctx context.Context) error { return errors.Join(errors.New("reading"), ctx.Err()) },
+			"normal":  func(context.Context) error { return messages.Normal },
+			"panic":   func(context.Context) error { panic("ouch") },
+		} {
+			var terminated error
+			pid := spawn(t, ctx, system, &server{
+				handle:    func(ctx context.Context, _ any) error { <-ctx.Done(); return answer(ctx) },
+				terminate: func(_ context.Context, reason error) { terminated = reason },
+			}, process.Options{})
+			_, got := watch(t, ctx, system, pid)
+			system.Send(ctx, pid, "work")
+			synctest.Wait()
+			system.Exit(ctx, pid, messages.Shutdown)
+			if r := reasonOf(t, got()); r != messages.Shutdown || terminated != nil {
+				t.Errorf("%s: it ended with %v, Terminate with %v", name, r, terminated)
+			}
+		}
+		late := &lateInit{}
+		late.terminate = func(_ context.Context, reason error) { t.Errorf("Terminate with %v", reason) }
+		pid, err := process.Spawn(ctx, system, late, process.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got := watch(t, ctx, system, pid)
+		system.Exit(ctx, pid, messages.Shutdown)
+		if r := reasonOf(t, got()); r != messages.Shutdown {
+			t.Errorf("after init: it ended with %v", r)
+		}
+	})
+}
+
+// TestAfterComesWhenAllHaveBeenTold: Options.After finds the process gone from the records and its parent told, so that who
+// waits for it comes behind.
+func TestAfterComesWhenAllHaveBeenTold(t *testing.T) {
+	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
+		parent, exits := linker(t, ctx, system)
+		var ended error
+		pid, err := process.SpawnFunc(ctx, system, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, process.Options{
+			After: func(reason error) {
+				ended = reason
+				if n := system.Len(); n != 1 {
+					t.Errorf("%d processes, want the parent alone", n)
+				}
+				synctest.Wait()
+				if len(*exits) != 1 {
+					t.Errorf("the parent was not told")
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		system.Send(ctx, parent, pid)
+		synctest.Wait()
+		system.Exit(ctx, pid, messages.Shutdown)
+		<-system.Done(pid)
+		if ended != error(messages.Shutdown) {
+			t.Errorf("ended with %v", ended)
+		}
+	})
+}
