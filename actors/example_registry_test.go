@@ -8,15 +8,15 @@ import (
 	"github.com/taskrunner-go/taskrunner/actors"
 )
 
-// room is a server for each chat room, started under the room's own name.
-type room struct{ lines []string }
+// chatRoom is a server for each chat room, started under the room's own name.
+type chatRoom struct{ lines []string }
 
-func (r *room) HandleCast(_ context.Context, line any) error {
+func (r *chatRoom) HandleCast(_ context.Context, line any) error {
 	r.lines = append(r.lines, line.(string))
 	return nil
 }
 
-func (r *room) HandleCall(context.Context, any, actors.From) (any, error) { return r.lines, nil }
+func (r *chatRoom) HandleCall(context.Context, any, actors.From) (any, error) { return r.lines, nil }
 
 // Unique keys are names: a server is started under a key, and reached by it.
 func ExampleRegistry_Via() {
@@ -28,7 +28,7 @@ func ExampleRegistry_Via() {
 		log.Fatal(err)
 	}
 	lobby := rooms.Via("lobby")
-	if _, err := actors.StartGenServer(ctx, system, &room{}, actors.GenServerOptions{Via: lobby}); err != nil {
+	if _, err := actors.StartGenServer(ctx, system, &chatRoom{}, actors.GenServerOptions{Via: lobby}); err != nil {
 		log.Fatal(err)
 	}
 	server := actors.Server(system, lobby)
@@ -36,7 +36,7 @@ func ExampleRegistry_Via() {
 	server.Cast(ctx, "anybody here?")
 	fmt.Println(actors.Call[[]string](ctx, server, "lines"))
 
-	_, err = actors.StartGenServer(ctx, system, &room{}, actors.GenServerOptions{Via: lobby})
+	_, err = actors.StartGenServer(ctx, system, &chatRoom{}, actors.GenServerOptions{Via: lobby})
 	fmt.Println("a second one is refused:", err != nil)
 	// Output:
 	// [hello anybody here?] <nil>
