@@ -102,14 +102,14 @@ func (p *proc) unlink(other *proc) bool {
 }
 
 // adopt makes p the child of parent: linked both ways, and stopped by it. A parent that it had before stays linked. Of a p
-// that is dead already the parent is told, once, like of any other.
+// that is dead already the parent is told, also if that was its parent before: it may have had that Exit before it asked again.
 func (p *proc) adopt(parent *proc) {
 	p.mu.Lock()
-	if p.parent == parent {
+	dead := p.dead.Load()
+	if p.parent == parent && !dead {
 		p.mu.Unlock()
 		return
 	}
-	dead := p.dead.Load()
 	if !dead {
 		if p.parent != nil {
 			p.link(p.parent)
@@ -119,6 +119,7 @@ func (p *proc) adopt(parent *proc) {
 	p.mu.Unlock()
 	switch {
 	case dead:
+		parent.unlink(p) // else it may tell the parent as well
 		parent.signal(p.pid, p.exitReason())
 	case !parent.addLink(p):
 		p.signal(parent.pid, parent.exitReason())

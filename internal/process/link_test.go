@@ -50,6 +50,34 @@ func TestLinkMakesAChild(t *testing.T) {
 	})
 }
 
+// Whoever adopts a process that was its child and is just ending hears of the end again, however little of the process is left.
+func TestAdoptOfAChildThatIsJustEnding(t *testing.T) {
+	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
+		for range 50 {
+			exits := 0
+			parent := spawn(t, ctx, system, &server{handle: func(ctx context.Context, message any) error {
+				switch m := message.(type) {
+				case messages.PID:
+					process.Adopt(ctx, system, m, process.Place{})
+				case messages.Exit:
+					if exits++; exits < 3 {
+						process.Adopt(ctx, system, m.From, process.Place{})
+					}
+				}
+				return nil
+			}}, process.Options{TrapExit: true})
+			child := spawn(t, ctx, system, &server{}, process.Options{})
+			system.Send(ctx, parent, child)
+			synctest.Wait()
+			system.Kill(child)
+			synctest.Wait()
+			if exits != 3 {
+				t.Fatalf("%d exits, want one for each time that it was adopted, 3", exits)
+			}
+		}
+	})
+}
+
 func TestLinkWithNobody(t *testing.T) {
 	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 		parent, exits := linker(t, ctx, system)
