@@ -53,7 +53,7 @@ func TestLinkMakesAChild(t *testing.T) {
 // Whoever adopts a process that was its child and is just ending hears of the end again, however little of the process is left.
 func TestAdoptOfAChildThatIsJustEnding(t *testing.T) {
 	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
-		for range 50 {
+		for range 300 {
 			exits := 0
 			parent := spawn(t, ctx, system, &server{handle: func(ctx context.Context, message any) error {
 				switch m := message.(type) {
