@@ -123,7 +123,7 @@ func ExampleBackoff() {
 		case 2, 3:
 			return messages.PID{}, errors.New("the server is down")
 		case 4:
-			close(connected)
+			defer close(connected)
 		}
 		return serve(system, "client")(ctx)
 	}
