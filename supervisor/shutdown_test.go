@@ -51,6 +51,19 @@ func TestSH02_AllTogether(t *testing.T) {
 	})
 }
 
+// Those whose time is over at one moment are killed at that moment.
+func TestManyAreTooLate(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		d, began := b.dynamic(supervisor.DynamicConfig{}), time.Now()
+		b.add(d, b.deaf(), b.deaf(), b.deaf())
+		b.wantErr(d.Stop(b.ctx), nil)
+		if took, n := time.Since(began), b.system.Abandoned(); took != supervisor.DefaultShutdown || n != 3 {
+			t.Errorf("%d abandoned after %s, want 3 after 5s", n, took)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
 // deaf is a child that does not look at its context, for an hour.
 func (b *bench) deaf() *kid {
 	k := b.kid("deaf")

@@ -196,13 +196,10 @@ func (s *static) restartGroup(ctx context.Context, c *child) {
 	}
 }
 
-// startFrom starts the children that do not run, in order. It ends at the first that fails, and gives that. A supervisor that
+// startFrom starts children, in order; none of them runs. It ends at the first that fails, and gives that. A supervisor that
 // was killed meanwhile starts nobody.
 func (s *static) startFrom(ctx context.Context, children []*child) (*child, error) {
 	for _, c := range children {
-		if c.running() {
-			continue
-		}
 		if ctx.Err() != nil {
 			return c, context.Cause(ctx)
 		}
