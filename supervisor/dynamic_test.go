@@ -112,7 +112,7 @@ func TestDS04_WhatAStartGives(t *testing.T) {
 func TestDS05_AChildThatIgnores(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		d, a := b.dynamic(supervisor.DynamicConfig{MaxChildren: 1}), b.kid("a")
-		a.answers = []error{fmt.Errorf("not today: %w", supervisor.ErrIgnore)}
+		a.answers = []error{notToday}
 		_, err := d.StartChild(b.ctx, a.ChildSpec)
 		b.wantErr(err, supervisor.ErrIgnore)
 		b.counted(d, supervisor.Counts{})
@@ -307,7 +307,7 @@ func TestDS14_ARestartThatIgnores(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		d, a := b.dynamic(supervisor.DynamicConfig{}), b.kid("a")
 		b.add(d, a)
-		a.answers = []error{supervisor.ErrIgnore}
+		a.answers = []error{notToday}
 		b.end(a, errBoom)
 		b.saw("+a -a ~a")
 		b.counted(d, supervisor.Counts{})

@@ -140,11 +140,10 @@ func (s *static) childEnded(ctx context.Context, pid messages.PID, reason error)
 // after the Backoff.
 func (s *static) restart(ctx context.Context, c *child) error {
 	if !s.window.add(time.Now()) {
-		c.pid, c.restarting = messages.PID{}, false
 		s.reports.report("too many restarts", c, messages.Shutdown)
+		s.halt(c)
 		return messages.Shutdown // SV-21: Terminate stops the others
 	}
-	c.restarting = true
 	if wait := s.config.Backoff.delay(len(s.window.restarts)); wait > 0 {
 		s.later(ctx, c, wait)
 		return nil
@@ -155,9 +154,15 @@ func (s *static) restart(ctx context.Context, c *child) error {
 
 // later has the supervisor told, by itself, to start a child again.
 func (s *static) later(ctx context.Context, c *child, wait time.Duration) {
-	c.turn++
 	self, _ := process.Self(ctx)
-	c.retry = s.system.SendAfter(wait, self, startAgain{c.spec.ID, c.turn})
+	c.retry = s.system.SendAfter(wait, self, c.awaiting())
+}
+
+// awaiting notes that a child is to be started again, and gives the message that says when.
+func (c *child) awaiting() startAgain {
+	c.restarting = true
+	c.turn++
+	return startAgain{c.spec.ID, c.turn}
 }
 
 // tryAgain comes after a Backoff, and after a failed start. The latter counts as one more restart (SV-23).
@@ -189,10 +194,8 @@ func (s *static) restartGroup(ctx context.Context, c *child) {
 		o.restarts++
 	}
 	if failed, err := s.startFrom(ctx, affected); err != nil {
-		failed.restarting = true
-		failed.turn++
 		self, _ := process.Self(ctx)
-		s.system.Send(ctx, self, startAgain{failed.spec.ID, failed.turn})
+		s.system.Send(ctx, self, failed.awaiting())
 	}
 }
 
@@ -212,7 +215,6 @@ func (s *static) startFrom(ctx context.Context, children []*child) (*child, erro
 
 // start starts one child. One that does not want to be is kept without a process, unless it is temporary (SV-29).
 func (s *static) start(ctx context.Context, c *child) error {
-	s.halt(c)
 	pid, err := c.start(ctx, s.system, func(pid messages.PID) bool { return s.find(func(o *child) bool { return o.pid == pid }) >= 0 })
 	switch {
 	case isIgnore(err):
