@@ -128,12 +128,8 @@ func (r reports) ended(c *child, reason error) {
 	}
 }
 
-// startFailed reports a start that failed, except one that the child did not want.
-func (r reports) startFailed(c *child, err error) {
-	if !isIgnore(err) {
-		r.report("child did not start", c, err)
-	}
-}
+// startFailed reports a start that failed; that a child does not want to be started is no failure.
+func (r reports) startFailed(c *child, err error) { r.report("child did not start", c, err) }
 
 // stopped reports how a child ended that was told to stop, if not as it should (SH-07).
 func (r reports) stopped(c *child, reason error) {

@@ -93,7 +93,7 @@ func withExtra(extra func(StartFunc) StartFunc, start StartFunc) StartFunc {
 
 // startChild runs the Start of a child and enters it under its new PID.
 func (d *dynamic) startChild(ctx context.Context, c *child) error {
-	pid, err := c.start(ctx, d.system, func(pid messages.PID) bool { return d.children[pid] != nil && d.children[pid] != c })
+	pid, err := c.start(ctx, d.system, func(pid messages.PID) bool { return d.children[pid] != nil })
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package supervisor_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -232,19 +233,23 @@ func TestAGoexitInAChildHarmsNoOther(t *testing.T) {
 	})
 }
 
-// panics is an error that panics when it is printed, as a report does.
-type panics struct{}
+// panicky is a logger that panics.
+type panicky struct{ slog.Handler }
 
-func (panics) Error() string { panic("not to be printed") }
+func (panicky) Enabled(context.Context, slog.Level) bool  { return true }
+func (panicky) Handle(context.Context, slog.Record) error { panic("no room left") }
 
-func TestAReasonThatCannotBePrinted(t *testing.T) {
-	underBoth(t, func(b *bench, p parent) {
-		k := b.kid("k")
-		_, err := p.start(k.ChildSpec)
-		b.wantErr(err, nil)
-		k.answers = []error{panics{}}
-		b.end(k, panics{})
-		b.saw("+k -k !k +k")
+func TestALoggerThatPanics(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.system = process.NewSystem(process.Config{Logger: slog.New(panicky{})})
+		a, c := b.kid("a"), b.kid("c")
+		b.supervise(supervisor.Config{}, a)
+		b.add(b.dynamic(supervisor.DynamicConfig{}), c)
+		for _, k := range []*kid{a, c} {
+			k.will(errBoom)
+			b.end(k, errBoom)
+		}
+		b.saw("+a +c -a !a +a -c !c +c")
 	})
 }
 
