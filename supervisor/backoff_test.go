@@ -27,6 +27,7 @@ func TestBackoffDoubles(t *testing.T) {
 		a.answers = []error{errBoom, errBoom, errBoom}
 		b.saw("+a")
 		b.end(a, errBoom)
+		b.system.Send(b.ctx, s.PID(), messages.Exit{From: a.pid(), Reason: errBoom}) // which it had before
 		b.listed(s, "a?")
 		b.saw("-a")
 		b.after(time.Second-1, "")

@@ -278,6 +278,7 @@ func TestDS13_AFailedRestartIsTriedAgain(t *testing.T) {
 		d := b.dynamic(supervisor.DynamicConfig{MaxRestarts: 5})
 		a, why := b.loopingUnder(d, 2), b.watch(d.PID())
 		b.listed(d, "a?")
+		b.system.Send(b.ctx, d.PID(), messages.Exit{From: a.pid(), Reason: errBoom}) // which it had before
 		b.counted(d, supervisor.Counts{Specs: 1, Workers: 1})
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
