@@ -175,7 +175,7 @@ func (d *dynamic) startAgain(ctx context.Context, c *child) {
 // tryAgain comes after a Backoff, and after a failed start. The latter counts as one more restart.
 func (d *dynamic) tryAgain(ctx context.Context, m tryRestart) error {
 	c := d.children[m.pid]
-	if c == nil || !c.restarting { // it was terminated
+	if c == nil { // it was terminated
 		return nil
 	}
 	if c.retry != nil {

@@ -263,8 +263,8 @@ func TestDS12_ABrokenLimitStopsAll(t *testing.T) {
 				if doomed.tries != 1+supervisor.DefaultMaxRestarts || b.system.Len() != 0 {
 					t.Errorf("%d starts, %d processes left; want 4 and none", doomed.tries, b.system.Len())
 				}
-				if n := b.logged("too many restarts", "child=doomed"); n != 1 {
-					t.Errorf("%d lines say why, want one", n)
+				if n, told := b.logged("too many restarts", "child=doomed"), b.logged("child did not stop as told"); n != 1 || told != 0 {
+					t.Errorf("%d lines say why, want one; %d that it was stopped, want none", n, told)
 				}
 			})
 		})
