@@ -217,11 +217,12 @@ func (d *dynamic) terminateChild(ctx context.Context, pid messages.PID, from pro
 		d.forget(c)
 		return
 	}
-	if !c.stopping {
-		d.system.Monitor(ctx, c.pid) // of one that has unlinked itself no Exit comes (SH-09)
+	if c.stopping {
+		return // somebody else has asked before
 	}
+	d.system.Monitor(ctx, c.pid) // of one that has unlinked itself no Exit comes (SH-09)
 	tell(ctx, d.system, c)
-	if c.killTimer == nil && !c.deadline.IsZero() {
+	if !c.deadline.IsZero() {
 		c.killTimer = d.system.SendAfter(time.Until(c.deadline), d.self(ctx), killChild{c.pid})
 	}
 }
