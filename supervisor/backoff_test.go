@@ -109,6 +109,9 @@ func TestWhatEndsABackoff(t *testing.T) {
 			b.wantErr(d.Stop(b.ctx), nil)
 			b.wantErr(static.Stop(b.ctx), nil)
 			b.after(time.Minute, "+a +c -a -c")
+			if n := b.logged("child did not stop as told"); n != 0 {
+				t.Errorf("%d lines about children that did not run, want none", n)
+			}
 		})
 	})
 	t.Run("the group", func(t *testing.T) {

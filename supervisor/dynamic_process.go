@@ -194,12 +194,7 @@ func (d *dynamic) self(ctx context.Context) messages.PID {
 // forget drops a child that is gone, and tells those who asked for its end.
 func (d *dynamic) forget(c *child) {
 	delete(d.children, c.pid)
-	if c.killTimer != nil {
-		c.killTimer()
-	}
-	if c.retry != nil {
-		c.retry()
-	}
+	d.forgetTimers(c)
 	for _, from := range c.waiting {
 		from.Reply(nil, nil)
 	}
