@@ -112,7 +112,7 @@ func TestDS04_WhatAStartGives(t *testing.T) {
 func TestDS05_AChildThatIgnores(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		d, a := b.dynamic(supervisor.DynamicConfig{MaxChildren: 1}), b.kid("a")
-		a.answers = []error{notToday}
+		a.answers = []error{errNotToday}
 		_, err := d.StartChild(b.ctx, a.ChildSpec)
 		b.wantErr(err, supervisor.ErrIgnore)
 		b.counted(d, supervisor.Counts{})
@@ -282,8 +282,11 @@ func TestDS13_AFailedRestartIsTriedAgain(t *testing.T) {
 		b.counted(d, supervisor.Counts{Specs: 1, Workers: 1})
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		b.listed(d, "a")
 		b.saw("+a -a !a !a +a")
+		list, _ := d.WhichChildren(b.ctx)
+		if want := (supervisor.Child{ID: "a", PID: a.pid(), Restarts: 3, LastExit: errBoom}); len(list) != 1 || list[0] != want {
+			t.Errorf("listed %+v, want %+v", list, want)
+		}
 		a.slow = 0
 		b.end(a, errBoom)
 		b.end(a, errBoom)
@@ -308,7 +311,7 @@ func TestDS14_ARestartThatIgnores(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		d, a := b.dynamic(supervisor.DynamicConfig{}), b.kid("a")
 		b.add(d, a)
-		a.answers = []error{notToday}
+		a.answers = []error{errNotToday}
 		b.end(a, errBoom)
 		b.saw("+a -a ~a")
 		b.counted(d, supervisor.Counts{})

@@ -51,16 +51,30 @@ func TestSH02_AllTogether(t *testing.T) {
 	})
 }
 
-// Those whose time is over at one moment are killed at that moment.
-func TestManyAreTooLate(t *testing.T) {
+// Each child is killed when its own time is over, whoever is still waited for, and many at one moment if that is so.
+func TestEachIsKilledInItsTime(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		d, began := b.dynamic(supervisor.DynamicConfig{}), time.Now()
-		b.add(d, b.deaf(), b.deaf(), b.deaf())
-		b.wantErr(d.Stop(b.ctx), nil)
-		if took, n := time.Since(began), b.system.Abandoned(); took != supervisor.DefaultShutdown || n != 3 {
-			t.Errorf("%d abandoned after %s, want 3 after 5s", n, took)
+		wants := []time.Duration{9, 3, 7, 3, 5, 3, 1, supervisor.Infinity}
+		took := make([]time.Duration, len(wants))
+		for i, want := range wants {
+			k := b.deaf()
+			if k.Shutdown = want * time.Second; want == supervisor.Infinity {
+				k.Shutdown, wants[i] = want, time.Hour/time.Second
+			}
+			b.add(d, k)
+			go func() {
+				<-b.system.Done(k.pid())
+				took[i] = time.Since(began)
+			}()
 		}
-		time.Sleep(time.Hour)
+		b.wantErr(d.Stop(b.ctx), nil)
+		synctest.Wait()
+		for i, want := range wants {
+			if took[i] != want*time.Second {
+				t.Errorf("child %d was gone after %s, want %ds", i, took[i], want)
+			}
+		}
 	})
 }
 

@@ -130,7 +130,7 @@ func TestSV28_AnAddedChildThatFailsIsNotKept(t *testing.T) {
 	})
 }
 
-var notToday = fmt.Errorf("not today: %w", supervisor.ErrIgnore)
+var errNotToday = fmt.Errorf("not today: %w", supervisor.ErrIgnore)
 
 // TestSV29_AnAddedChildThatIgnores: when an added child does not want to start, the answer is no PID and no error, and its spec is kept
 // unless it is temporary.
@@ -140,7 +140,7 @@ func TestSV29_AnAddedChildThatIgnores(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		unwilling := []*kid{b.temporary("x"), b.kid("p"), b.transient("t")} // the temporary one first: it goes while the others start
 		for _, k := range unwilling {
-			k.answers = []error{notToday, nil, notToday, supervisor.ErrIgnore}
+			k.answers = []error{errNotToday, nil, errNotToday, supervisor.ErrIgnore}
 		}
 		s := b.supervise(supervisor.Config{}, unwilling...)
 		b.listed(s, "t! p!")
