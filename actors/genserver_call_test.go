@@ -336,8 +336,8 @@ func TestGS16_TheReplyOfAStopComesAfterTerminate(t *testing.T) {
 		"terminate goexits": {func(context.Context, error) { runtime.Goexit() }, is(messages.ErrGoexit)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range 20 {
-				inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+			inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+				for range 20 {
 					var log journal
 					g := w.serve(t, ctx, &genServer{terminate: func(ctx context.Context, reason error) {
 						time.Sleep(time.Second)
@@ -353,8 +353,8 @@ func TestGS16_TheReplyOfAStopComesAfterTerminate(t *testing.T) {
 						t.Errorf("it ended with %v", reason)
 					}
 					log.want(t, "terminate boom, reply bye two") // and not the reason, which the caller gets when the end comes first
-				})
-			}
+				}
+			})
 		})
 	}
 }

@@ -242,6 +242,7 @@ func TestGS24_ATimeout(t *testing.T) {
 				},
 			}, actors.GenServerOptions{})
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if n != 3 {
 				t.Errorf("%d timeouts, want 3", n)
 			}

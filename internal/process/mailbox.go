@@ -323,7 +323,7 @@ func (m *mailbox) report(reason error, last any) {
 		"pid", p.pid.String(), "name", p.title(), "process", WhatIs(p.what),
 		"reason", reason, "last_message", Render(last), "state", m.state(),
 	}
-	if panicked, ok := errors.AsType[*messages.PanicError](reason); ok {
+	if panicked, ok := reason.(*messages.PanicError); ok { //nolint:errorlint // an error that wraps itself has no end
 		fields = append(fields, "stack", string(panicked.Stack))
 	}
 	p.sys.log.Error("process ended", fields...)
