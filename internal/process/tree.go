@@ -11,17 +11,10 @@ import (
 // is, its name or its PID, what it does, how many messages wait, how often it was restarted and why the last one ended.
 func (s *System) Tree() string {
 	list := s.Processes()
-	known := map[messages.PID]bool{}
-	for _, i := range list {
-		known[i.PID] = true
-	}
+	parents := parentsOf(list)
 	children := map[messages.PID][]Info{}
 	for _, i := range list {
-		parent := i.Parent
-		if !known[parent] {
-			parent = messages.PID{} // it has none, or that has ended
-		}
-		children[parent] = append(children[parent], i)
+		children[parents[i.PID]] = append(children[parents[i.PID]], i)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "node %s, %d processes\n", s.node, len(list))
@@ -29,9 +22,34 @@ func (s *System) Tree() string {
 	return b.String()
 }
 
+// parentsOf says below whom each process is drawn: the zero PID if its parent has ended, and once in a circle of processes that
+// have adopted each other.
+func parentsOf(list []Info) map[messages.PID]messages.PID {
+	parents := map[messages.PID]messages.PID{}
+	for _, i := range list {
+		parents[i.PID] = i.Parent
+	}
+	for _, i := range list {
+		if _, known := parents[i.Parent]; !known || circular(parents, i.PID) {
+			parents[i.PID] = messages.PID{}
+		}
+	}
+	return parents
+}
+
+func circular(parents map[messages.PID]messages.PID, pid messages.PID) bool {
+	above := parents[pid]
+	for range parents {
+		if above == pid {
+			return true
+		}
+		above = parents[above]
+	}
+	return false
+}
+
 func drawChildren(b *strings.Builder, children map[messages.PID][]Info, parent messages.PID, indent string) {
 	list := children[parent]
-	delete(children, parent) // so that a circle is drawn once
 	for n, i := range list {
 		branch, below := "├─ ", "│  "
 		if n == len(list)-1 {
@@ -57,6 +75,6 @@ func (i Info) String() string {
 	add("in %s", i.Callback, i.Callback != "")
 	add("mailbox=%d", i.Mailbox, i.Mailbox > 0)
 	add("restarts=%d", i.Restarts, i.Restarts > 0)
-	add("last exit: %v", i.LastExit, i.LastExit != nil)
+	add("last exit: %s", strings.Join(strings.Fields(Render(fmt.Sprint(i.LastExit))), " "), i.LastExit != nil) // one line, whatever it is
 	return strings.Join(parts, " ")
 }
