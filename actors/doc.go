@@ -48,7 +48,68 @@
 //   - What goes wrong at the caller is an error and not an exit (GS-09, TS-09, TS-13).
 //   - Tasks are async_nolink: a task that fails never takes its runner along (TK-05).
 //
+// # The GenServer
+//
+// A GenServer is a process with a state: a value whose methods, its callbacks, run one at a time, so that they need no lock. It
+// implements those that it needs: [Initializer], [CallHandler], [CastHandler], [InfoHandler], [Continuer], [Terminator],
+// and for those who look at it [Snapshotter] and [StatusFormatter]. What a callback wants beside its answer it returns as an error
+// that steers: [Stop], [Continue], [Timeout], [NoReply].
+//
+// What it gets, and in which order:
+//
+//   - Init, while the starter waits. Then what Init continues with. Then the mailbox, in order: what one sender sends comes in
+//     the order of its sending, calls, casts and other messages alike.
+//   - HandleCall for a [GenServer.Call], HandleCast for a [GenServer.Cast], HandleInfo for all else: a plain send, a timer, a
+//     messages.Down of a monitor, a messages.TaskReply and then a messages.Down of a task, a messages.Exit if it traps exits, a
+//     messages.Timeout that it has asked for.
+//   - HandleContinue directly behind the callback that asked for it.
+//   - Terminate, last, if the end is its own or in order.
+//
+// What happens on which end:
+//
+//	                                 Terminate   reason                 logged   what is queued
+//	a callback returns Stop(r)       runs        r                      unless clean   lost
+//	HandleCast, -Info, -Continue
+//	  return an error                runs        the error              unless clean   lost
+//	a callback panics                runs        *messages.PanicError   yes            lost
+//	Terminate panics                             *messages.PanicError   yes            lost
+//	GenServer.Stop                   runs        the one asked for      unless clean   handled first
+//	exit signal, not trapped         does not    the signal's           no             lost
+//	exit signal of the parent,
+//	  trapped                        runs        the signal's           unless clean   handled first
+//	exit signal of another, trapped  no end: a messages.Exit in HandleInfo
+//	Kill                             does not    messages.Killed        no             lost
+//
+// Clean are messages.Normal, messages.Shutdown and a *messages.ShutdownWith. Whoever waits in a Call gets the reason. Linked
+// processes get an exit signal with it, those that monitor a Down.
+//
+// # Where Go differs from OTP: the GenServer
+//
+//   - GS-01, GS-23: a start waits for Init and for nothing after it; protoactor's would wait for neither.
+//   - GS-02, GS-03, GS-04: a failed Init is the error of the start (ErrIgnore, *messages.PanicError) and never an exit signal.
+//   - GS-05, GS-09, GS-38: time is the caller's context, and so is the error; no call has five seconds by default.
+//   - GS-07, RG-01: names are one flat record, free before the starter hears of the failure; the error is *NameTakenError.
+//   - GS-12, GS-14, GS-39: messages.NoProc and ErrCallingSelf are errors. Who calls itself is known by its context, so one that
+//     a callback did not get from its own waits for ever.
+//   - GS-13: a caller gets the reason of a server that ends as an error.
+//   - GS-20, GS-21: a callback is an optional interface. A call, cast or continue without one ends the server with ErrNotHandled;
+//     a HandleInfo without a default case drops what it does not know, since a type switch cannot fail.
+//   - GS-22: a server that continues for ever can be ended by an exit signal and by Kill, between two turns.
+//   - GS-24, GS-25: a timeout is a timer of ours, for one wait; zero is a message behind what is queued.
+//   - GS-26: state is changed in place, so the state from before a panic is there only for a Snapshotter. A returned error puts
+//     nothing back. A runtime.Goexit is a failure like a panic, with the reason messages.ErrGoexit.
+//   - GS-27: what a callback returns is typed; there is no bad return value.
+//   - GS-28, GS-34: Go cannot end a goroutine. After an exit signal the callback that runs has its context cancelled, with the reason
+//     as cause, and what it returns does not count, but for a panic. After a Kill it is counted (System.Abandoned) until it returns.
+//   - GS-29, GS-30, GS-33: trapping exits is an option of the start, and the signals are messages in the mailbox.
+//   - GS-32: protoactor would stop the children of a parent that ends; here OTP's rule holds.
+//   - GS-37: the order to stop is a message in the mailbox, where protoactor's overtakes.
+//
 // # When not to use it
+//
+// A GenServer is for state that several goroutines share and that has a life: timers, links, messages. For a value behind a lock a
+// sync.Mutex is simpler, and for code without a state a function. Whatever takes long belongs into a [Task], not into a
+// callback: while that runs, nobody else is served, and a mailbox has no limit.
 //
 // For work that the caller waits for anyway, a plain call or an errgroup is simpler. For many steps that must each happen
 // once, use a workflow engine: a task's handler may run again from its start.

@@ -11,8 +11,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
-// The callbacks of a GenServer. A server implements those it needs. They run one at a time, in the server's process; ctx
-// belongs to it and is cancelled when it is told to exit.
+// The callbacks of a GenServer. A server implements those it needs. They run one at a time, in the server's process, so that they
+// share its state without a lock. ctx belongs to the process: it says who sends, monitors and links, and is cancelled, with the
+// reason as its cause, when the process is to end before its next message. A callback that blocks keeps all others waiting.
 type (
 	// Initializer runs first; the starter waits for it (GS-01). Its error is the starter's, and the server was never there;
 	// ErrIgnore says so without a failure (GS-04). Continue and Timeout are not errors but say what comes next.
@@ -20,8 +21,9 @@ type (
 		Init(ctx context.Context) error
 	}
 	// CallHandler answers calls. The reply and the error are the caller's; the server lives on. NoReply as the error says
-	// that somebody answers from later (GS-15), a Stop that the server ends after the reply (GS-16); Continue and Timeout
-	// say what comes next.
+	// that somebody answers from later (GS-15), a Stop that the server ends, and that the reply comes after Terminate
+	// (GS-16); Continue and Timeout say what comes next. They may be joined (errors.Join): with an error for the caller, or, as
+	// NoReply and Stop, to end without a reply, so that the caller gets the reason (GS-13).
 	CallHandler interface {
 		HandleCall(ctx context.Context, request any, from From) (reply any, err error)
 	}
@@ -37,12 +39,15 @@ type (
 		HandleInfo(ctx context.Context, message any) error
 	}
 	// Continuer goes on with what another callback has asked for by Continue, before any message (GS-22). Its error is that
-	// of a cast.
+	// of a cast, and may be another Continue. One that never ends handles no message any more, but an exit signal or a
+	// Kill ends it between two turns.
 	Continuer interface {
 		HandleContinue(ctx context.Context, argument any) error
 	}
-	// Terminator runs last: when the server was stopped, when a callback failed, and, for a server that traps exits, when
-	// its parent told it to stop. Not when it was killed (GS-34), nor for an exit signal that it does not trap (GS-28).
+	// Terminator runs last: when the server was stopped, when a callback failed, ended it or ended its goroutine (GS-26), and,
+	// for a server that traps exits, when its parent told it to stop (GS-29). Not when it was killed (GS-34), nor for an exit
+	// signal that it does not trap (GS-28), nor after a failed Init (GS-02): what must be done whatever happens is for somebody
+	// who monitors it. If it panics, that is the reason of the end (GS-35).
 	Terminator interface {
 		Terminate(ctx context.Context, reason error)
 	}
@@ -52,12 +57,15 @@ type (
 	//	func (s *server) Snapshot() func() { old := *s; return func() { *s = old } }
 	//
 	// Without it, Terminate sees what the callback has left. What a callback returns, an error too, it returns knowingly:
-	// then nothing is put back.
+	// then nothing is put back. A restore of nil has nothing to put back. A Snapshot that panics ends the server like a
+	// callback.
 	Snapshotter interface {
 		Snapshot() (restore func())
 	}
 	// StatusFormatter gives what is shown of the server's state in the log of its crash and by System.State; without it the
-	// server itself is printed, so it is for secrets, and for what other goroutines write (OTP: format_status).
+	// server itself is printed. So it is for secrets, for what other goroutines write, and for states so large that printing
+	// them, of which 2 KiB are kept, costs too much. It runs in the server's process, between two messages: while it hangs, so
+	// does the server (OTP: format_status).
 	StatusFormatter interface {
 		FormatStatus() any
 	}
@@ -78,7 +86,8 @@ type GenServerOptions struct {
 	NoLink   bool          // started by a process, it is not linked to it and does not stop with it (OTP: start, not start_link)
 }
 
-// GenServer addresses a running server. It may be copied; its methods are safe from any goroutine.
+// GenServer addresses a running server: a process with a state, which answers calls and takes messages one at a time. The package's
+// comment says what it gets in which order, and what happens on which end. It may be copied; its methods are safe from any goroutine.
 type GenServer struct {
 	system *System
 	target messages.Target

@@ -12,7 +12,8 @@ import (
 // gone (GS-15).
 type From = process.From
 
-// NoReply is what HandleCall returns as error when the call is answered later.
+// NoReply is what HandleCall returns as error when the call is answered later, through its From (GS-15). Until then the caller waits,
+// as long as the server lives and the caller's context lasts.
 var NoReply error = &control{noReply: true} //nolint:revive,staticcheck // it steers, as OTP's :noreply does, and is no failure
 
 // Stop is what a callback returns as error to end its server with the reason; nil is messages.Normal. The reply of a
@@ -30,7 +31,8 @@ func Continue(argument any) error { return &control{continues: true, argument: a
 
 // Timeout is what a callback returns as error to have HandleInfo called with a messages.Timeout when no message comes for
 // d. Any message ends that, and it happens once (GS-24). With zero it happens at once, unless a message is queued (GS-25). It
-// may be joined with another: errors.Join(NoReply, Timeout(d)), or with a plain error that is the caller's.
+// may be joined with another: errors.Join(NoReply, Timeout(d)), or with a plain error that is the caller's. Beside a Continue it
+// means nothing: what HandleContinue returns counts. It does not outlive its server.
 func Timeout(d time.Duration) error { return &control{timed: true, timeout: max(d, 0)} }
 
 // control is what a callback returns in place of an error.
