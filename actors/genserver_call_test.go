@@ -270,10 +270,10 @@ func TestGS14_AServerCannotCallItself(t *testing.T) {
 // also when the caller is gone.
 func TestGS15_ACallIsAnsweredLater(t *testing.T) {
 	kept := make(chan actors.From, 1)
-	keep := callFunc(func(_ context.Context, from actors.From) (any, error) {
+	keep := func(_ context.Context, from actors.From) (any, error) {
 		kept <- from
 		return "dropped", actors.NoReply
-	})
+	}
 	for name, answer := range map[string]func(t *testing.T, ctx context.Context, w world, g *actors.GenServer){
 		"by a goroutine": func(*testing.T, context.Context, world, *actors.GenServer) { (<-kept).Reply("later", errBoom) },
 		"by the server, in another callback": func(_ *testing.T, ctx context.Context, _ world, g *actors.GenServer) {
@@ -389,13 +389,14 @@ func TestGS17_CastingToNobody(t *testing.T) {
 func TestGS18_AllElseGoesToHandleInfo(t *testing.T) {
 	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
 		var log journal
-		note := func(_ context.Context, message any) error { log.add("%T", message); return nil }
+		note := func(message any) { log.add("%T", message) }
 		g := w.serve(t, ctx, &genServer{
-			call: func(ctx context.Context, message any, _ actors.From) (any, error) {
-				return nil, note(ctx, []any{message})
+			call: func(_ context.Context, message any, _ actors.From) (any, error) {
+				note([]any{message})
+				return nil, nil
 			},
-			cast: func(ctx context.Context, message any) error { return note(ctx, map[any]bool{message: true}) },
-			info: note,
+			cast: func(_ context.Context, message any) error { note(map[any]bool{message: true}); return nil },
+			info: func(_ context.Context, message any) error { note(message); return nil },
 		}, actors.GenServerOptions{TrapExit: true})
 		monitored := w.serve(t, ctx, &genServer{}, actors.GenServerOptions{})
 		linked := w.serve(t, ctx, &genServer{}, actors.GenServerOptions{})

@@ -243,7 +243,7 @@ func play(t *testing.T, steps []step) (log string, replies map[int]string) {
 		}
 		log = ran.String()
 		replies = map[int]string{}
-		for _, line := range strings.Split(answers.String(), ", ") {
+		for line := range strings.SplitSeq(answers.String(), ", ") {
 			var id int
 			if _, err := fmt.Sscanf(line, "%d:", &id); err == nil {
 				replies[id] = line

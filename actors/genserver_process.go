@@ -135,15 +135,13 @@ func (g *genServer) run(callback func() error) (control, error) {
 // proceed does what a callback has asked for. It loops here, so that nothing that is queued comes in between (GS-22): but a
 // server that was told to end, or is declared dead, goes on no more (GS-28). Its end waits in the mailbox.
 func (g *genServer) proceed(ctx context.Context, next control) error {
-	for next.stop == nil && next.continues {
-		if ctx.Err() != nil {
-			return nil
-		}
+	for next.stop == nil && next.continues && ctx.Err() == nil {
 		if g.goOn == nil {
 			return fmt.Errorf("%w: HandleContinue for %T", ErrNotHandled, next.argument)
 		}
-		argument, err := next.argument, error(nil)
+		argument := next.argument
 		process.Doing(ctx, "HandleContinue", argument)
+		var err error
 		if next, err = g.run(func() error { return g.goOn.HandleContinue(ctx, argument) }); err != nil {
 			return err
 		}

@@ -168,9 +168,9 @@ func TestGS40_OnlyABadEndIsLogged(t *testing.T) {
 		"an error":    {errBoom, []string{"reason=boom", "last_message=boom"}},
 		"a Stop":      {actors.Stop(errBoom), []string{"reason=boom", "last_message=\"actors: stop: boom\""}},
 		"killed":      {messages.Killed, []string{"reason=killed"}},
-		"a panic":     {castFunc(func(context.Context) error { panic("ouch") }), []string{`reason="panic: ouch"`, "stack=", "genserver_stop_test.go"}},
+		"a panic":     {func(context.Context) error { panic("ouch") }, []string{`reason="panic: ouch"`, "stack=", "genserver_stop_test.go"}},
 		"a continue":  {actors.Continue(errBoom), []string{"reason=boom", "last_message=boom"}},
-		"not handled": {castFunc(func(context.Context) error { return actors.ErrNotHandled }), []string{"has no callback for it"}},
+		"not handled": {func(context.Context) error { return actors.ErrNotHandled }, []string{"has no callback for it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, ctx context.Context, w world) {

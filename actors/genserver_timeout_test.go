@@ -75,7 +75,7 @@ func TestGS22_ContinueComesFirst(t *testing.T) {
 			s.init = func(ctx context.Context) error {
 				self, _ := actors.Self(ctx)
 				w.Send(ctx, self, "sent in Init")
-				actors.Server(w.System, self).Cast(ctx, "cast in Init")
+				actors.Server(w.System, self).Cast(ctx, "from Init")
 				return actors.Continue(1)
 			}
 			s.goOn = func(_ context.Context, argument any) error {
@@ -89,7 +89,7 @@ func TestGS22_ContinueComesFirst(t *testing.T) {
 			g := w.serve(t, ctx, s, actors.GenServerOptions{})
 			g.Cast(ctx, "after the start")
 			time.Sleep(time.Minute)
-			log.want(t, "continue 1, continue 2, info sent in Init, cast cast in Init, cast after the start")
+			log.want(t, "continue 1, continue 2, info sent in Init, cast from Init, cast after the start")
 		})
 	})
 	t.Run("the reply of a call comes before it", func(t *testing.T) {
@@ -206,8 +206,8 @@ func TestGS24_ATimeout(t *testing.T) {
 			send   any
 		}{
 			"from Init":           {func(s *genServer) { s.init = func(context.Context) error { return timeout() } }, nil},
-			"from a cast":         {func(*genServer) {}, castFunc(func(context.Context) error { return timeout() })},
-			"from HandleContinue": {func(s *genServer) { s.goOn = func(context.Context, any) error { return timeout() } }, castFunc(func(context.Context) error { return actors.Continue(1) })},
+			"from a cast":         {func(*genServer) {}, func(context.Context) error { return timeout() }},
+			"from HandleContinue": {func(s *genServer) { s.goOn = func(context.Context, any) error { return timeout() } }, func(context.Context) error { return actors.Continue(1) }},
 		} {
 			t.Run(name, func(t *testing.T) {
 				inWorld(t, func(t *testing.T, ctx context.Context, w world) {

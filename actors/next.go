@@ -14,7 +14,7 @@ type From = process.From
 
 // NoReply is what HandleCall returns as error when the call is answered later, through its From (GS-15). Until then the caller waits,
 // as long as the server lives and the caller's context lasts.
-var NoReply error = &control{noReply: true} //nolint:revive,staticcheck // it steers, as OTP's :noreply does, and is no failure
+var NoReply error = &control{noReply: true} //nolint:staticcheck // it steers, as OTP's :noreply does, and is no failure
 
 // Stop is what a callback returns as error to end its server with the reason; nil is messages.Normal. The reply of a
 // HandleCall is sent after Terminate (GS-16).
@@ -76,33 +76,33 @@ func nextOf(err error) (next control, failure error) {
 		}
 	}()
 	looks := maxLooks
-	failure, _ = next.take(err, &looks)
+	_, failure = next.take(err, &looks)
 	return next, failure
 }
 
-// take gives what is left of the error, and whether anything was taken out of it: where nothing was, it stays what it is.
-func (c *control) take(err error, looks *int) (rest error, taken bool) {
+// take says whether anything was taken out of the error, and what is left of it: where nothing was, it stays what it is.
+func (c *control) take(err error, looks *int) (taken bool, rest error) {
 	if *looks--; *looks < 0 {
-		return err, false
+		return false, err
 	}
 	switch e := err.(type) { //nolint:errorlint // this is what looks through the wrapping
 	case *control:
 		c.merge(e)
-		return nil, true
+		return true, nil
 	case interface{ Unwrap() []error }:
 		return c.takeJoined(err, e.Unwrap(), looks)
 	case interface{ Unwrap() error }:
-		if rest, taken := c.take(e.Unwrap(), looks); taken {
-			return rest, true
+		if taken, rest := c.take(e.Unwrap(), looks); taken {
+			return true, rest
 		}
 	}
-	return err, false
+	return false, err
 }
 
-func (c *control) takeJoined(err error, parts []error, looks *int) (rest error, taken bool) {
+func (c *control) takeJoined(err error, parts []error, looks *int) (taken bool, rest error) {
 	var left []error
 	for _, part := range parts {
-		part, took := c.take(part, looks)
+		took, part := c.take(part, looks)
 		taken = taken || took
 		if part != nil {
 			left = append(left, part)
@@ -110,11 +110,11 @@ func (c *control) takeJoined(err error, parts []error, looks *int) (rest error, 
 	}
 	switch {
 	case !taken:
-		return err, false
+		return false, err
 	case len(left) == 1:
-		return left[0], true // as if it had been returned alone
+		return true, left[0] // as if it had been returned alone
 	default:
-		return errors.Join(left...), true
+		return true, errors.Join(left...)
 	}
 }
 

@@ -149,14 +149,10 @@ func (p *proc) linkWith(other *proc) {
 // other's record sends it: an Unlink that came first has taken it. That a child is linked with its parent is written at the
 // parent alone.
 func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) {
-	told := parent != nil && parent.unlink(p)
-	if told {
+	if parent != nil && parent.unlink(p) {
 		parent.signal(p.pid, reason)
 	}
 	for other := range links {
-		if told && other == parent {
-			continue
-		}
 		if other.unlink(p) || other.parentPID() == p.pid {
 			other.signal(p.pid, reason)
 		}

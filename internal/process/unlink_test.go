@@ -105,7 +105,7 @@ func TestALinkBesideThatOfAChild(t *testing.T) {
 			parent.do(func(ctx context.Context) { s.Link(ctx, child) })
 		},
 		"by the child": func(s *process.System, parent *doer, child messages.PID) {
-			s.Send(context.Background(), child, work(func(ctx context.Context) error { s.Link(ctx, parent.pid); return nil }))
+			s.Send(context.Background(), child, func(ctx context.Context) error { s.Link(ctx, parent.pid); return nil })
 		},
 		"adopted once more": func(s *process.System, parent *doer, child messages.PID) {
 			parent.do(func(ctx context.Context) { process.Adopt(ctx, s, child, process.Place{}) })
@@ -262,10 +262,10 @@ func TestANameIsFreeAfterEachEnd(t *testing.T) {
 		"killed":  func(_ context.Context, s *process.System, pid messages.PID) { s.Kill(pid) },
 		"told":    func(ctx context.Context, s *process.System, pid messages.PID) { s.Exit(ctx, pid, errBoom) },
 		"panics": func(ctx context.Context, s *process.System, pid messages.PID) {
-			s.Send(ctx, pid, work(func(context.Context) error { panic(1) }))
+			s.Send(ctx, pid, func(context.Context) error { panic(1) })
 		},
 		"goexits": func(ctx context.Context, s *process.System, pid messages.PID) {
-			s.Send(ctx, pid, work(func(context.Context) error { runtime.Goexit(); return nil }))
+			s.Send(ctx, pid, func(context.Context) error { runtime.Goexit(); return nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
