@@ -105,18 +105,13 @@ func StartGenServer(ctx context.Context, system *System, server any, options Gen
 		return nil, fmt.Errorf("actors: server is a %T, want one with a callback of GenServer", server)
 	}
 	pid, err := process.Spawn(ctx, system, g, process.Options{
-		Name: options.Name, Via: options.Via, Link: !options.NoLink, TrapExit: options.TrapExit, What: serverType{server},
+		Name: options.Name, Via: options.Via, Link: !options.NoLink, TrapExit: options.TrapExit, What: server,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &GenServer{system: system, target: pid}, nil
 }
-
-// serverType names a server by its type. Its own String method, if it has one, is for its own process alone.
-type serverType struct{ server any }
-
-func (s serverType) String() string { return fmt.Sprintf("%T", s.server) }
 
 // GenServerSpec makes a child spec of a server. newServer gives a new value at each start, so that a server which is started
 // again has a fresh state (SV-07). The ID is the name or, without one, the type of the server.
