@@ -30,7 +30,7 @@ func ExampleSystem_tree() {
 	fmt.Println(regexp.MustCompile(`<\S+>|node \w+`).ReplaceAllString(system.Tree(), "<pid>"))
 	// Output:
 	// <pid>, 3 processes
-	// └─ <pid> shop supervisor one_for_one shop
+	// └─ <pid> shop supervisor one_for_one
 	//    ├─ <pid> stock *actors_test.adder
 	//    └─ <pid> till *actors_test.adder
 }
