@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/store"
@@ -73,4 +74,45 @@ func BenchmarkTask(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkAsync is what one task costs from its start to its value, beside a goroutine that sends its result on a channel; the
+// ratio is of one and the same run, since the machine may be busy.
+func BenchmarkAsync(b *testing.B) {
+	work := func(context.Context) (int, error) { return 1, nil }
+	system := actors.NewSystem(actors.SystemConfig{})
+	b.Cleanup(func() { _ = system.Stop(context.Background()) })
+	tasks, err := actors.StartTaskSupervisor(b.Context(), system, actors.TaskSupervisorConfig{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	goroutine := func() {
+		result := make(chan int, 1)
+		go func() { result <- 1 }()
+		<-result
+	}
+	for _, bench := range []struct {
+		name  string
+		under actors.Starter
+	}{{"unsupervised", actors.Unsupervised(system)}, {"supervised", tasks}} {
+		b.Run(bench.name, func(b *testing.B) {
+			began := time.Now()
+			for range b.N {
+				goroutine()
+			}
+			plain := time.Since(began)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				task, err := actors.AsyncNoLink(b.Context(), bench.under, work)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := task.Await(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(plain), "goroutines/op")
+		})
+	}
 }

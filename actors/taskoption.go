@@ -26,6 +26,13 @@ func WithRestart(r supervisor.Restart) TaskOption { return func(o *taskOptions) 
 // newTaskOptions gives the options over what the supervisor allows.
 func newTaskOptions(shutdown time.Duration, given []TaskOption) (taskOptions, error) {
 	o := taskOptions{shutdown: shutdown, restart: supervisor.Temporary}
+	if len(given) == 0 {
+		return o, nil // most have none, and then nothing of it is on the heap
+	}
+	return o.with(given)
+}
+
+func (o taskOptions) with(given []TaskOption) (taskOptions, error) {
 	for i, option := range given {
 		if option == nil {
 			return o, fmt.Errorf("actors: TaskOption %d of %d is nil, want WithShutdown or WithRestart", i+1, len(given))
