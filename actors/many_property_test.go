@@ -118,7 +118,7 @@ func (m *pollModel) await(timeout time.Duration) {
 }
 
 // run does as the model does, with real tasks. It gives what it saw, how long that took, and the tasks that are left.
-func (p polls) run(ctx context.Context, r *room) (seen []string, took time.Duration, left []*actors.Task[int]) {
+func (p polls) run(ctx context.Context, r *stage) (seen []string, took time.Duration, left []*actors.Task[int]) {
 	began := time.Now()
 	for i, f := range p.fates {
 		task, err := actors.AsyncNoLink(ctx, r.tasks, func(ctx context.Context) (int, error) { return f.run(ctx, i) })
@@ -185,7 +185,7 @@ func TestManyAgainstTheirModel(t *testing.T) {
 			m.await(p.await)
 		}
 		var problem string
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := map[string]func() *owner{
 				"server": func() *owner { return r.startServer(actors.GenServerOptions{}) }, "function": r.startFunction, "outside": r.outside,
 			}[p.owner]()

@@ -15,8 +15,8 @@ import (
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
-// room is a system with a task supervisor, in a bubble.
-type room struct {
+// stage is a system with a task supervisor, in a bubble.
+type stage struct {
 	*testing.T
 	ctx    context.Context // outside of all processes
 	system *actors.System
@@ -24,11 +24,11 @@ type room struct {
 	log    *logbook
 }
 
-func inRoom(t *testing.T, config actors.TaskSupervisorConfig, test func(r *room)) {
+func onStage(t *testing.T, config actors.TaskSupervisorConfig, test func(r *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		log := &logbook{}
-		r := &room{T: t, ctx: t.Context(), log: log, system: actors.NewSystem(actors.SystemConfig{Logger: slog.New(log)})}
+		r := &stage{T: t, ctx: t.Context(), log: log, system: actors.NewSystem(actors.SystemConfig{Logger: slog.New(log)})}
 		var err error
 		if r.tasks, err = actors.StartTaskSupervisor(r.ctx, r.system, config); err != nil {
 			t.Fatal(err)
@@ -46,14 +46,14 @@ func inRoom(t *testing.T, config actors.TaskSupervisorConfig, test func(r *room)
 }
 
 // starters are the two ways in which tasks run.
-func (r *room) starters() map[string]actors.Starter {
+func (r *stage) starters() map[string]actors.Starter {
 	return map[string]actors.Starter{"supervised": r.tasks, "unsupervised": actors.Unsupervised(r.system)}
 }
 
 // owner is who starts tasks.
 type owner struct {
 	*recorder
-	r      *room
+	r      *stage
 	pid    messages.PID
 	do     func(f func(ctx context.Context) error) error // runs f as the owner, who lives on; the error is that of f
 	end    func(f func(ctx context.Context) error)       // has the owner end with what f returns
@@ -99,7 +99,7 @@ func (o *recorder) got() []any {
 }
 
 // startServer gives an owner with a mailbox.
-func (r *room) startServer(options actors.GenServerOptions) *owner {
+func (r *stage) startServer(options actors.GenServerOptions) *owner {
 	r.Helper()
 	o := &owner{recorder: &recorder{}, r: r, server: true}
 	g, err := actors.StartGenServer(r.ctx, r.system, o.recorder, options)
@@ -116,7 +116,7 @@ func (r *room) startServer(options actors.GenServerOptions) *owner {
 }
 
 // startFunction gives an owner that is the process of a function.
-func (r *room) startFunction() *owner {
+func (r *stage) startFunction() *owner {
 	r.Helper()
 	type job struct {
 		f    func(ctx context.Context) error
@@ -150,7 +150,7 @@ func (r *room) startFunction() *owner {
 }
 
 // outside gives an owner that is no process.
-func (r *room) outside() *owner {
+func (r *stage) outside() *owner {
 	return &owner{
 		recorder: &recorder{}, r: r,
 		do:  func(f func(ctx context.Context) error) error { return f(r.ctx) },
@@ -158,16 +158,16 @@ func (r *room) outside() *owner {
 	}
 }
 
-// eachOwner tests with each kind of owner, in a room of its own.
-func eachOwner(t *testing.T, test func(r *room, o *owner)) {
+// eachOwner tests with each kind of owner, on a stage of its own.
+func eachOwner(t *testing.T, test func(r *stage, o *owner)) {
 	t.Helper()
-	for name, start := range map[string]func(r *room) *owner{
-		"a server":   func(r *room) *owner { return r.startServer(actors.GenServerOptions{}) },
-		"a function": (*room).startFunction,
-		"outside":    (*room).outside,
+	for name, start := range map[string]func(r *stage) *owner{
+		"a server":   func(r *stage) *owner { return r.startServer(actors.GenServerOptions{}) },
+		"a function": (*stage).startFunction,
+		"outside":    (*stage).outside,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) { test(r, start(r)) })
+			onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) { test(r, start(r)) })
 		})
 	}
 }
@@ -278,7 +278,7 @@ func (o *owner) beginAndAsk(how async, under actors.Starter, f func(ctx context.
 }
 
 // expect compares an outcome; an error is what errors.Is finds in it.
-func (r *room) expect(what string, got, want outcome) {
+func (r *stage) expect(what string, got, want outcome) {
 	r.Helper()
 	if got.value != want.value || got.ended != want.ended || !errors.Is(got.err, want.err) || got.took != want.took {
 		r.Errorf("%s: got %s, want %s", what, got, want)
@@ -294,7 +294,7 @@ func (o *owner) expectMessages(what string, want ...any) {
 }
 
 // hear gives the end of a process for those who wait in the bubble.
-func (r *room) hear(pid messages.PID) *owner {
+func (r *stage) hear(pid messages.PID) *owner {
 	r.Helper()
 	o := r.startServer(actors.GenServerOptions{})
 	if err := o.do(func(ctx context.Context) error { r.system.Monitor(ctx, pid); return nil }); err != nil {

@@ -31,7 +31,7 @@ func boomAt(n int, reason error) func(ctx context.Context, i int) (int, error) {
 // Adapted: the consumer gets a StreamError too, and outside of a process that is all. The owner gets no messages.
 func TestAS08_AFailureEndsTheLinkedStream(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		heard := r.hear(o.pid)
 		var got []seen
 		o.end(func(ctx context.Context) error {
@@ -51,7 +51,7 @@ func TestAS08_AFailureEndsTheLinkedStream(t *testing.T) {
 		r.expectIdle("afterwards")
 	})
 	t.Run("an owner that traps exits", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{TrapExit: true})
 			if err := o.do(func(ctx context.Context) error {
 				r.expectSeen("trapping", collect(r.stream(ctx, actors.AsyncStream[int, int], upTo(4), boomAt(2, errBoom), actors.StreamOptions{})),
@@ -64,7 +64,7 @@ func TestAS08_AFailureEndsTheLinkedStream(t *testing.T) {
 		})
 	})
 	t.Run("a normal end is no failure", func(t *testing.T) {
-		eachOwner(t, func(r *room, o *owner) {
+		eachOwner(t, func(r *stage, o *owner) {
 			if err := o.do(func(ctx context.Context) error {
 				r.expectSeen("normal", collect(r.stream(ctx, actors.AsyncStream[int, int], upTo(4), boomAt(2, messages.Normal), actors.StreamOptions{})),
 					seen{0, nil}, seen{1, nil}, seen{0, messages.Normal}, seen{3, nil})
@@ -84,7 +84,7 @@ func TestAS09_AFailureIsItsElements(t *testing.T) {
 	t.Parallel()
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				var got []seen
 				if err := o.do(func(ctx context.Context) error {
 					got = collect(r.stream(ctx, actors.AsyncStreamNoLink[int, int], upTo(4), func(ctx context.Context, i int) (int, error) {
@@ -114,7 +114,7 @@ func TestAS09_AFailureIsItsElements(t *testing.T) {
 // Adapted: they are told to stop and have Shutdown to do so, together, before they are declared dead; BrutalKill does not ask.
 func TestAS10_ABreakLeavesNothing(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for kind, how := range streams {
 			var told atomic.Int32
 			took := o.ask(nil, func(ctx context.Context, _ *actors.Task[int]) (int, bool, error) {
@@ -146,7 +146,7 @@ func TestAS10_ABreakLeavesNothing(t *testing.T) {
 	})
 	for given, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Minute: time.Minute, supervisor.BrutalKill: 0, supervisor.Infinity: time.Hour} {
 		t.Run("those that do not hear it "+given.String(), func(t *testing.T) {
-			inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+			onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 				began := time.Now()
 				for range r.stream(r.ctx, actors.AsyncStream[int, int], upTo(5), func(_ context.Context, i int) (int, error) {
 					time.Sleep(time.Duration(min(i, 1)) * time.Hour)
@@ -161,7 +161,7 @@ func TestAS10_ABreakLeavesNothing(t *testing.T) {
 		})
 	}
 	t.Run("a context that ends", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for kind, how := range streams {
 				ctx, cancel := context.WithTimeoutCause(r.ctx, time.Second, errBoom)
 				var values int
@@ -181,7 +181,7 @@ func TestAS10_ABreakLeavesNothing(t *testing.T) {
 		})
 	})
 	t.Run("inputs that never end, all of them done at once", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for _, under := range r.starters() {
 				ctx, cancel := context.WithCancelCause(r.ctx)
 				seq, err := actors.AsyncStream(ctx, under, upTo(1<<60), func(_ context.Context, i int) (int, error) { return i, nil }, actors.StreamOptions{})
@@ -205,7 +205,7 @@ func TestAS10_ABreakLeavesNothing(t *testing.T) {
 // TestAS11_MoreStartThanAreTaken: a consumer that takes few has up to MaxConcurrency more started.
 func TestAS11_MoreStartThanAreTaken(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		for kind, how := range streams {
 			var started atomic.Int32
 			taken := 0
@@ -227,7 +227,7 @@ func TestAS11_MoreStartThanAreTaken(t *testing.T) {
 // TestAS12_AConsumerThatPanics: when the body of the range panics, the tasks that run are stopped and the panic goes on up; so does a Goexit, and a panic of the inputs.
 func TestAS12_AConsumerThatPanics(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		for kind, how := range streams {
 			for name, body := range map[string]func(){"panic": func() { panic(errBoom) }, "goexit": runtime.Goexit} {
 				for where, inputs := range map[string]iter.Seq[int]{"body": upTo(9), "inputs": func(yield func(int) bool) { upTo(3)(yield); body() }} {
@@ -259,7 +259,7 @@ func TestAS12_AConsumerThatPanics(t *testing.T) {
 // TestAS13_AStartThatIsRefused: when the supervisor takes no more tasks, the stream ends with that, its running tasks stopped.
 func TestAS13_AStartThatIsRefused(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{MaxChildren: 2}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{MaxChildren: 2}, func(r *stage) {
 		for kind, how := range streams {
 			var told atomic.Int32
 			got := collect(r.stream(r.ctx, how, upTo(9), func(ctx context.Context, _ int) (int, error) {
@@ -277,7 +277,7 @@ func TestAS13_AStartThatIsRefused(t *testing.T) {
 		}
 	})
 	t.Run("a supervisor that dies", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			supervisor := r.tasks.Supervisor().PID()
 			taken := 0
 			var last error

@@ -154,7 +154,7 @@ func (s streamRun) shown(i int) string {
 }
 
 // seen runs the stream and gives what the consumer saw.
-func (s streamRun) seen(ctx context.Context, r *room) (got []string) {
+func (s streamRun) seen(ctx context.Context, r *stage) (got []string) {
 	how := actors.AsyncStreamNoLink[int, int]
 	if s.linked {
 		how = actors.AsyncStream[int, int]
@@ -184,7 +184,7 @@ func TestAStreamAgainstItsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawStream(rt)
 		var problem string
-		inRoom(t, actors.TaskSupervisorConfig{MaxChildren: s.options.MaxConcurrency}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{MaxChildren: s.options.MaxConcurrency}, func(r *stage) {
 			o := map[string]func() *owner{
 				"server":   func() *owner { return r.startServer(actors.GenServerOptions{TrapExit: s.trap}) },
 				"function": r.startFunction, "outside": r.outside,

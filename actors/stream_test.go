@@ -35,7 +35,7 @@ func upTo(n int) iter.Seq[int] {
 }
 
 // stream builds a stream, as somebody outside unless ctx belongs to a process.
-func (r *room) stream(ctx context.Context, how streaming, inputs iter.Seq[int], f func(ctx context.Context, input int) (int, error), options actors.StreamOptions) iter.Seq2[int, error] {
+func (r *stage) stream(ctx context.Context, how streaming, inputs iter.Seq[int], f func(ctx context.Context, input int) (int, error), options actors.StreamOptions) iter.Seq2[int, error] {
 	r.Helper()
 	seq, err := how(ctx, r.tasks, inputs, f, options)
 	if err != nil {
@@ -58,7 +58,7 @@ func collect(seq iter.Seq2[int, error]) (all []seen) {
 }
 
 // expectSeen compares what a stream gave; errors are what errors.Is finds.
-func (r *room) expectSeen(what string, got []seen, want ...seen) {
+func (r *stage) expectSeen(what string, got []seen, want ...seen) {
 	r.Helper()
 	if !slices.EqualFunc(got, want, func(a, b seen) bool { return a.value == b.value && errors.Is(a.err, b.err) }) {
 		r.Errorf("%s: got %v, want %v", what, got, want)
@@ -66,7 +66,7 @@ func (r *room) expectSeen(what string, got []seen, want ...seen) {
 }
 
 // expectIdle checks that nothing runs under the task supervisor.
-func (r *room) expectIdle(what string) {
+func (r *stage) expectIdle(what string) {
 	r.Helper()
 	synctest.Wait()
 	if pids, err := r.tasks.Children(r.ctx); len(pids) != 0 || err != nil || r.system.Abandoned() != 0 {
@@ -79,7 +79,7 @@ func (r *room) expectIdle(what string) {
 // Adapted: the stream is an iterator; the owner is the process of the ctx that it was built with, wherever it is ranged over.
 func TestAS01_NothingStartsBeforeTheRange(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		double := func(_ context.Context, i int) (int, error) { return 2 * i, nil }
 		for kind, how := range streams {
 			for want, options := range map[string]actors.StreamOptions{
@@ -122,7 +122,7 @@ func TestAS01_NothingStartsBeforeTheRange(t *testing.T) {
 		}
 	})
 	t.Run("the owner", func(t *testing.T) {
-		eachOwner(t, func(r *room, o *owner) {
+		eachOwner(t, func(r *stage, o *owner) {
 			for kind, how := range streams {
 				var callers []messages.PID
 				if err := o.do(func(ctx context.Context) error {
@@ -155,7 +155,7 @@ func TestAS02_AtMostMaxConcurrency(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[int]int32{0: int32(runtime.GOMAXPROCS(0)), 1: 1, 3: 3, 100: 20} {
 		for kind, how := range streams {
-			inRoom(t, actors.TaskSupervisorConfig{MaxChildren: int(want)}, func(r *room) {
+			onStage(t, actors.TaskSupervisorConfig{MaxChildren: int(want)}, func(r *stage) {
 				var h highest
 				got := collect(r.stream(r.ctx, how, upTo(20), func(ctx context.Context, i int) (int, error) {
 					defer h.in()()
@@ -172,7 +172,7 @@ func TestAS02_AtMostMaxConcurrency(t *testing.T) {
 // TestAS03_TheOrderOfTheResults: results come in the order of the inputs or, unordered, in that in which their tasks end.
 func TestAS03_TheOrderOfTheResults(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		slowFirst := func(ctx context.Context, i int) (int, error) { return after(time.Duration(4-i)*time.Second, i)(ctx) }
 		for kind, how := range streams {
 			r.expectSeen(kind+", ordered", collect(r.stream(r.ctx, how, upTo(4), slowFirst, actors.StreamOptions{MaxConcurrency: 4})),
@@ -186,7 +186,7 @@ func TestAS03_TheOrderOfTheResults(t *testing.T) {
 // TestAS04_ASlowHeadHoldsUpNoStart: behind a slow first element of an ordered stream the others start, end and wait, without a limit.
 func TestAS04_ASlowHeadHoldsUpNoStart(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		var done atomic.Int32
 		began := time.Now()
 		for value, err := range r.stream(r.ctx, actors.AsyncStream[int, int], upTo(1000), func(ctx context.Context, i int) (int, error) {
@@ -208,7 +208,7 @@ func TestAS04_ASlowHeadHoldsUpNoStart(t *testing.T) {
 // Adapted: the consumer gets a StreamError with ErrTaskTimeout and lives.
 func TestAS05_ATimeoutEndsTheStream(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		for kind, how := range streams {
 			var told atomic.Int32
 			work := func(ctx context.Context, i int) (int, error) {
@@ -242,7 +242,7 @@ func TestAS06_KillOnTimeout(t *testing.T) {
 	slow := func(_ context.Context, i int) (int, error) { return deaf(time.Duration(i%2)*time.Minute, i)(nil) } //nolint:staticcheck // it hears nothing
 	for _, unordered := range []bool{false, true} {
 		for kind, how := range streams {
-			inRoom(t, actors.TaskSupervisorConfig{MaxChildren: 1}, func(r *room) {
+			onStage(t, actors.TaskSupervisorConfig{MaxChildren: 1}, func(r *stage) {
 				options := actors.StreamOptions{MaxConcurrency: 1, Timeout: time.Second, KillOnTimeout: true, Unordered: unordered}
 				began := time.Now()
 				r.expectSeen(kind, collect(r.stream(r.ctx, how, upTo(4), slow, options)),
@@ -254,7 +254,7 @@ func TestAS06_KillOnTimeout(t *testing.T) {
 		}
 	}
 	t.Run("the time runs while the consumer is busy", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			var ended [4]time.Duration
 			began := time.Now()
 			var got []seen
@@ -273,7 +273,7 @@ func TestAS06_KillOnTimeout(t *testing.T) {
 		})
 	})
 	t.Run("and while the inputs block", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			inputs := func(yield func(int) bool) {
 				_ = yield(0)
 				time.Sleep(time.Hour)
@@ -290,7 +290,7 @@ func TestAS06_KillOnTimeout(t *testing.T) {
 // TestAS07_ZipInputOnExit: with ZipInputOnExit an element that fails or takes too long comes with its input.
 func TestAS07_ZipInputOnExit(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		work := func(ctx context.Context, i int) (int, error) {
 			switch i {
 			case 1:

@@ -22,7 +22,7 @@ import (
 // outside of all processes there is no owner and no link.
 func TestTK01_AsyncGivesAHandle(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			linked, unlinked := o.start(under, waiting), o.startNoLink(under, waiting)
 			for _, task := range []*actors.Task[int]{linked, unlinked} {
@@ -42,7 +42,7 @@ func TestTK01_AsyncGivesAHandle(t *testing.T) {
 		}
 	})
 	t.Run("what is wrong is an error and starts nothing", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for want, start := range map[string]func() (*actors.Task[int], error){
 				"func is nil":  func() (*actors.Task[int], error) { return actors.Async[int](r.ctx, r.tasks, nil) },
 				"under is nil": func() (*actors.Task[int], error) { return actors.Async(r.ctx, nil, waiting) },
@@ -80,7 +80,7 @@ func TestTK01_AsyncGivesAHandle(t *testing.T) {
 // Adapted: owners without a mailbox get no messages, but ask.
 func TestTK02_TheReplyComesBeforeTheDown(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		for name, under := range r.starters() {
 			for how, start := range map[string]async{"linked": actors.Async[int], "not linked": actors.AsyncNoLink[int]} {
 				o := r.startServer(actors.GenServerOptions{})
@@ -112,7 +112,7 @@ func TestTK02_TheReplyComesBeforeTheDown(t *testing.T) {
 			}
 		}
 	})
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		task := o.start(r.tasks, at(7))
 		if o.server {
 			o.expectMessages("a server", messages.TaskReply{Ref: task.Ref(), Value: 7}, messages.Down{Ref: task.Ref(), PID: task.PID(), Reason: messages.Normal})
@@ -148,7 +148,7 @@ func TestTK03_AFailureIsADownAlone(t *testing.T) {
 	t.Parallel()
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				task := o.startNoLink(r.tasks, way.f)
 				if !o.server {
 					if got := o.ask(task, awaiting); got.value != 0 || !way.want(got.err) {
@@ -181,7 +181,7 @@ func TestTK04_AnEndWithoutAValueIsNoValue(t *testing.T) {
 		"Goexit": {func(context.Context) (int, error) { runtime.Goexit(); return 1, nil }, messages.ErrGoexit},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				r.expect("await", o.beginAndAsk(actors.AsyncNoLink[int], r.tasks, way.f, awaiting), outcome{ended: true, err: way.want})
 				r.expect("yield", o.beginAndAsk(actors.AsyncNoLink[int], r.tasks, way.f, yielding(time.Hour)), outcome{ended: true, err: way.want})
 				o.expectMessages("after both")
@@ -201,7 +201,7 @@ func TestTK05_AFailureEndsTheLinkedOwner(t *testing.T) {
 	t.Parallel()
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				for kind, under := range r.starters() {
 					if o.pid.IsZero() {
 						r.expect("outside", o.startAndAsk(under, after(0, 1), awaiting), outcome{value: 1, ended: true, took: 1})
@@ -225,7 +225,7 @@ func TestTK05_AFailureEndsTheLinkedOwner(t *testing.T) {
 		})
 	}
 	t.Run("never sees the Down", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for range 300 {
 				o := r.startServer(actors.GenServerOptions{})
 				o.start(r.tasks, failing(errBoom))
@@ -237,7 +237,7 @@ func TestTK05_AFailureEndsTheLinkedOwner(t *testing.T) {
 		})
 	})
 	t.Run("while it waits", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{})
 			heard := r.hear(o.pid)
 			o.end(func(ctx context.Context) error {
@@ -253,7 +253,7 @@ func TestTK05_AFailureEndsTheLinkedOwner(t *testing.T) {
 		})
 	})
 	t.Run("an owner that traps exits lives", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{TrapExit: true})
 			task := o.start(r.tasks, failing(errBoom))
 			o.expectMessages("trapping", messages.Exit{From: task.PID(), Reason: errBoom}, messages.Down{Ref: task.Ref(), PID: task.PID(), Reason: errBoom})
@@ -270,16 +270,16 @@ func TestTK05_AFailureEndsTheLinkedOwner(t *testing.T) {
 func TestTK06_TheOwnersEndEndsTheLinkedTask(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]struct {
-		how  func(r *room, o *owner)
+		how  func(r *stage, o *owner)
 		want error // of the task; nil: it lives
 	}{
-		"an error": {func(_ *room, o *owner) { o.end(func(context.Context) error { return errBoom }) }, errBoom},
-		"shutdown": {func(r *room, o *owner) { r.system.Exit(r.ctx, o.pid, messages.Shutdown) }, messages.Shutdown},
-		"killed":   {func(r *room, o *owner) { r.system.Kill(o.pid) }, messages.Killed},
-		"normal":   {func(_ *room, o *owner) { o.end(func(context.Context) error { return messages.Normal }) }, nil},
+		"an error": {func(_ *stage, o *owner) { o.end(func(context.Context) error { return errBoom }) }, errBoom},
+		"shutdown": {func(r *stage, o *owner) { r.system.Exit(r.ctx, o.pid, messages.Shutdown) }, messages.Shutdown},
+		"killed":   {func(r *stage, o *owner) { r.system.Kill(o.pid) }, messages.Killed},
+		"normal":   {func(_ *stage, o *owner) { o.end(func(context.Context) error { return messages.Normal }) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				if o.pid.IsZero() {
 					return // nobody who could end
 				}

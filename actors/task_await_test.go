@@ -15,7 +15,7 @@ import (
 // TestTK07_AwaitLeavesNoMessage: Await gives the bare value, and no message of the task comes after it, also if it was queued already.
 func TestTK07_AwaitLeavesNoMessage(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			r.expect(name, o.startAndAsk(under, after(time.Second, 7), awaiting), outcome{value: 7, ended: true, took: time.Second})
 			r.expect(name+", queued", o.startAndAsk(under, at(8), pausing(time.Second), awaiting), outcome{value: 8, ended: true})
@@ -25,7 +25,7 @@ func TestTK07_AwaitLeavesNoMessage(t *testing.T) {
 		}
 	})
 	t.Run("what else is queued stays", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{TrapExit: true})
 			var pid messages.PID
 			note := func(ctx context.Context, task *actors.Task[int]) (int, bool, error) {
@@ -44,7 +44,7 @@ func TestTK07_AwaitLeavesNoMessage(t *testing.T) {
 // Adapted: there is no timeout but that of ctx, not 5 s; the error is its cause, and ends neither caller nor task.
 func TestTK08_AwaitEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		task := o.start(r.tasks, after(time.Hour, 7))
 		r.expect("too long", o.ask(task, awaitingFor(time.Second)), outcome{ended: true, err: context.DeadlineExceeded, took: time.Second})
 		r.expect("the cause", o.ask(task, func(ctx context.Context, task *actors.Task[int]) (int, bool, error) {
@@ -66,7 +66,7 @@ func TestTK08_AwaitEndsWithItsContext(t *testing.T) {
 // TestTK09_NothingComesAfterATimeout: a task whose Await timed out runs to its end, and neither its value nor its Down is delivered.
 func TestTK09_NothingComesAfterATimeout(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			ran := false
 			task := o.start(under, func(ctx context.Context) (int, error) {
@@ -90,7 +90,7 @@ func TestTK09_NothingComesAfterATimeout(t *testing.T) {
 // Adapted: the reason is the error.
 func TestTK10_AwaitOfTheDeadFailsAtOnce(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for reason, end := range map[error]func(pid messages.PID){
 			messages.Killed:   func(pid messages.PID) { r.system.Kill(pid) },
 			messages.Shutdown: func(pid messages.PID) { r.system.Exit(r.ctx, pid, messages.Shutdown) },
@@ -117,7 +117,7 @@ func TestTK10_AwaitOfTheDeadFailsAtOnce(t *testing.T) {
 // Adapted: it is ErrNotOwner; the caller says who it is by its context. Outside of all processes everybody is one owner.
 func TestTK11_OnlyTheOwnerMayAsk(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		mine, own := o.start(r.tasks, waiting), o.start(r.tasks, waiting)
 		ended := o.start(r.tasks, at(7))
 		synctest.Wait()
@@ -163,7 +163,7 @@ func TestTK11_OnlyTheOwnerMayAsk(t *testing.T) {
 func TestTK12_AnOutcomeIsGivenOutOnce(t *testing.T) {
 	t.Parallel()
 	again := map[string]ask{"Await": awaiting, "Yield": yielding(time.Hour), "Ignore": ignoring}
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for first, way := range map[string]ask{
 			"Await": awaiting, "Yield": yielding(time.Hour), "Shutdown": shuttingDown(0), "Ignore": ignoring, "Ignore, when over": func(ctx context.Context, task *actors.Task[int]) (int, bool, error) {
 				time.Sleep(time.Minute)
@@ -179,7 +179,7 @@ func TestTK12_AnOutcomeIsGivenOutOnce(t *testing.T) {
 		}
 	})
 	t.Run("by messages", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for name, ask := range again {
 				o := r.startServer(actors.GenServerOptions{})
 				both := o.start(r.tasks, at(7))
@@ -194,7 +194,7 @@ func TestTK12_AnOutcomeIsGivenOutOnce(t *testing.T) {
 		})
 	})
 	t.Run("by the reply alone", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			asker := &replyAsker{under: r.tasks}
 			g, err := actors.StartGenServer(r.ctx, r.system, asker, actors.GenServerOptions{})
 			if err != nil {
@@ -231,7 +231,7 @@ func (a *replyAsker) HandleInfo(ctx context.Context, message any) error {
 // TestTK15_YieldMayBeTriedAgain: Yield gives the value, the reason, or nothing when its time is over, and then it may be tried again.
 func TestTK15_YieldMayBeTriedAgain(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		r.expect("a value", o.startAndAsk(r.tasks, after(time.Second, 7), yielding(time.Hour)), outcome{value: 7, ended: true, took: time.Second})
 		r.expect("a reason", o.beginAndAsk(actors.AsyncNoLink[int], r.tasks, failing(errBoom), yielding(time.Hour)), outcome{ended: true, err: errBoom})
 		task := o.start(r.tasks, after(time.Hour, 8))
@@ -256,7 +256,7 @@ func TestTK15_YieldMayBeTriedAgain(t *testing.T) {
 // TestTK16_TheReplyWins: when a task has both replied and ended, Yield and Shutdown give the value, and the Down is dropped.
 func TestTK16_TheReplyWins(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, way := range map[string]ask{
 			"Yield": yielding(0), "Shutdown": shuttingDown(time.Second), "brutal": shuttingDown(supervisor.BrutalKill), "Ignore": ignoring, "Await": awaiting,
 		} {
@@ -286,7 +286,7 @@ func TestTK16_TheReplyWins(t *testing.T) {
 		}
 	})
 	t.Run("a value after the death is none", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{})
 			task := o.startNoLink(r.tasks, deaf(time.Minute, 7))
 			r.system.Kill(task.PID())
@@ -304,7 +304,7 @@ func TestTK16_TheReplyWins(t *testing.T) {
 // TestTK22_IgnoreDropsWhatIsStillToCome: Ignore gives the outcome that is there; or nothing, and then the task runs on, unlinked, and nothing of it comes.
 func TestTK22_IgnoreDropsWhatIsStillToCome(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		r.expect("a value", o.startAndAsk(r.tasks, at(7), pausing(1), ignoring), outcome{value: 7, ended: true})
 		r.expect("a reason", o.beginAndAsk(actors.AsyncNoLink[int], r.tasks, failing(errBoom), pausing(1), ignoring), outcome{ended: true, err: errBoom})
 		ran := false

@@ -50,7 +50,7 @@ func (o *owner) many(how async, list []time.Duration, ask func(ctx context.Conte
 // TestTK13_AwaitManyKeepsTheOrder: the values come in the order of the tasks, whatever the order of their ends; no tasks are done at once; other messages stay.
 func TestTK13_AwaitManyKeepsTheOrder(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		tasks, took := o.many(actors.Async[int], []time.Duration{3 * time.Second, time.Second, 0, 2 * time.Second}, func(ctx context.Context, tasks []*actors.Task[int]) error {
 			r.system.Send(ctx, o.pid, "hello")
 			values, err := actors.AwaitMany(ctx, tasks...)
@@ -71,7 +71,7 @@ func TestTK13_AwaitManyKeepsTheOrder(t *testing.T) {
 		r.expect("each is consumed", o.ask(tasks[2], awaiting), outcome{ended: true, err: actors.ErrConsumed})
 	})
 	t.Run("what is wrong is an error and touches nothing", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.outside()
 			task, other := o.start(r.tasks, at(7)), o.start(r.tasks, at(8))
 			for want, tasks := range map[string][]*actors.Task[int]{
@@ -102,7 +102,7 @@ func TestTK13_AwaitManyKeepsTheOrder(t *testing.T) {
 // TestTK14_AwaitManyFailsWithTheFirstFailure: when one of the tasks ends without a value, the call fails at once with its reason, and no message of the others comes.
 func TestTK14_AwaitManyFailsWithTheFirstFailure(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		tasks, took := o.many(actors.AsyncNoLink[int], []time.Duration{time.Hour, -time.Second, time.Minute, 0}, func(ctx context.Context, tasks []*actors.Task[int]) error {
 			values, err := actors.AwaitMany(ctx, tasks...)
 			if values != nil || !errors.Is(err, errBoom) {
@@ -123,7 +123,7 @@ func TestTK14_AwaitManyFailsWithTheFirstFailure(t *testing.T) {
 		}
 	})
 	t.Run("a context that ends", func(t *testing.T) {
-		eachOwner(t, func(r *room, o *owner) {
+		eachOwner(t, func(r *stage, o *owner) {
 			tasks, took := o.many(actors.AsyncNoLink[int], []time.Duration{time.Hour, 0}, func(ctx context.Context, tasks []*actors.Task[int]) error {
 				ctx, cancel := context.WithTimeoutCause(ctx, time.Second, errBoom)
 				defer cancel()
@@ -145,7 +145,7 @@ func TestTK14_AwaitManyFailsWithTheFirstFailure(t *testing.T) {
 }
 
 // yielded is what YieldMany gave, without the tasks.
-func (r *room) yielded(ctx context.Context, options actors.YieldOptions, tasks []*actors.Task[int]) []outcome {
+func (r *stage) yielded(ctx context.Context, options actors.YieldOptions, tasks []*actors.Task[int]) []outcome {
 	r.Helper()
 	list, err := actors.YieldMany(ctx, options, tasks...)
 	if err != nil || len(list) != len(tasks) {
@@ -176,7 +176,7 @@ func TestTK17_YieldManyWithinOneTime(t *testing.T) {
 		{2 * time.Hour, []outcome{{value: 0, ended: true}, {value: 1, ended: true}, {ended: true, err: errBoom}, {value: 3, ended: true}, {value: 4, ended: true}, {value: 5, ended: true}}, time.Hour},
 	} {
 		t.Run(test.timeout.String(), func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				_, took := o.many(actors.AsyncNoLink[int], mixed, func(ctx context.Context, tasks []*actors.Task[int]) error {
 					if got := r.yielded(ctx, actors.YieldOptions{Timeout: test.timeout}, tasks); !slices.Equal(got, test.want) {
 						r.Errorf("got %v, want %v", got, test.want)
@@ -190,7 +190,7 @@ func TestTK17_YieldManyWithinOneTime(t *testing.T) {
 		})
 	}
 	t.Run("what has ended is there without waiting", func(t *testing.T) {
-		eachOwner(t, func(r *room, o *owner) {
+		eachOwner(t, func(r *stage, o *owner) {
 			o.many(actors.AsyncNoLink[int], []time.Duration{time.Second, time.Hour, -time.Second}, func(ctx context.Context, tasks []*actors.Task[int]) error {
 				time.Sleep(time.Minute)
 				want := []outcome{{value: 0, ended: true}, {}, {ended: true, err: errBoom}}
@@ -202,7 +202,7 @@ func TestTK17_YieldManyWithinOneTime(t *testing.T) {
 		})
 	})
 	t.Run("a context that ends gives nothing out", func(t *testing.T) {
-		eachOwner(t, func(r *room, o *owner) {
+		eachOwner(t, func(r *stage, o *owner) {
 			o.many(actors.AsyncNoLink[int], []time.Duration{0, time.Hour}, func(ctx context.Context, tasks []*actors.Task[int]) error {
 				short, cancel := context.WithTimeoutCause(ctx, time.Second, errBoom)
 				defer cancel()
@@ -241,7 +241,7 @@ func TestTK18_WhatBecomesOfTheUnfinished(t *testing.T) {
 		{"KillTask, at once", actors.YieldOptions{OnTimeout: actors.KillTask}, 0, false, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				tasks, took := o.many(actors.Async[int], []time.Duration{time.Second, time.Hour}, func(ctx context.Context, tasks []*actors.Task[int]) error {
 					want := []outcome{{value: 0, ended: true}, {}}
 					if test.took == 0 {
@@ -282,7 +282,7 @@ func TestTK18_WhatBecomesOfTheUnfinished(t *testing.T) {
 // TestYieldManyKeepsNothing: a task that is polled for long keeps nothing of the polls.
 func TestYieldManyKeepsNothing(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		o := r.outside()
 		task := o.start(r.tasks, waiting)
 		for range 1000 {

@@ -18,7 +18,7 @@ import (
 // Adapted: the task sees its context end with the cause messages.Shutdown; the goroutine of one that does not stop is abandoned.
 func TestTK19_ShutdownEndsATask(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			var cause error
 			r.expect(name+": one that heeds it", o.startAndAsk(under, func(ctx context.Context) (int, error) {
@@ -51,7 +51,7 @@ func TestTK19_ShutdownEndsATask(t *testing.T) {
 		}
 	})
 	t.Run("impossible times are refused and touch nothing", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.outside()
 			task := o.start(r.tasks, after(time.Second, 1))
 			if got := o.ask(task, shuttingDown(-3)); got.err == nil || got.ended || got.err.Error() != "actors: Shutdown: timeout is -3, want a duration, supervisor.BrutalKill or Infinity" {
@@ -61,7 +61,7 @@ func TestTK19_ShutdownEndsATask(t *testing.T) {
 		})
 	})
 	t.Run("a caller that gives up stops the task all the same", func(t *testing.T) {
-		eachOwner(t, func(r *room, o *owner) {
+		eachOwner(t, func(r *stage, o *owner) {
 			task := o.startNoLink(r.tasks, deaf(time.Hour, 1))
 			r.expect("gives up", o.ask(task, func(ctx context.Context, task *actors.Task[int]) (int, bool, error) {
 				ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -84,7 +84,7 @@ func TestTK19_ShutdownEndsATask(t *testing.T) {
 // TestTK20_AValueDuringShutdownIsKept: a task that has finished, or finishes while it is told to stop, gives its value.
 func TestTK20_AValueDuringShutdownIsKept(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			for _, timeout := range []time.Duration{0, time.Second, supervisor.Infinity} {
 				r.expect(name+": had finished", o.startAndAsk(under, at(7), pausing(1), shuttingDown(timeout)), outcome{value: 7, ended: true})
@@ -103,7 +103,7 @@ func TestTK20_AValueDuringShutdownIsKept(t *testing.T) {
 // TestTK21_WhatShutdownReports: a task that had to be killed when its time was over gives Killed, one that was to be killed nothing, one whose outcome was given out NoProc.
 func TestTK21_WhatShutdownReports(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		r.expect("had to be killed", o.startAndAsk(r.tasks, deaf(time.Hour, 1), shuttingDown(time.Second)), outcome{ended: true, err: messages.Killed, took: time.Second})
 		r.expect("was to be killed", o.startAndAsk(r.tasks, deaf(time.Hour, 1), shuttingDown(supervisor.BrutalKill)), outcome{})
 		r.expect("was given out", o.startAndAsk(r.tasks, at(1), awaiting, shuttingDown(time.Second)), outcome{ended: true, err: messages.NoProc})

@@ -19,7 +19,7 @@ func moveAll(ctx context.Context) error { _, err := failing(errBoom)(ctx); retur
 // TestTK23_FireAndForget: of a task that is only started nobody gets a message; an abnormal end of any task is logged once, with function and starter, and ends the starter that is linked.
 func TestTK23_FireAndForget(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			starter := o.pid.String()
 			var pid messages.PID
@@ -46,7 +46,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 		}
 	})
 	t.Run("any task, once", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for name, way := range map[string]struct {
 				f    func(ctx context.Context) (int, error)
 				want int
@@ -73,7 +73,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 		})
 	})
 	t.Run("linked", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			link := func(o *owner, under actors.Starter, f func(ctx context.Context) error) {
 				_ = o.do(func(ctx context.Context) error { _, err := actors.StartTaskLink(ctx, under, f); return err })
 			}
@@ -97,7 +97,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 		})
 	})
 	t.Run("what is wrong is an error", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			if _, err := actors.StartTask(r.ctx, r.tasks, nil); err == nil || !strings.Contains(err.Error(), "func is nil") {
 				r.Errorf("no func: %v", err)
 			}
@@ -111,7 +111,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 // TestTK24_ATaskInATree: a task as a child of a supervisor is temporary, and the supervisor does not wait for it to finish.
 func TestTK24_ATaskInATree(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		runs, told := 0, false
 		failing := actors.TaskSpec(r.system, "failing", func(context.Context) error { runs++; return errBoom })
 		long := actors.TaskSpec(r.system, "long", func(ctx context.Context) error { <-ctx.Done(); told = true; return ctx.Err() })
@@ -142,7 +142,7 @@ func TestTK24_ATaskInATree(t *testing.T) {
 // Adapted: both chains are in the context; that of the callers ends after 32, so that a task which starts itself for ever does not grow.
 func TestTK25_CallersAreNotAncestors(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for name, under := range r.starters() {
 			var callers, ancestors [][]messages.PID
 			var pids []messages.PID
@@ -177,7 +177,7 @@ func TestTK25_CallersAreNotAncestors(t *testing.T) {
 		}
 	})
 	t.Run("the chain ends", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			var nest func(ctx context.Context, depth int) (int, error)
 			nest = func(ctx context.Context, depth int) (int, error) {
 				if depth == 0 {

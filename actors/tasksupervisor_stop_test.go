@@ -27,7 +27,7 @@ func TestTS11_BrutalKill(t *testing.T) {
 		config  time.Duration
 		options []actors.TaskOption
 	}{{supervisor.BrutalKill, nil}, {0, brutal}, {time.Hour, brutal}} {
-		inRoom(t, actors.TaskSupervisorConfig{Shutdown: test.config}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{Shutdown: test.config}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{})
 			var task *actors.Task[int]
 			var pid messages.PID
@@ -70,7 +70,7 @@ func TestTS12_StopOfTheSupervisor(t *testing.T) {
 		"which the task says": {0, []actors.TaskOption{actors.WithShutdown(supervisor.Infinity)}, 10 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inRoom(t, actors.TaskSupervisorConfig{Shutdown: test.config}, func(r *room) {
+			onStage(t, actors.TaskSupervisorConfig{Shutdown: test.config}, func(r *stage) {
 				o := r.startServer(actors.GenServerOptions{})
 				tasks := map[string]*actors.Task[int]{}
 				for name, f := range map[string]func(ctx context.Context) (int, error){
@@ -105,7 +105,7 @@ func TestTS12_StopOfTheSupervisor(t *testing.T) {
 		})
 	}
 	t.Run("impossible times are refused", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			config := actors.TaskSupervisorConfig{Shutdown: -3}
 			if _, err := actors.StartTaskSupervisor(r.ctx, r.system, config); err == nil || !strings.Contains(err.Error(), "Shutdown is -3") {
 				r.Errorf("a config: %v", err)
@@ -116,7 +116,7 @@ func TestTS12_StopOfTheSupervisor(t *testing.T) {
 		})
 	})
 	t.Run("a supervisor that is killed", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{})
 			told := o.startNoLink(r.tasks, waiting)
 			finishes := o.startNoLink(r.tasks, func(ctx context.Context) (int, error) { <-ctx.Done(); return 7, nil })
@@ -139,7 +139,7 @@ func TestTS12_StopOfTheSupervisor(t *testing.T) {
 // Adapted: it is the error messages.NoProc, so that a server that starts tasks need not die of it.
 func TestTS13_NoSupervisor(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		if err := r.tasks.Stop(r.ctx); err != nil {
 			r.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestTS13_NoSupervisor(t *testing.T) {
 		o.expectMessages("afterwards")
 	})
 	t.Run("it dies while it is asked", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			if err := r.system.Suspend(r.ctx, r.tasks.Supervisor().PID()); err != nil {
 				r.Fatal(err)
 			}
@@ -178,7 +178,7 @@ func TestTS13_NoSupervisor(t *testing.T) {
 func TestAStartIsKnownOrNotThere(t *testing.T) {
 	t.Parallel()
 	t.Run("busy", func(t *testing.T) {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			sup := r.tasks.Supervisor().PID()
 			if err := r.system.Suspend(r.ctx, sup); err != nil {
 				r.Fatal(err)
@@ -283,7 +283,7 @@ func (m *mover) HandleInfo(ctx context.Context, message any) error {
 // TestTS14_AServerThatStartsTasks: the documented shape: the server keeps refs in a map, ends the monitor at the reply, drops the ref at the Down, and never waits.
 func TestTS14_AServerThatStartsTasks(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{MaxChildren: 4}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{MaxChildren: 4}, func(r *stage) {
 		m := &mover{system: r.system, tasks: r.tasks, runs: map[messages.Ref]string{}}
 		g, err := actors.StartGenServer(r.ctx, r.system, m, actors.GenServerOptions{})
 		if err != nil {
@@ -316,7 +316,7 @@ func TestTS14_AServerThatStartsTasks(t *testing.T) {
 // TestTS15_ADemonitorBeforeTheReply: after its monitor was ended, neither the reply nor the Down of a task arrives, also if they were queued already.
 func TestTS15_ADemonitorBeforeTheReply(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		for name, under := range r.starters() {
 			o := r.startServer(actors.GenServerOptions{})
 			for _, pause := range []time.Duration{0, time.Minute} {
@@ -336,8 +336,8 @@ func TestTS15_ADemonitorBeforeTheReply(t *testing.T) {
 			}
 		}
 	})
-	for _, start := range []func(r *room) *owner{(*room).startFunction, (*room).outside} {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) { // who has no mailbox has nothing to end, and may ask all the same
+	for _, start := range []func(r *stage) *owner{(*stage).startFunction, (*stage).outside} {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) { // who has no mailbox has nothing to end, and may ask all the same
 			o := start(r)
 			r.expect("await", o.startAndAsk(r.tasks, after(time.Second, 7), func(ctx context.Context, task *actors.Task[int]) (int, bool, error) {
 				r.system.Demonitor(ctx, task.Ref())

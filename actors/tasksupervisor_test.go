@@ -21,7 +21,7 @@ func untilTold(ctx context.Context) error { _, err := waiting(ctx); return err }
 // TestTS01_TheNameIsTheID: a task supervisor as a child has its name as the ID, so that two without a name clash.
 func TestTS01_TheNameIsTheID(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		start := func(names ...messages.Name) (*supervisor.Supervisor, error) {
 			config := supervisor.Config{Strategy: supervisor.OneForOne}
 			for _, name := range names {
@@ -65,7 +65,7 @@ func TestTS01_TheNameIsTheID(t *testing.T) {
 // Adapted: these are records of ours; a caller without a mailbox monitors nothing.
 func TestTS02_AsyncIsAChildAndLinked(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		task := o.start(r.tasks, waiting)
 		sup := r.tasks.Supervisor().PID()
 		pids, err := r.tasks.Children(r.ctx)
@@ -88,7 +88,7 @@ func TestTS02_AsyncIsAChildAndLinked(t *testing.T) {
 func TestTS03_ANoLinkFailureIsADownAlone(t *testing.T) {
 	t.Parallel()
 	for _, trap := range []bool{false, true} {
-		inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			o := r.startServer(actors.GenServerOptions{TrapExit: trap})
 			task := o.startNoLink(r.tasks, failing(errBoom))
 			o.expectMessages("failed", messages.Down{Ref: task.Ref(), PID: task.PID(), Reason: errBoom})
@@ -105,15 +105,15 @@ func TestTS03_ANoLinkFailureIsADownAlone(t *testing.T) {
 // TestTS04_ANoLinkTaskOutlivesItsCaller: however the caller of a task of AsyncNoLink ends, the task runs to its end.
 func TestTS04_ANoLinkTaskOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(r *room, o *owner){
-		"normal":   func(_ *room, o *owner) { o.end(func(context.Context) error { return messages.Normal }) },
-		"an error": func(_ *room, o *owner) { o.end(func(context.Context) error { return errBoom }) },
-		"a panic":  func(_ *room, o *owner) { o.end(func(context.Context) error { panic("ouch") }) },
-		"shutdown": func(r *room, o *owner) { r.system.Exit(r.ctx, o.pid, messages.Shutdown) },
-		"killed":   func(r *room, o *owner) { r.system.Kill(o.pid) },
+	for name, end := range map[string]func(r *stage, o *owner){
+		"normal":   func(_ *stage, o *owner) { o.end(func(context.Context) error { return messages.Normal }) },
+		"an error": func(_ *stage, o *owner) { o.end(func(context.Context) error { return errBoom }) },
+		"a panic":  func(_ *stage, o *owner) { o.end(func(context.Context) error { panic("ouch") }) },
+		"shutdown": func(r *stage, o *owner) { r.system.Exit(r.ctx, o.pid, messages.Shutdown) },
+		"killed":   func(r *stage, o *owner) { r.system.Kill(o.pid) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachOwner(t, func(r *room, o *owner) {
+			eachOwner(t, func(r *stage, o *owner) {
 				if o.pid.IsZero() {
 					return // nobody who could end
 				}
@@ -138,7 +138,7 @@ func TestTS04_ANoLinkTaskOutlivesItsCaller(t *testing.T) {
 // TestTS05_StartChildTellsNobody: StartChild gives the PID; no message of the task comes, and nobody is linked to it but the supervisor.
 func TestTS05_StartChildTellsNobody(t *testing.T) {
 	t.Parallel()
-	eachOwner(t, func(r *room, o *owner) {
+	eachOwner(t, func(r *stage, o *owner) {
 		for _, f := range []func(ctx context.Context) error{untilTold, moveAll} {
 			var pid messages.PID
 			if err := o.do(func(ctx context.Context) (err error) { pid, err = r.tasks.StartChild(ctx, f); return err }); err != nil || pid.IsZero() {
@@ -165,7 +165,7 @@ func TestTS05_StartChildTellsNobody(t *testing.T) {
 // TestTS06_CrashesOfTemporaryTasks: tasks are temporary: none is started again, and no number of crashes stops the supervisor.
 func TestTS06_CrashesOfTemporaryTasks(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{MaxRestarts: 1}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{MaxRestarts: 1}, func(r *stage) {
 		before := r.tasks.Supervisor().PID()
 		var runs atomic.Int32
 		for range 50 {
@@ -202,7 +202,7 @@ func TestTS07_RestartsAreSharedAndCounted(t *testing.T) {
 		{supervisor.Temporary, errBoom, 0, 1},
 	} {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
-			inRoom(t, actors.TaskSupervisorConfig{MaxRestarts: test.given}, func(r *room) {
+			onStage(t, actors.TaskSupervisorConfig{MaxRestarts: test.given}, func(r *stage) {
 				heard := r.hear(r.tasks.Supervisor().PID())
 				o := r.outside()
 				innocent := o.startNoLink(r.tasks, waiting)
@@ -231,7 +231,7 @@ func TestTS07_RestartsAreSharedAndCounted(t *testing.T) {
 // Adapted: asking for another restart is an error, since nobody would get the outcome of the second run.
 func TestTS08_AnAsyncTaskIsTemporary(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 		o := r.outside()
 		var runs atomic.Int32
 		for _, how := range []async{actors.Async[int], actors.AsyncNoLink[int]} {
@@ -264,7 +264,7 @@ func TestTS08_AnAsyncTaskIsTemporary(t *testing.T) {
 // goroutine is counted as abandoned.
 func TestTS09_MaxChildren(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{MaxChildren: 1}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{MaxChildren: 1}, func(r *stage) {
 		refused := func(when string) {
 			for how, start := range map[string]func() error{
 				"StartChild":    func() error { _, err := r.tasks.StartChild(r.ctx, untilTold); return err },
@@ -295,7 +295,7 @@ func TestTS09_MaxChildren(t *testing.T) {
 			r.expect("one after the other", o.ask(o.start(r.tasks, at(7)), awaiting), outcome{value: 7, ended: true})
 		}
 	})
-	inRoom(t, actors.TaskSupervisorConfig{MaxChildren: supervisor.NoChildren}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{MaxChildren: supervisor.NoChildren}, func(r *stage) {
 		if _, err := r.tasks.StartChild(r.ctx, untilTold); !errors.Is(err, supervisor.ErrMaxChildren) {
 			r.Errorf("none allowed: %v", err)
 		}
@@ -307,7 +307,7 @@ func TestTS09_MaxChildren(t *testing.T) {
 // Adapted: one that does not stop when its time is over is declared dead.
 func TestTS10_TerminateChild(t *testing.T) {
 	t.Parallel()
-	inRoom(t, actors.TaskSupervisorConfig{Shutdown: time.Second}, func(r *room) {
+	onStage(t, actors.TaskSupervisorConfig{Shutdown: time.Second}, func(r *stage) {
 		o := r.startServer(actors.GenServerOptions{})
 		for _, test := range []struct {
 			f    func(ctx context.Context) (int, error)
