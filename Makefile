@@ -25,6 +25,7 @@ proto-lint: ## the form of the proto file
 generate: ## all generated Go code; CI fails if this changes a file
 	$(BUF) generate
 	if [ -f graphql/gqlgen.yml ]; then cd graphql && $(GQLGEN) generate; fi
+	go run ./internal/tools/otptable
 
 .PHONY: otp-table
 otp-table: ## docs/otp.md, the table of OTP behaviours, from the tests

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -84,7 +85,13 @@ type GenServerOptions struct {
 	Via      messages.Via  // likewise, in a registry (RG-02)
 	TrapExit bool          // exit signals become messages, and Terminate runs when the parent stops
 	NoLink   bool          // started by a process, it is not linked to it and does not stop with it (OTP: start, not start_link)
+	// Timeout is how long Init may take: then the start fails with ErrInitTimeout, and the server was never there (GS-05).
+	// Zero is as long as the context of the start allows, which under a supervisor is for ever.
+	Timeout time.Duration
 }
+
+// ErrInitTimeout says that an Init took longer than GenServerOptions.Timeout.
+var ErrInitTimeout = fmt.Errorf("actors: Init did not return in time: %w", context.DeadlineExceeded)
 
 // GenServer addresses a running server: a process with a state, which answers calls and takes messages one at a time. The package's
 // comment says what it gets in which order, and what happens on which end. It may be copied; its methods are safe from any goroutine.
@@ -96,13 +103,21 @@ type GenServer struct {
 // StartGenServer starts a server and returns when its Init has. Within a process (ctx belongs to it) the server is linked
 // to that process and stops with it. The server is any value with at least one of the callbacks.
 //
-// The error is that of Init, a *messages.PanicError if that panicked (GS-03), a *NameTakenError (RG-01), or the cause of ctx
-// when that ended first (GS-05). In each case there is no server and its name is free (GS-07). It is never an exit signal to
+// The error is that of Init, a *messages.PanicError if that panicked (GS-03), a *NameTakenError (RG-01), ErrInitTimeout, or
+// the cause of ctx when that ended first (GS-05). In each case there is no server and its name is free (GS-07). It is never an exit signal to
 // the caller (GS-02).
 func StartGenServer(ctx context.Context, system *System, server any, options GenServerOptions) (*GenServer, error) {
 	g := newGenServer(system, server)
 	if !g.any() {
 		return nil, fmt.Errorf("actors: server is a %T, want one with a callback of GenServer", server)
+	}
+	if options.Timeout < 0 {
+		return nil, fmt.Errorf("actors: GenServerOptions: Timeout is %s, want a positive duration, or zero for none", options.Timeout)
+	}
+	if options.Timeout > 0 {
+		bounded, cancel := context.WithTimeoutCause(ctx, options.Timeout, ErrInitTimeout)
+		defer cancel()
+		ctx = bounded
 	}
 	pid, err := process.Spawn(ctx, system, g, process.Options{
 		Name: options.Name, Via: options.Via, Link: !options.NoLink, TrapExit: options.TrapExit, What: server,

@@ -131,14 +131,19 @@ func TestGS04_AnInitThatIgnores(t *testing.T) {
 // TestGS05_AnInitThatTakesTooLong: when Init takes longer than the starter waits, the start fails, the half-started process is
 // dead, and its name is free.
 //
-// Adapted: the timeout is that of the start's context, and so is the error; Init's own context is cancelled, and an Init that
+// Adapted: the timeout is an option, or that of the start's context, and so is the error; Init's own context is cancelled, and an Init that
 // returns late is discarded.
 func TestGS05_AnInitThatTakesTooLong(t *testing.T) {
-	for name, late := range map[string]error{"late success": nil, "late continue": actors.Continue(1), "late error": errBoom} {
+	for name, late := range map[string]error{"late success": nil, "late continue": actors.Continue(1), "late error": errBoom, "by option": nil} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, ctx context.Context, w world) {
 				var log journal
-				hurried, cancel := context.WithTimeout(ctx, time.Second)
+				options, want := actors.GenServerOptions{Name: "x", Timeout: time.Second}, actors.ErrInitTimeout
+				hurried, cancel := context.WithCancel(ctx)
+				if name != "by option" {
+					options.Timeout, want = 0, context.DeadlineExceeded
+					hurried, cancel = context.WithTimeout(ctx, time.Second)
+				}
 				defer cancel()
 				began := time.Now()
 				_, err := actors.StartGenServer(hurried, w.System, &genServer{
@@ -151,9 +156,9 @@ func TestGS05_AnInitThatTakesTooLong(t *testing.T) {
 					},
 					goOn:      func(context.Context, any) error { log.add("continue"); return nil },
 					terminate: func(context.Context, error) { log.add("terminate") },
-				}, actors.GenServerOptions{Name: "x"})
-				if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
-					t.Errorf("got %v after %s, want the deadline after a second", err, time.Since(began))
+				}, options)
+				if !errors.Is(err, want) || time.Since(began) != time.Second {
+					t.Errorf("got %v after %s, want %v after a second", err, time.Since(began), want)
 				}
 				if n := w.Len(); n != 0 {
 					t.Errorf("%d processes live", n)

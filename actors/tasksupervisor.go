@@ -87,6 +87,12 @@ func (s *TaskSupervisor) Children(ctx context.Context) ([]messages.PID, error) {
 	return pids, err
 }
 
+// TerminateChild stops a task, waits until it is gone and does not start it again: it is told to shut down, and declared dead when
+// its time is over (TS-10). One that is not there (any more) is supervisor.ErrNotFound.
+func (s *TaskSupervisor) TerminateChild(ctx context.Context, pid messages.PID) error {
+	return s.children.TerminateChild(ctx, pid)
+}
+
 // Stop stops the supervisor: all tasks are told together, and declared dead when their time is over (TS-12).
 func (s *TaskSupervisor) Stop(ctx context.Context) error { return s.children.Stop(ctx) }
 

@@ -316,18 +316,18 @@ func TestTS10_TerminateChild(t *testing.T) {
 		}{{waiting, messages.Shutdown, 0}, {deaf(time.Hour, 1), messages.Killed, time.Second}} {
 			task := o.startNoLink(r.tasks, test.f)
 			began := time.Now()
-			if err := r.tasks.Supervisor().TerminateChild(r.ctx, task.PID()); err != nil || time.Since(began) != test.took {
+			if err := r.tasks.TerminateChild(r.ctx, task.PID()); err != nil || time.Since(began) != test.took {
 				r.Errorf("%v after %s, want %s", err, time.Since(began), test.took)
 			}
 			o.expectMessages("terminated", messages.Down{Ref: task.Ref(), PID: task.PID(), Reason: test.want})
-			if err := r.tasks.Supervisor().TerminateChild(r.ctx, task.PID()); !errors.Is(err, supervisor.ErrNotFound) {
+			if err := r.tasks.TerminateChild(r.ctx, task.PID()); !errors.Is(err, supervisor.ErrNotFound) {
 				r.Errorf("a second time: %v", err)
 			}
 		}
 		other := r.outside()
 		for range 200 { // who has terminated a task finds that it has ended
 			task := other.startNoLink(r.tasks, waiting)
-			if err := r.tasks.Supervisor().TerminateChild(r.ctx, task.PID()); err != nil {
+			if err := r.tasks.TerminateChild(r.ctx, task.PID()); err != nil {
 				r.Error(err)
 			}
 			r.expect("at once", other.ask(task, yielding(0)), outcome{ended: true, err: messages.Shutdown})
