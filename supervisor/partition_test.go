@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -132,6 +133,30 @@ func TestPS03_ARestartedPartitionKeepsItsIndex(t *testing.T) {
 			synctest.Wait()
 			p.leads(1, 1)
 		})
+	})
+}
+
+// What a Start gives together with an error is no partition.
+func TestAPartitionThatDidNotStart(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		stranger, tries := b.starter(), 0
+		k := b.kid("p")
+		start := k.Start
+		k.Start = func(ctx context.Context) (messages.PID, error) {
+			if tries++; tries > 1 {
+				return stranger, errBoom
+			}
+			return start(ctx)
+		}
+		p, err := supervisor.StartPartition(b.ctx, b.system, supervisor.PartitionConfig{
+			Name: "p", Partitions: 1, Backoff: supervisor.Backoff{Initial: time.Second}, Child: func(int) supervisor.ChildSpec { return k.ChildSpec },
+		})
+		b.wantErr(err, nil)
+		b.end(k, errBoom)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		_, err = p.Whereis(0)
+		b.wantErr(err, messages.NoProc)
 	})
 }
 

@@ -55,12 +55,13 @@ func TestSH02_AllTogether(t *testing.T) {
 func TestEachIsKilledInItsTime(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		d, began := b.dynamic(supervisor.DynamicConfig{}), time.Now()
-		wants := []time.Duration{9, 3, 7, 3, 5, 3, 1, supervisor.Infinity}
+		const s = time.Second
+		wants := []time.Duration{time.Hour, 9 * s, 3 * s, 7 * s, 3 * s, 5 * s, 3 * s, s}
 		took := make([]time.Duration, len(wants))
 		for i, want := range wants {
 			k := b.deaf()
-			if k.Shutdown = want * time.Second; want == supervisor.Infinity {
-				k.Shutdown, wants[i] = want, time.Hour/time.Second
+			if k.Shutdown = want; want == time.Hour { // when it ends by itself
+				k.Shutdown = supervisor.Infinity
 			}
 			b.add(d, k)
 			go func() {
@@ -71,8 +72,8 @@ func TestEachIsKilledInItsTime(t *testing.T) {
 		b.wantErr(d.Stop(b.ctx), nil)
 		synctest.Wait()
 		for i, want := range wants {
-			if took[i] != want*time.Second {
-				t.Errorf("child %d was gone after %s, want %ds", i, took[i], want)
+			if took[i] != want {
+				t.Errorf("child %d was gone after %s, want %s", i, took[i], want)
 			}
 		}
 	})
