@@ -259,4 +259,25 @@ func TestSV34_ASupervisorEndsWithItsStarter(t *testing.T) {
 			})
 		})
 	}
+	t.Run("of the other kinds", func(t *testing.T) {
+		inBubble(t, func(b *bench) {
+			starter := b.starter()
+			var dynamic, partition func() error
+			b.system.Send(b.ctx, starter, func(ctx context.Context) {
+				d, err := supervisor.StartDynamic(ctx, b.system, supervisor.DynamicConfig{})
+				b.wantErr(err, nil)
+				p, err := supervisor.StartPartition(ctx, b.system, supervisor.PartitionConfig{
+					Name: "p", Child: func(int) supervisor.ChildSpec { return b.kid("p").ChildSpec },
+				})
+				b.wantErr(err, nil)
+				dynamic, partition = b.watch(d.PID()), b.watch(p.PID())
+			})
+			synctest.Wait()
+			b.wantEnd(dynamic, nil)
+			b.wantEnd(partition, nil)
+			b.system.Send(b.ctx, starter, messages.Normal)
+			b.wantEnd(dynamic, messages.Normal)
+			b.wantEnd(partition, messages.Normal)
+		})
+	})
 }
