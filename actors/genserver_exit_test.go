@@ -113,7 +113,12 @@ func TestASnapshotThatFails(t *testing.T) {
 			inWorld(t, func(t *testing.T, ctx context.Context, w world) {
 				terminated := false
 				s := &badSnapshot{snapshot: c.snapshot}
-				s.terminate = func(context.Context, error) { terminated = true }
+				s.terminate = func(_ context.Context, reason error) {
+					terminated = true
+					if name == "it gives nothing" && !errors.Is(reason, errBoom) {
+						t.Errorf("Terminate got %v, want the panic of the callback", reason)
+					}
+				}
 				g := w.serve(t, ctx, s, actors.GenServerOptions{})
 				g.Cast(ctx, c.callback)
 				synctest.Wait()

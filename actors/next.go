@@ -14,7 +14,7 @@ type From = process.From
 
 // NoReply is what HandleCall returns as error when the call is answered later, through its From (GS-15). Until then the caller waits,
 // as long as the server lives and the caller's context lasts.
-var NoReply error = &control{noReply: true} //nolint:staticcheck // it steers, as OTP's :noreply does, and is no failure
+var NoReply error = &control{noReply: true}
 
 // Stop is what a callback returns as error to end its server with the reason; nil is messages.Normal. The reply of a
 // HandleCall is sent after Terminate (GS-16).

@@ -199,7 +199,7 @@ func TestASignalDuringACallbackIsTheReason(t *testing.T) {
 			synctest.Wait()
 			system.Exit(ctx, pid, messages.Shutdown)
 			r := reasonOf(t, got())
-			_, panicked := r.(*messages.PanicError)
+			_, panicked := errors.AsType[*messages.PanicError](r)
 			if panicked != (name == "panic") || !panicked && r != messages.Shutdown || terminated != nil {
 				t.Errorf("%s: it ended with %v, Terminate with %v", name, r, terminated)
 			}
