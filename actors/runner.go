@@ -185,7 +185,11 @@ func (s *runner) start(ctx context.Context, r *run) bool {
 	r.stage, r.slot, r.startedAt = started, true, time.Now()
 	err := r.told
 	if err == nil {
-		err = s.startChild(ctx, r)
+		if err = s.startChild(ctx, r); err != nil && ctx.Err() != nil {
+			r.stage = accepted // the server was killed in this moment: the next incarnation starts it
+			r.mu.Unlock()
+			return true
+		}
 	}
 	if err != nil && r.ending == nil {
 		r.ending = &ending{err: err, told: r.told, at: time.Now()}
