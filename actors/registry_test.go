@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -333,10 +334,7 @@ func TestRG09_DuplicateKeys(t *testing.T) {
 		if entries := r.Lookup("topic"); !slices.Equal(entries, want[1:2]) || len(r.Lookup("other")) != 1 {
 			t.Errorf("then there is %v", entries)
 		}
-		all := map[any]actors.Entry[int]{}
-		for key, e := range r.All() {
-			all[key] = e
-		}
+		all := maps.Collect(r.All())
 		if len(all) != 2 || all["other"].Value != 9 {
 			t.Errorf("all: %v", all)
 		}

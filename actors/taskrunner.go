@@ -193,8 +193,7 @@ func (r *TaskRunner) start(ctx context.Context) (err error) {
 		Children: []supervisor.ChildSpec{r.taskSupervisorSpec(), r.serverSpec()},
 	})
 	if err != nil {
-		var start *supervisor.StartError
-		if errors.As(err, &start) {
+		if start, ok := errors.AsType[*supervisor.StartError](err); ok {
 			return start.Err
 		}
 		return err

@@ -37,7 +37,6 @@ type proc struct {
 	mu       sync.Mutex
 	exit     error // the signal that is to end it
 	reason   error // why it ended; set once, together with dead
-	killed   bool  // it was declared dead by somebody else, and its goroutine may still run
 	gone     bool  // everybody has been told of the end
 	ended    chan struct{}
 	parent   *proc
@@ -115,17 +114,13 @@ func (p *proc) isRoot() bool {
 	return parent == nil || !parent.alive()
 }
 
-// finish ends the process in the records: once, whoever comes first. It tells the monitors and the linked processes and
-// reports whether it was the one that ended it.
-func (p *proc) finish(reason error) bool { return p.end(reason, false) }
-
 // kill declares the process dead: its code goes on until it returns, but nothing of it counts any more.
 func (p *proc) kill() bool {
 	if !p.killing.CompareAndSwap(false, true) {
 		return false // somebody does it now, and what is entered below is theirs
 	}
 	p.sys.abandoned.add(p) // before the end is visible, so that its goroutine cannot leave first
-	if !p.end(messages.Killed, true) {
+	if !p.finish(messages.Killed) {
 		p.sys.abandoned.remove(p)
 		return false
 	}
@@ -135,13 +130,15 @@ func (p *proc) kill() bool {
 	return true
 }
 
-func (p *proc) end(reason error, killed bool) bool {
+// finish ends the process in the records: once, whoever comes first. It tells the monitors and the linked processes and
+// reports whether it was the one that ended it.
+func (p *proc) finish(reason error) bool {
 	p.mu.Lock()
 	if p.dead.Load() {
 		p.mu.Unlock()
 		return false
 	}
-	p.reason, p.killed = reason, killed
+	p.reason = reason
 	p.dead.Store(true)
 	parent, links, watchers, watching := p.parent, p.links, p.watchers, p.watching
 	p.links, p.watchers, p.watching = nil, nil, nil

@@ -582,6 +582,31 @@ func TestStopOfTheSystemKillsWhatHangs(t *testing.T) {
 	})
 }
 
+// While the system stops, a process whose turn has not come may still start its own children, as a supervisor must; they are
+// stopped with it. Nobody else starts anything.
+func TestAParentStartsChildrenUntilItIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, system := t.Context(), process.NewSystem(process.Config{})
+		linked, unlinked := errors.New("not tried"), error(nil)
+		var child messages.PID
+		parent := spawn(t, ctx, system, &server{handle: func(ctx context.Context, _ any) error {
+			child, linked = process.Spawn(ctx, system, &server{}, process.Options{Link: true})
+			_, unlinked = process.SpawnFunc(ctx, system, func(context.Context) error { return nil }, process.Options{})
+			return nil
+		}}, process.Options{TrapExit: true})
+		spawn(t, ctx, system, &server{terminate: func(ctx context.Context, _ error) { // newer, so it is stopped first
+			system.Send(ctx, parent, "start a child")
+			synctest.Wait()
+			if linked != nil || !system.Alive(child) || !errors.Is(unlinked, process.ErrStopped) {
+				t.Errorf("its child: %v, anybody else: %v", linked, unlinked)
+			}
+		}}, process.Options{TrapExit: true})
+		if err := system.Stop(ctx); err != nil || system.Len() != 0 {
+			t.Errorf("Stop: %v; %d are left", err, system.Len())
+		}
+	})
+}
+
 func TestTimers(t *testing.T) {
 	inSystem(t, func(t *testing.T, ctx context.Context, system *process.System) {
 		pid, got := watch(t, ctx, system, nil)

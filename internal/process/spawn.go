@@ -52,7 +52,7 @@ func Spawn(ctx context.Context, s *System, process Process, options Options) (me
 	p := s.newProc(options)
 	m := newMailbox(p, process)
 	p.box = m
-	if err := s.enter(p, options); err != nil {
+	if err := s.enter(ctx, p, options); err != nil {
 		return messages.PID{}, err
 	}
 	s.spawnActor(m)
@@ -89,11 +89,13 @@ func (m *mailbox) await(ctx context.Context) error {
 	}
 }
 
-// enter puts a new process into the records. Stop sets its flag before it looks there, and enter looks at the flag
-// afterwards, so that one of them sees the other.
-func (s *System) enter(p *proc, options Options) error {
+// enter puts a new process into the records. While the system stops, only a child of a living process gets in: its parent is
+// not stopped yet, and may have to start it again; and it is stopped with it. Stop sets its flag before it looks into the
+// table, and enter looks at the flag, and at the parent, afterwards, so that one of them sees the other.
+func (s *System) enter(ctx context.Context, p *proc, options Options) error {
 	s.table.add(p)
-	if s.stopping.Load() {
+	parent := procOf(ctx)
+	if s.stopping.Load() && !(options.Link && parent != nil && parent.alive()) {
 		p.finish(messages.Shutdown)
 		return ErrStopped
 	}
@@ -111,7 +113,7 @@ func SpawnFunc(ctx context.Context, s *System, f func(ctx context.Context) error
 		options.What = f
 	}
 	p := s.newProc(Options{What: options.What, After: options.After})
-	if err := s.enter(p, options); err != nil {
+	if err := s.enter(ctx, p, options); err != nil {
 		return messages.PID{}, err
 	}
 	if parent := procOf(ctx); options.Link && parent != nil {
