@@ -35,7 +35,7 @@ func (b Backoff) delay(n int) time.Duration {
 	longest := max(b.Max, b.Initial)
 	wait := b.Initial
 	for range n - 1 {
-		if wait > longest/2 {
+		if wait > longest/2 { // mutate:equivalent: from exactly half, doubling gives longest too
 			return longest
 		}
 		wait *= 2

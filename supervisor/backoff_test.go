@@ -70,7 +70,7 @@ func TestBackoffOfADynamicSupervisor(t *testing.T) {
 
 // A child that waits is started no more once it is terminated or its supervisor stopped, nor a second time when its group was.
 func TestWhatEndsABackoff(t *testing.T) {
-	config := supervisor.Config{MaxRestarts: 9, Backoff: supervisor.Backoff{Initial: time.Second}}
+	config := supervisor.Config{MaxRestarts: 9, Backoff: supervisor.Backoff{Initial: time.Second, Max: time.Second}}
 	t.Run("terminate", func(t *testing.T) {
 		inBubble(t, func(b *bench) {
 			a := b.kid("a")
