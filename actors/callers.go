@@ -52,7 +52,7 @@ func callersOf(ctx context.Context) []messages.PID {
 
 // asTask is run with what every task has: the chain of its callers, and a line in the log if it fails (TK-23). what is the
 // function as its user knows it.
-func asTask(system *System, starter context.Context, what any, run func(ctx context.Context) error) func(ctx context.Context) error {
+func asTask(starter context.Context, system *System, what any, run func(ctx context.Context) error) func(ctx context.Context) error {
 	callers := callersOf(starter)
 	return func(ctx context.Context) (err error) {
 		if callers != nil {

@@ -379,12 +379,12 @@ func (l *logbook) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// of gives the lines with this message, when all is quiet, and forgets all.
-func (l *logbook) of(message string) []line {
+// failures gives the lines about tasks that failed, when all is quiet, and forgets all.
+func (l *logbook) failures() []line {
 	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lines := slices.DeleteFunc(l.lines, func(got line) bool { return got.message != message })
+	lines := slices.DeleteFunc(l.lines, func(got line) bool { return got.message != "task failed" })
 	l.lines = nil
 	return lines
 }

@@ -83,7 +83,7 @@ func startTask(ctx context.Context, under Starter, f func(ctx context.Context) e
 		return messages.PID{}, err
 	}
 	return under.startTask(ctx, taskStart{
-		options: o, run: asTask(under.taskSystem(), ctx, f, f), process: process.Options{What: f},
+		options: o, run: asTask(ctx, under.taskSystem(), f, f), process: process.Options{What: f},
 	}, link)
 }
 

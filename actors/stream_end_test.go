@@ -44,7 +44,7 @@ func TestAS08_AFailureEndsTheLinkedStream(t *testing.T) {
 		if _, ok := errors.AsType[*actors.StreamError](got[len(got)-1].err); !ok {
 			r.Errorf("the last is a %T", got[len(got)-1].err)
 		}
-		if reason := heard.reason(); !o.pid.IsZero() && reason != errBoom { //nolint:errorlint // the bare reason
+		if reason := heard.reason(); !o.pid.IsZero() && reason != errBoom {
 			r.Errorf("the owner ended with %v", reason)
 		}
 		o.expectMessages("the owner")
@@ -148,7 +148,7 @@ func TestAS10_ABreakLeavesNothing(t *testing.T) {
 		t.Run("those that do not hear it "+given.String(), func(t *testing.T) {
 			onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 				began := time.Now()
-				for range r.stream(r.ctx, actors.AsyncStream[int, int], upTo(5), func(_ context.Context, i int) (int, error) {
+				for _, _ = range r.stream(r.ctx, actors.AsyncStream[int, int], upTo(5), func(_ context.Context, i int) (int, error) {
 					time.Sleep(time.Duration(min(i, 1)) * time.Hour)
 					return 0, nil
 				}, actors.StreamOptions{MaxConcurrency: 5, Timeout: actors.NoTimeout, Shutdown: given}) {
@@ -209,7 +209,7 @@ func TestAS11_MoreStartThanAreTaken(t *testing.T) {
 		for kind, how := range streams {
 			var started atomic.Int32
 			taken := 0
-			for range r.stream(r.ctx, how, upTo(1<<60), func(ctx context.Context, i int) (int, error) {
+			for _, _ = range r.stream(r.ctx, how, upTo(1<<60), func(ctx context.Context, i int) (int, error) {
 				started.Add(1)
 				return after(time.Second*time.Duration(i+1), i)(ctx)
 			}, actors.StreamOptions{MaxConcurrency: 4}) {
@@ -236,7 +236,7 @@ func TestAS12_AConsumerThatPanics(t *testing.T) {
 					var gone sync.WaitGroup
 					gone.Go(func() { // a goroutine of its own, which a Goexit may end
 						defer func() { value = recover() }()
-						for range r.stream(r.ctx, how, inputs, func(ctx context.Context, i int) (int, error) {
+						for _, _ = range r.stream(r.ctx, how, inputs, func(ctx context.Context, i int) (int, error) {
 							return after(time.Duration(i)*time.Second, i)(ctx)
 						}, actors.StreamOptions{MaxConcurrency: 4}) {
 							if where == "body" {
@@ -246,7 +246,7 @@ func TestAS12_AConsumerThatPanics(t *testing.T) {
 						left = true
 					})
 					gone.Wait()
-					if left || name == "panic" && value != errBoom { //nolint:errorlint // what was panicked with
+					if left || name == "panic" && value != errBoom {
 						r.Errorf("%s, %s in the %s: recovered %v; it went on: %v", kind, name, where, value, left)
 					}
 					r.expectIdle(kind + ", " + name)

@@ -239,7 +239,7 @@ func TestAS05_ATimeoutEndsTheStream(t *testing.T) {
 // Adapted: the task is declared dead, so its place is free while its goroutine may go on.
 func TestAS06_KillOnTimeout(t *testing.T) {
 	t.Parallel()
-	slow := func(_ context.Context, i int) (int, error) { return deaf(time.Duration(i%2)*time.Minute, i)(nil) } //nolint:staticcheck // it hears nothing
+	slow := func(_ context.Context, i int) (int, error) { return deaf(time.Duration(i%2)*time.Minute, i)(nil) }
 	for _, unordered := range []bool{false, true} {
 		for kind, how := range streams {
 			onStage(t, actors.TaskSupervisorConfig{MaxChildren: 1}, func(r *stage) {

@@ -85,7 +85,7 @@ func async[R any](ctx context.Context, under Starter, f func(ctx context.Context
 	t.owner, _ = process.Self(ctx)
 	_, err = under.startTask(ctx, taskStart{
 		options: o,
-		run:     asTask(t.system, ctx, f, func(ctx context.Context) error { return t.run(ctx, f) }),
+		run:     asTask(ctx, t.system, f, func(ctx context.Context) error { return t.run(ctx, f) }),
 		process: process.Options{
 			What:   f,
 			Before: func(pid messages.PID) { t.pid, t.ref = pid, t.system.Monitor(ctx, pid) },

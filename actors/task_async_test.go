@@ -128,7 +128,7 @@ var ways = map[string]struct {
 	f    func(ctx context.Context) (int, error)
 	want func(err error) bool
 }{
-	"an error": {failing(errBoom), func(err error) bool { return err == errBoom }}, //nolint:errorlint // the bare reason
+	"an error": {failing(errBoom), func(err error) bool { return err == errBoom }},
 	"a wrapped error": {failing(fmt.Errorf("moving: %w", errBoom)), func(err error) bool {
 		return errors.Is(err, errBoom) && err.Error() == "moving: boom"
 	}},
@@ -247,7 +247,7 @@ func TestTK05_AFailureEndsTheLinkedOwner(t *testing.T) {
 				}
 				return fmt.Errorf("callback: %w", err)
 			})
-			if reason := heard.reason(); reason != errBoom || o.terminated != nil { //nolint:errorlint // the bare reason
+			if reason := heard.reason(); reason != errBoom || o.terminated != nil {
 				r.Errorf("ended with %v, Terminate with %v", reason, o.terminated)
 			}
 		})

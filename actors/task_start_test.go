@@ -30,11 +30,11 @@ func TestTK23_FireAndForget(t *testing.T) {
 			}
 			start(func(context.Context) error { return nil })
 			o.expectMessages(name)
-			if lines := r.log.of("task failed"); len(lines) != 0 {
+			if lines := r.log.failures(); len(lines) != 0 {
 				r.Errorf("%s: a good end was logged: %v", name, lines)
 			}
 			start(moveAll)
-			lines := r.log.of("task failed")
+			lines := r.log.failures()
 			if len(lines) != 1 || lines[0].attrs["pid"] != pid.String() || lines[0].attrs["starter"] != starter || lines[0].attrs["reason"] != errBoom ||
 				!strings.HasSuffix(lines[0].attrs["function"].(string), "actors_test.moveAll") {
 				r.Errorf("%s: logged %v", name, lines)
@@ -59,7 +59,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 				for kind, under := range r.starters() {
 					for _, how := range []async{actors.Async[int], actors.AsyncNoLink[int]} {
 						r.outside().begin(how, under, way.f)
-						if lines := r.log.of("task failed"); len(lines) != way.want {
+						if lines := r.log.failures(); len(lines) != way.want {
 							r.Errorf("%s, %s: logged %v", name, kind, lines)
 						}
 					}
@@ -67,7 +67,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 			}
 			o := r.outside()
 			o.ask(o.start(r.tasks, waiting), pausing(1), shuttingDown(0))
-			if lines := r.log.of("task failed"); len(lines) != 0 {
+			if lines := r.log.failures(); len(lines) != 0 {
 				r.Errorf("a task that stopped as it was told to was logged: %v", lines)
 			}
 		})
@@ -83,13 +83,13 @@ func TestTK23_FireAndForget(t *testing.T) {
 					o.expectMessages(name)
 					heard := r.hear(o.pid)
 					link(o, under, moveAll)
-					if reason := heard.reason(); reason != errBoom { //nolint:errorlint // the bare reason
+					if reason := heard.reason(); reason != errBoom {
 						r.Errorf("%s: the starter ended with %v", name, reason)
 					}
 				}
 				o := r.startServer(actors.GenServerOptions{TrapExit: true})
 				link(o, under, moveAll)
-				if got := o.got(); len(got) != 1 || got[0].(messages.Exit).Reason != errBoom { //nolint:errorlint // the bare reason
+				if got := o.got(); len(got) != 1 || got[0].(messages.Exit).Reason != errBoom {
 					r.Errorf("%s: one that traps exits got %v", name, got)
 				}
 				link(r.outside(), under, moveAll)

@@ -108,7 +108,7 @@ func (s *TaskSupervisor) StartChild(ctx context.Context, f func(ctx context.Cont
 	if err != nil {
 		return messages.PID{}, err
 	}
-	return s.start(ctx, taskStart{options: o, run: asTask(s.system, ctx, f, f), process: process.Options{What: f}})
+	return s.start(ctx, taskStart{options: o, run: asTask(ctx, s.system, f, f), process: process.Options{What: f}})
 }
 
 // taskStart is a task that is to be started.

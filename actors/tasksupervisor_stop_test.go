@@ -259,7 +259,7 @@ func (m *mover) HandleCast(ctx context.Context, message any) error {
 	})
 	if err != nil {
 		m.log = append(m.log, fmt.Sprint(name, " refused"))
-		return nil
+		return nil //nolint:nilerr // a task that is refused is no reason for the server to end
 	}
 	m.runs[task.Ref()] = name
 	return nil

@@ -213,7 +213,7 @@ func TestTS07_RestartsAreSharedAndCounted(t *testing.T) {
 				if err != nil && !errors.Is(err, messages.Shutdown) {
 					r.Fatal(err)
 				}
-				dies := test.reason == errBoom && test.restart != supervisor.Temporary || test.restart == supervisor.Permanent //nolint:errorlint // ours
+				dies := test.reason == errBoom && test.restart != supervisor.Temporary || test.restart == supervisor.Permanent
 				reason := heard.reason()
 				if runs.Load() != test.runs || (reason == error(messages.Shutdown)) != dies || r.system.Alive(innocent.PID()) == dies {
 					r.Errorf("%d runs, want %d; the supervisor ended with %v; the other task lives: %v", runs.Load(), test.runs, reason, r.system.Alive(innocent.PID()))

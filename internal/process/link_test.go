@@ -187,7 +187,6 @@ func TestASignalDuringACallbackIsTheReason(t *testing.T) {
 			"nil":     func(context.Context) error { return nil },
 			"wrapped": func(ctx context.Context) error { return errors.Join(errors.New("reading"), ctx.Err()) },
 			"normal":  func(context.Context) error { return messages.Normal },
-			"panic":   func(context.Context) error { panic("ouch") },
 		} {
 			var terminated error
 			pid := spawn(t, ctx, system, &server{
