@@ -148,10 +148,13 @@ func TestAS10_ABreakLeavesNothing(t *testing.T) {
 		t.Run("those that do not hear it "+given.String(), func(t *testing.T) {
 			onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 				began := time.Now()
-				for _, _ = range r.stream(r.ctx, actors.AsyncStream[int, int], upTo(5), func(_ context.Context, i int) (int, error) {
+				for _, err := range r.stream(r.ctx, actors.AsyncStream[int, int], upTo(5), func(_ context.Context, i int) (int, error) {
 					time.Sleep(time.Duration(min(i, 1)) * time.Hour)
 					return 0, nil
 				}, actors.StreamOptions{MaxConcurrency: 5, Timeout: actors.NoTimeout, Shutdown: given}) {
+					if err != nil {
+						r.Error(err)
+					}
 					break
 				}
 				if took := time.Since(began); took != want {
@@ -209,11 +212,11 @@ func TestAS11_MoreStartThanAreTaken(t *testing.T) {
 		for kind, how := range streams {
 			var started atomic.Int32
 			taken := 0
-			for _, _ = range r.stream(r.ctx, how, upTo(1<<60), func(ctx context.Context, i int) (int, error) {
+			for _, err := range r.stream(r.ctx, how, upTo(1<<60), func(ctx context.Context, i int) (int, error) {
 				started.Add(1)
 				return after(time.Second*time.Duration(i+1), i)(ctx)
 			}, actors.StreamOptions{MaxConcurrency: 4}) {
-				if taken++; taken == 2 {
+				if taken++; taken == 2 || err != nil {
 					break
 				}
 			}
@@ -236,10 +239,10 @@ func TestAS12_AConsumerThatPanics(t *testing.T) {
 					var gone sync.WaitGroup
 					gone.Go(func() { // a goroutine of its own, which a Goexit may end
 						defer func() { value = recover() }()
-						for _, _ = range r.stream(r.ctx, how, inputs, func(ctx context.Context, i int) (int, error) {
+						for _, err := range r.stream(r.ctx, how, inputs, func(ctx context.Context, i int) (int, error) {
 							return after(time.Duration(i)*time.Second, i)(ctx)
 						}, actors.StreamOptions{MaxConcurrency: 4}) {
-							if where == "body" {
+							if where == "body" && err == nil {
 								body()
 							}
 						}

@@ -149,13 +149,13 @@ func (r *stage) yielded(ctx context.Context, options actors.YieldOptions, tasks 
 	r.Helper()
 	list, err := actors.YieldMany(ctx, options, tasks...)
 	if err != nil || len(list) != len(tasks) {
-		r.Errorf("YieldMany: %d of %d, %v", len(list), len(tasks), err)
+		r.Fatalf("YieldMany: %d of %d, %v", len(list), len(tasks), err)
+	}
+	if !slices.EqualFunc(list, tasks, func(y actors.Yielded[int], task *actors.Task[int]) bool { return y.Task == task }) {
+		r.Error("the tasks are others")
 	}
 	var outcomes []outcome
-	for i, y := range list {
-		if y.Task != tasks[i] {
-			r.Errorf("the task of %d is another", i)
-		}
+	for _, y := range list {
 		outcomes = append(outcomes, outcome{value: y.Value, ended: y.Ended, err: y.Err})
 	}
 	return outcomes
