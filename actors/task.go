@@ -119,21 +119,13 @@ func (t *Task[R]) run(ctx context.Context, f func(ctx context.Context) (R, error
 	if err != nil {
 		return err
 	}
-	if t.keep(value) && t.ref != 0 {
+	t.mu.Lock()
+	t.value, t.returned = value, true // to no effect, if the task was declared dead and its end is known
+	t.mu.Unlock()
+	if t.ref != 0 {
 		process.Answer(ctx, t.system, t.owner, t.ref, value)
 	}
 	return nil
-}
-
-// keep reports false if the task was declared dead before: then its value comes too late.
-func (t *Task[R]) keep(value R) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.hasEnded() {
-		return false
-	}
-	t.value, t.returned = value, true
-	return true
 }
 
 // end is told by the process why it has ended. A task that has returned a value has done what it was for, also if it was

@@ -324,13 +324,27 @@ func TestTS10_TerminateChild(t *testing.T) {
 				r.Errorf("a second time: %v", err)
 			}
 		}
-		other := r.outside()
-		for range 200 { // who has terminated a task finds that it has ended
-			task := other.startNoLink(r.tasks, waiting)
-			if err := r.tasks.TerminateChild(r.ctx, task.PID()); err != nil {
-				r.Error(err)
+	})
+	t.Run("who has terminated a task finds that it has ended", func(t *testing.T) { // at real speed, since it is a matter of moments
+		system := actors.NewSystem(actors.SystemConfig{})
+		tasks, err := actors.StartTaskSupervisor(t.Context(), system, actors.TaskSupervisorConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2000 {
+			task, err := actors.AsyncNoLink(t.Context(), tasks, waiting)
+			if err != nil {
+				t.Fatal(err)
 			}
-			r.expect("at once", other.ask(task, yielding(0)), outcome{ended: true, err: messages.Shutdown})
+			if err := tasks.Supervisor().TerminateChild(t.Context(), task.PID()); err != nil {
+				t.Error(err)
+			}
+			if _, ended, err := task.Yield(t.Context(), 0); !ended || !errors.Is(err, messages.Shutdown) {
+				t.Fatalf("ended: %v, %v", ended, err)
+			}
+		}
+		if err := system.Stop(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
