@@ -121,8 +121,11 @@ type taskStart struct {
 
 // start has the supervisor start a task.
 func (s *TaskSupervisor) start(ctx context.Context, t taskStart) (messages.PID, error) {
+	if ctx.Err() != nil {
+		return messages.PID{}, context.Cause(ctx) // and not, by chance, a task
+	}
 	t.process.Link = true
-	first := &firstStart{ctx: ctx}
+	first := &firstStart{}
 	pid, err := s.children.StartChild(ctx, supervisor.ChildSpec{
 		ID: t.id, Restart: t.options.restart, Shutdown: t.options.shutdown,
 		Start: func(supervised context.Context) (messages.PID, error) {
@@ -138,7 +141,6 @@ func (s *TaskSupervisor) start(ctx context.Context, t taskStart) (messages.PID, 
 // firstStart settles between a supervisor and a caller who does not wait for it any longer whether the task is started, so that
 // none runs that nobody knows.
 type firstStart struct {
-	ctx    context.Context //nolint:containedctx // the caller's, for as long as it waits
 	mu     sync.Mutex
 	pid    messages.PID // once it has begun
 	gaveUp error
@@ -150,9 +152,6 @@ func (f *firstStart) begin(spawn func() (messages.PID, error)) (messages.PID, er
 	defer f.mu.Unlock()
 	if !f.pid.IsZero() {
 		return spawn()
-	}
-	if f.gaveUp == nil && f.ctx.Err() != nil {
-		f.gaveUp = context.Cause(f.ctx)
 	}
 	if f.gaveUp != nil {
 		return messages.PID{}, f.gaveUp
