@@ -103,15 +103,13 @@ func (s *stream[T, R]) fail(err error) bool {
 	return false
 }
 
-// await waits until an element has ended, or has taken too long. It reports false if that has ended the stream.
+// await waits until an element has ended, or has taken too long. It reports false if that has ended the stream. Ends come
+// before the end of ctx, which start hears of too, so that ends which never stop coming hide it from nobody.
 func (s *stream[T, R]) await() bool {
 	if len(s.running) == 0 {
 		return true
 	}
 	i, err := s.ends.next(s.ctx, nil)
-	if err == nil && s.ctx.Err() != nil {
-		err = context.Cause(s.ctx) // also if ends never stop coming
-	}
 	if err != nil {
 		return s.fail(err)
 	}
