@@ -1,5 +1,5 @@
 // Package actors is who does the work: the [System] in which processes live, the [GenServer], the [Task] under its
-// [TaskSupervisor], and the [TaskRunner], which is made of these.
+// [TaskSupervisor], the [Registry] of names and topics, and the [TaskRunner], which is made of these.
 //
 // # The TaskRunner
 //
@@ -104,6 +104,50 @@
 //   - GS-29, GS-30, GS-33: trapping exits is an option of the start, and the signals are messages in the mailbox.
 //   - GS-32: protoactor would stop the children of a parent that ends; here OTP's rule holds.
 //   - GS-37: the order to stop is a message in the mailbox, where protoactor's overtakes.
+//
+// # The Task
+//
+// A Task is a function in a process of its own: [Async] and [AsyncNoLink] start one whose outcome is for its owner, the process
+// that the context of the start belongs to, or all code outside of processes; [StartTask] one that nobody waits for.
+// [AsyncStream] runs one for each element of a sequence. They run under a [TaskSupervisor], or [Unsupervised].
+//
+// The owner asks ([Task.Await], [Task.Yield], [AwaitMany], [YieldMany], [Task.Shutdown], [Task.Ignore]); or, if it is a GenServer, it
+// need not: its HandleInfo gets
+//
+//   - a messages.TaskReply with the value, and then a messages.Down with the reason messages.Normal, when the function has
+//     returned a value;
+//   - a messages.Down alone, when it has not: the reason is the error that it returned, a *messages.PanicError,
+//     messages.ErrGoexit, messages.Shutdown or messages.Killed.
+//
+// Both have the task's Ref, so a server keeps its tasks in a map by Ref, and never blocks on an Await (TS-14). What was asked for
+// does not come as a message, and what came as a message cannot be asked for (ErrConsumed). Demonitor drops both.
+//
+// Async links the two: the task's failure ends an owner that does not trap exits, and the owner's failure cancels the task's
+// context (TK-05, TK-06). A link without a failure means nothing. AsyncNoLink is for owners that are to live on.
+//
+// # Where Go differs from OTP: the Task
+//
+//   - TK-01, TK-02, TS-02: an owner without a mailbox has no monitor, Ref is 0, and it gets no messages: it asks.
+//   - TK-03, TK-04: an error is OTP's exit, a panic its raise and throw. The error messages.Normal is exit(:normal); a
+//     runtime.Goexit is messages.ErrGoexit.
+//   - TK-05, TK-06: a linked owner ends when its callback returns, and a function when it heeds its context, whose cause is the
+//     reason.
+//   - TK-08, TK-10, AS-05: what goes wrong is an error and not an exit. Await has no timeout but its context's, and ends nobody.
+//   - TK-09: after an Await that ran out of time no message comes, but the task may be awaited again.
+//   - TK-11, TK-12: a stranger gets ErrNotOwner, known by its context; a second Await is ErrConsumed at once.
+//   - TK-18, TK-19, TS-10, TS-11, AS-06: to kill is to declare dead. The place is free, the goroutine may go on, and is counted.
+//   - TK-25: callers (32 at most) and ancestors are in the context.
+//   - TS-08: WithRestart for an Async is an error.
+//   - TS-09, TS-13, AS-13: a full task supervisor and one that is not there are errors, for all starts.
+//   - TS-12: every task sees ctx.Done and may still return a value.
+//   - AS-01: a stream is an iterator; its owner is the process of the context that it was built with.
+//   - AS-08, AS-10: a stream that ends early gives a *StreamError last, and its tasks time to stop, together.
+//
+// # Where Go differs from OTP: the Registry
+//
+//   - RG-02: a Via is a value that holds its registry, and an option of a start beside the Name.
+//   - RG-08: who asks is the process of the context.
+//   - RG-12: a registry is a map under a lock, read by everybody. It does not crash, so nobody is linked to it.
 //
 // # When not to use it
 //
