@@ -16,10 +16,19 @@
 //   - A panic or a runtime.Goexit in a callback ends that process, with its stack as reason, and no other. The same holds
 //     for the methods of the errors that it returns, which are called while it ends. A panic is never a clean end, whatever
 //     the value. A logger that panics loses its line.
-//   - A Down or an Exit that ends something is true: what only looks like one is a message like any other.
+//   - A Down, an Exit or a TaskReply that means something is true: what only looks like one is a message like any other.
+//   - Links are symmetric, and tell before monitors do. Each of two linked processes hears of the other's end once, however
+//     often they were linked; who unlinked itself in time, not at all.
 //   - Who is alive, linked and monitored is a record of ours outside the mailbox. A process that hangs in a callback can
 //     be killed: it is declared dead at once, everybody is told, and what its goroutine still does is counted
 //     ([System.Abandoned]) until it ends.
+//
+// # Who looks
+//
+// Info, Processes and Tree read the records and wait for nobody, so they show a process that hangs too, and one that was
+// declared dead and still runs. State, Suspend and Resume are orders that a process carries out between two messages. A trace
+// goes into a channel of bounded size; the process never waits for its reader. What is neither traced nor looked at pays
+// two atomic writes for each message.
 //
 // # What protoactor is not asked to do
 //
