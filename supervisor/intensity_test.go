@@ -123,11 +123,11 @@ func TestSV22_AttemptsMultiplyLevelByLevel(t *testing.T) {
 	t.Run("permanent", func(t *testing.T) {
 		inBubble(t, func(b *bench) {
 			leaf := b.kid("leaf")
-			leaf.doomed = errBoom
 			low := b.nest(supervisor.Config{Name: "low", Strategy: supervisor.OneForOne, MaxRestarts: 2, Children: specs([]*kid{leaf})})
 			middle := b.nest(supervisor.Config{Name: "middle", Strategy: supervisor.OneForOne, MaxRestarts: 3, Children: specs([]*kid{low})})
 			why := b.watch(b.supervise(supervisor.Config{MaxRestarts: 1}, middle).PID())
-			synctest.Wait()
+			leaf.doomed = errBoom // only now: else all may be over before it is watched
+			b.end(leaf, errBoom)
 			b.wantEnd(why, messages.Shutdown)
 			if leaf.tries != 3*4*2 || low.tries != 4*2 || middle.tries != 2 {
 				t.Errorf("%d, %d and %d starts, want 24, 8 and 2", leaf.tries, low.tries, middle.tries)
