@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
 // account is a server with a state that its callbacks change before they fail.
@@ -436,4 +437,77 @@ func TestGS35_ATerminateThatFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestALateReplyIsNoSuccess: what HandleCall returns after an exit signal has ended its server is not the caller's answer: the
+// caller gets the reason (GS-13, GS-28).
+func TestALateReplyIsNoSuccess(t *testing.T) {
+	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+		g := w.serve(t, ctx, &genServer{call: func(ctx context.Context, _ any, _ actors.From) (any, error) {
+			<-ctx.Done()
+			return "late", nil
+		}}, actors.GenServerOptions{})
+		time.AfterFunc(time.Second, func() { w.Exit(ctx, g.PID(), errBoom) })
+		if reply, err := g.Call(ctx, "question"); reply != nil || err != errBoom {
+			t.Errorf("got %v, %v, want the reason", reply, err)
+		}
+	})
+}
+
+// stubbornNames is a registry of a user's whose UnregisterName does what it must not.
+type stubbornNames struct{ unregister func() }
+
+func (stubbornNames) RegisterName(any, messages.PID) error       { return nil }
+func (n stubbornNames) UnregisterName(any, messages.PID)         { n.unregister() }
+func (stubbornNames) WhereisName(any) (pid messages.PID, _ bool) { return pid, false }
+func (stubbornNames) String() string                             { return "stubborn" }
+
+// TestAForeignRegistryHoldsUpNoEnd: a server that is registered in one ends, and is started again, whatever that does.
+func TestAForeignRegistryHoldsUpNoEnd(t *testing.T) {
+	for name, unregister := range map[string]func(){"goexits": runtime.Goexit, "panics": func() { panic("ouch") }} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+				starts := 0
+				spec := actors.GenServerSpec(w.System, func() any {
+					starts++
+					return &genServer{info: func(context.Context, any) error { return errBoom }}
+				}, actors.GenServerOptions{Name: "x", Via: messages.Via{Registry: stubbornNames{unregister}, Key: 1}})
+				starts = 0
+				if _, err := supervisor.Start(ctx, w.System, supervisor.Config{Strategy: supervisor.OneForOne, Children: []supervisor.ChildSpec{spec}}); err != nil {
+					t.Fatal(err)
+				}
+				w.Send(ctx, messages.Name("x"), "end")
+				synctest.Wait()
+				if _, ok := w.Whereis("x"); !ok || starts != 2 {
+					t.Errorf("%d starts; it lives: %v", starts, ok)
+				}
+			})
+		})
+	}
+}
+
+// TestTwoSystemsDoNotLink: a process owns nothing in another system, whose monitors could not tell it anything.
+func TestTwoSystemsDoNotLink(t *testing.T) {
+	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+		other := actors.NewSystem(actors.SystemConfig{})
+		g := w.serve(t, ctx, &genServer{call: func(ctx context.Context, _ any, _ actors.From) (any, error) {
+			_, task := actors.AsyncNoLink(ctx, actors.Unsupervised(other), func(context.Context) (int, error) { return 1, nil })
+			_, linked := actors.StartTaskLink(ctx, actors.Unsupervised(other), func(context.Context) error { return nil })
+			_, server := actors.StartGenServer(ctx, other, &genServer{}, actors.GenServerOptions{})
+			_, free := actors.StartGenServer(ctx, other, &genServer{}, actors.GenServerOptions{NoLink: true})
+			return []error{task, linked, server, free}, nil
+		}}, actors.GenServerOptions{})
+		got, err := actors.Call[[]error](ctx, g, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, err := range got {
+			if want := i < 3; errors.Is(err, actors.ErrOtherSystem) != want || !want && err != nil {
+				t.Errorf("way %d: %v, refused should be %v", i, err, want)
+			}
+		}
+		if err := other.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -107,6 +107,7 @@ func (g *genServer) handleCall(ctx context.Context, r *process.Request) (control
 	})
 	switch {
 	case next.noReply:
+	case ctx.Err() != nil: // an exit signal has ended the server: the caller gets its reason, and not what came after (GS-28)
 	case next.stop != nil:
 		g.lastReply = func() { r.From.Reply(reply, err) } // after Terminate (GS-16)
 	default:

@@ -186,10 +186,12 @@ type async = func(context.Context, actors.Starter, func(ctx context.Context) (in
 
 func (o *owner) begin(how async, under actors.Starter, f func(ctx context.Context) (int, error)) (task *actors.Task[int]) {
 	o.r.Helper()
-	if err := o.do(func(ctx context.Context) (err error) {
+	var err error
+	_ = o.do(func(ctx context.Context) error { // whose own error says that a linked task has ended the owner at once
 		task, err = how(ctx, under, f)
 		return err
-	}); err != nil {
+	})
+	if err != nil {
 		o.r.Fatal(err)
 	}
 	return task

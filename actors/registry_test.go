@@ -122,6 +122,7 @@ func TestRG02_ViaNamesGoThroughTheRegistry(t *testing.T) {
 			t.Errorf("a second start gave %v, want the holder's PID", err)
 		}
 		b.must(named.Stop(b.ctx))
+		synctest.Wait()
 		if entries := r.Lookup("here"); len(entries) != 0 {
 			t.Errorf("after the stop there is %v", entries)
 		}

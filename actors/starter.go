@@ -79,6 +79,9 @@ func startTask(ctx context.Context, under Starter, f func(ctx context.Context) e
 		return messages.PID{}, errors.New("actors: StartTask: the func is nil")
 	}
 	o, err := under.taskOptions(nil)
+	if err == nil && link {
+		err = process.Local(ctx, under.taskSystem())
+	}
 	if err != nil {
 		return messages.PID{}, err
 	}

@@ -91,6 +91,9 @@ var (
 	ErrSystemStopped = process.ErrStopped
 	// ErrCallingSelf says that a process called, stopped or looked at itself, which would wait for ever (GS-14).
 	ErrCallingSelf = process.ErrCallingSelf
+	// ErrOtherSystem says that a process of one System wants to be linked to a process of another, or to own a task there.
+	// Links, monitors and what they tell do not cross that border; messages and calls do.
+	ErrOtherSystem = process.ErrOtherSystem
 	// ErrNoMailbox says that the process is one of a function, which has no state to look at and cannot be suspended.
 	ErrNoMailbox = process.ErrNoMailbox
 	// ErrTraced says that somebody traces the process already.

@@ -81,6 +81,9 @@ func async[R any](ctx context.Context, under Starter, f func(ctx context.Context
 	if err != nil {
 		return nil, err
 	}
+	if err := process.Local(ctx, under.taskSystem()); err != nil {
+		return nil, err
+	}
 	t := &Task[R]{task: task{system: under.taskSystem(), ended: make(chan struct{})}}
 	t.owner, _ = process.Self(ctx)
 	_, err = under.startTask(ctx, taskStart{

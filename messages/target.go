@@ -30,11 +30,12 @@ func (v Via) String() string {
 }
 
 // NameRegistry registers processes under keys. Its methods are called by many goroutines at once; what they do wrong harms
-// only the process that is registered.
+// only the process that is registered, or whoever looks for one. A PID of a dead process is nobody's.
 type NameRegistry interface {
 	// RegisterName registers a starting process, before its Init runs; an error makes the start fail.
 	RegisterName(key any, pid PID) error
-	// UnregisterName is called when that process ends, and does nothing if another has the key.
+	// UnregisterName is called when the start of that process has failed, before the starter hears of it. Of the end of one
+	// that has started the registry learns itself, by a monitor.
 	UnregisterName(key any, pid PID)
 	// WhereisName gives the process that has the key now.
 	WhereisName(key any) (PID, bool)

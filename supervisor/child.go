@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -19,6 +18,7 @@ type child struct {
 	ending     process.Ending // of its process
 	restarts   int            // how often it was started again
 	lastExit   error          // why it ended the last time
+	failure    error          // why its last start failed, as it may be shown
 	turn       int            // which wait for a restart this is, so that a late message for an earlier one is known
 	retry      func() bool
 
@@ -59,12 +59,13 @@ func (n *Counts) count(c *child) {
 // heard of and it does not outlive its supervisor; of one that is dead already an Exit follows. taken reports whether a PID is
 // another child's.
 func (c *child) start(ctx context.Context, system *System, taken func(messages.PID) bool) (messages.PID, error) {
-	pid, err := startSafely(ctx, c.spec)
+	pid, err := c.startSafely(ctx)
 	if err != nil {
 		return messages.PID{}, err
 	}
-	if self, _ := process.Self(ctx); pid == self || taken(pid) {
-		return messages.PID{}, fmt.Errorf("supervisor: child %q: Start gave %s, want a process of its own", c.spec.ID, pid)
+	if taken(pid) || !process.Adoptable(ctx, system, pid) {
+		c.failure = fmt.Errorf("supervisor: child %q: Start gave %s, want a process of its own", c.spec.ID, pid)
+		return messages.PID{}, c.failure
 	}
 	c.ending = process.Watch(system, pid) // now: of one that is stopped when it is gone already, nobody knows the reason any more
 	process.Adopt(ctx, system, pid, process.Place{ID: c.spec.ID, Restarts: c.restarts, LastExit: c.lastExit})
@@ -72,22 +73,30 @@ func (c *child) start(ctx context.Context, system *System, taken func(messages.P
 }
 
 // startSafely runs a Start, which is the user's code (DS-06), in a goroutine of its own: a Goexit ends that goroutine, and
-// in the supervisor's it would end the supervisor.
-func startSafely(ctx context.Context, spec ChildSpec) (messages.PID, error) {
-	var pid messages.PID
-	err := messages.ErrGoexit // unless Start returns or panics
+// in the supervisor's it would end the supervisor. What its error has to say is asked there too.
+func (c *child) startSafely(ctx context.Context) (pid messages.PID, err error) {
+	err, c.failure = messages.ErrGoexit, messages.ErrGoexit // unless Start, and the methods of its error, return
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		defer func() {
-			if value := recover(); value != nil {
-				err = &messages.PanicError{Value: value, Stack: debug.Stack()}
-			}
-		}()
-		pid, err = callStart(ctx, spec)
+		started, failed := c.guardedStart(ctx)
+		if failed != nil {
+			c.failure = process.Settle(failed)
+		}
+		pid, err = started, failed
 	}()
 	<-ended
 	return pid, err
+}
+
+// guardedStart makes a panic an error.
+func (c *child) guardedStart(ctx context.Context) (pid messages.PID, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &messages.PanicError{Value: value, Stack: debug.Stack()}
+		}
+	}()
+	return callStart(ctx, c.spec)
 }
 
 // callStart checks what Start gives. It asks here whether an error is ErrIgnore, since its methods are the user's code too.
@@ -105,35 +114,30 @@ func callStart(ctx context.Context, spec ChildSpec) (messages.PID, error) {
 // isIgnore is for what callStart gives, which has asked what the error wraps.
 func isIgnore(err error) bool { return err == ErrIgnore } //nolint:errorlint // see above
 
-// reports logs what a supervisor's children do, as OTP's supervisor reports do. What the Error method of a reason does is not
-// ours; if it panics, there is no line.
+// reports logs what a supervisor's children do, as OTP's supervisor reports do. It is given reasons as they may be shown, since
+// the methods of an error are the user's code.
 type reports struct {
-	log        *slog.Logger
+	system     *System
 	supervisor string // its name; empty without one
 }
 
-func newReports(system *System, self string) reports {
-	return reports{log: process.Logger(system), supervisor: self}
-}
-
-func (r reports) report(what string, c *child, reason error) {
-	defer func() { _ = recover() }()
-	r.log.Error(what, "supervisor", r.supervisor, "child", c.spec.ID, "pid", c.pid.String(), "restart", c.spec.Restart.String(), "reason", reason)
+func (r reports) report(what string, c *child, shown error) {
+	process.Report(r.system, what, "supervisor", r.supervisor, "child", c.spec.ID, "pid", c.pid.String(), "restart", c.spec.Restart.String(), "reason", shown)
 }
 
 // ended reports the end of a child by itself, unless it was to end: that of a permanent one always is (SV-08).
-func (r reports) ended(c *child, reason error) {
-	if c.spec.Restart == Permanent || !messages.IsClean(reason) {
-		r.report("child ended", c, reason)
+func (r reports) ended(c *child, shown error) {
+	if c.spec.Restart == Permanent || !messages.IsClean(shown) {
+		r.report("child ended", c, shown)
 	}
 }
 
 // startFailed reports a start that failed; that a child does not want to be started is no failure.
-func (r reports) startFailed(c *child, err error) { r.report("child did not start", c, err) }
+func (r reports) startFailed(c *child) { r.report("child did not start", c, c.failure) }
 
 // stopped reports how a child ended that was told to stop, if not as it should (SH-07).
-func (r reports) stopped(c *child, reason error) {
-	if isShutdownError(c.spec.Restart, c.spec.grace() == BrutalKill, reason) {
-		r.report("child did not stop as told", c, reason)
+func (r reports) stopped(c *child) {
+	if shown := c.ending.Shown(); isShutdownError(c.spec.Restart, c.spec.grace() == BrutalKill, shown) {
+		r.report("child did not stop as told", c, shown)
 	}
 }

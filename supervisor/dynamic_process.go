@@ -24,7 +24,7 @@ func newDynamic(system *System, config DynamicConfig) *dynamic {
 		system: system, config: config,
 		window: newWindow(config.MaxRestarts, config.MaxSeconds), children: map[messages.PID]*child{},
 	}
-	d.reports = newReports(system, string(config.Name))
+	d.reports = reports{system, string(config.Name)}
 	return d
 }
 
@@ -45,10 +45,6 @@ func (d *dynamic) Handle(ctx context.Context, message any) error {
 	switch m := message.(type) {
 	case *process.Request:
 		d.answer(ctx, m)
-	case messages.Exit:
-		return d.childEnded(ctx, m.From, m.Reason)
-	case messages.Down:
-		return d.childEnded(ctx, m.PID, m.Reason)
 	case tryRestart:
 		return d.tryAgain(ctx, m)
 	case killChild:
@@ -115,21 +111,20 @@ func (d *dynamic) full() bool {
 	}
 }
 
-// childEnded handles the end of a child; that of anybody else is none of its business (SV-37), nor is an Exit that somebody
-// made up.
-func (d *dynamic) childEnded(ctx context.Context, pid messages.PID, reason error) error {
+// HandleEnd handles the end of a child; that of anybody else is none of its business (SV-37).
+func (d *dynamic) HandleEnd(ctx context.Context, pid messages.PID, end process.Ending) error {
 	c := d.children[pid]
-	if c == nil || c.restarting || d.system.Alive(pid) {
+	if c == nil || c.restarting {
 		return nil
 	}
 	if c.stopping {
-		d.reports.stopped(c, c.ending.Reason())
+		d.reports.stopped(c)
 		d.forget(c)
 		return nil
 	}
-	d.reports.ended(c, reason)
-	c.lastExit = reason
-	if decide(ending{restart: c.spec.Restart, reason: reason}) == again {
+	d.reports.ended(c, end.Shown())
+	c.lastExit = end.Reason()
+	if decide(ending{restart: c.spec.Restart, reason: end.Shown()}) == again {
 		return d.restart(ctx, c)
 	}
 	d.forget(c) // a dynamic supervisor keeps no specs of children that do not run
@@ -166,7 +161,7 @@ func (d *dynamic) startAgain(ctx context.Context, c *child) {
 	case isIgnore(err):
 		d.forget(c) // DS-14
 	default:
-		d.reports.startFailed(c, err)
+		d.reports.startFailed(c)
 		c.restarting = true
 		d.system.Send(ctx, d.self(ctx), tryRestart{c.pid})
 	}

@@ -85,13 +85,15 @@ func TestAStartThatGivesTheWrongProcess(t *testing.T) {
 			b.wantErr(err, nil)
 		}
 		b.end(dead, errBoom)
-		for name, pid := range map[string]messages.PID{"dead": dead.pid(), "elsewhere": {Node: "elsewhere", ID: 1}} {
-			if _, err := p.start(giving(func() (messages.PID, error) { return pid, nil })); err != nil {
-				b.t.Errorf("%s: %v", name, err)
-			}
-			synctest.Wait()
+		if _, err := p.start(giving(func() (messages.PID, error) { return dead.pid(), nil })); err != nil {
+			b.t.Errorf("a dead one: %v", err)
 		}
-		for name, pid := range map[string]messages.PID{"a child": living.pid(), "the supervisor": p.pid} {
+		synctest.Wait()
+		other := b.kid("of another")
+		b.supervise(supervisor.Config{}, other)
+		for name, pid := range map[string]messages.PID{
+			"a child": living.pid(), "the supervisor": p.pid, "elsewhere": {Node: "elsewhere", ID: 1}, "another's child": other.pid(),
+		} {
 			if _, err := p.start(giving(func() (messages.PID, error) { return pid, nil })); err == nil {
 				b.t.Errorf("%s was taken for a new child", name)
 			}
@@ -310,5 +312,65 @@ func TestManyEndsAtOnce(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.saw("-a -b -c +slow +a +b +c")
+	})
+}
+
+// goexitError ends the goroutine of whoever asks what it says.
+type goexitError struct{ hang chan struct{} }
+
+func (e goexitError) Error() string {
+	if e.hang != nil {
+		<-e.hang
+	}
+	runtime.Goexit()
+	return ""
+}
+
+// What the methods of a reason or of a Start's error do, they do to the child alone.
+func TestAReasonHarmsItsChildAlone(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		sibling, k := b.kid("sibling"), b.kid("k")
+		for _, c := range []*kid{sibling, k} {
+			_, err := p.start(c.ChildSpec)
+			b.wantErr(err, nil)
+		}
+		before := sibling.pid()
+		b.end(k, goexitError{})
+		if sibling.pid() != before || !k.alive() || len(k.pids) != 2 {
+			b.t.Errorf("the sibling is the same: %v; the child was started %d times", sibling.pid() == before, len(k.pids))
+		}
+		_, err := p.start(giving(func() (messages.PID, error) { return messages.PID{}, goexitError{} }))
+		if err == nil || !b.system.Alive(p.pid) {
+			b.t.Errorf("the error of a Start: nil: %v; the supervisor lives: %v", err == nil, b.system.Alive(p.pid))
+		}
+		hang := make(chan struct{})
+		b.end(k, goexitError{hang}) // it hangs in its own end
+		if sibling.pid() != before || !b.system.Alive(p.pid) {
+			b.t.Error("a reason that hangs holds up the supervisor")
+		}
+		b.system.Kill(k.pid())
+		synctest.Wait()
+		if len(k.pids) != 3 {
+			b.t.Errorf("started %d times, want 3", len(k.pids))
+		}
+		close(hang)
+	})
+}
+
+// An Exit that somebody sends before the true one does not count, also when the true one is about to come (SV-37).
+func TestALieBeforeTheTruth(t *testing.T) {
+	underBoth(t, func(b *bench, p parent) {
+		k := b.transient("k")
+		_, err := p.start(k.ChildSpec)
+		b.wantErr(err, nil)
+		b.wantErr(b.system.Suspend(b.ctx, p.pid), nil)
+		b.system.Send(b.ctx, p.pid, messages.Exit{From: k.pid(), Reason: messages.Normal})
+		b.system.Send(b.ctx, p.pid, messages.Down{PID: k.pid(), Reason: messages.Normal})
+		b.system.Kill(k.pid())
+		b.wantErr(b.system.Resume(b.ctx, p.pid), nil)
+		synctest.Wait()
+		if len(k.pids) != 2 || !k.alive() {
+			b.t.Errorf("started %d times: the lie was believed", len(k.pids))
+		}
 	})
 }

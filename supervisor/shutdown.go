@@ -25,20 +25,18 @@ func tell(ctx context.Context, system *System, c *child) {
 	system.Exit(ctx, c.pid, messages.Shutdown)
 }
 
-// stopChild stops one child and gives why it ended: messages.Shutdown however its supervisor ends (SH-06), unless it has
-// something else to say.
-func stopChild(ctx context.Context, system *System, c *child) error {
+// stopChild stops one child: it is told messages.Shutdown, however its supervisor ends (SH-06).
+func stopChild(ctx context.Context, system *System, c *child) {
 	tell(ctx, system, c)
 	awaitAll(ctx, system, []*child{c}, nil)
 	c.stopping, c.deadline = false, time.Time{}
-	return c.ending.Reason()
 }
 
 // awaitAll waits for children that were told to stop, for all together, so that it takes as long as the slowest and not as
 // long as all (SH-02). Whoever is not gone at its deadline is declared dead, and so are all if the supervisor itself is killed.
 // It waits on the records of the children and not on their messages, so none can keep it (SH-09). Each is handed to report, if
 // there is one.
-func awaitAll(ctx context.Context, system *System, children []*child, report func(c *child, reason error)) {
+func awaitAll(ctx context.Context, system *System, children []*child, report func(c *child)) {
 	slices.SortFunc(children, earlier)
 	for _, c := range children {
 		if !endsBefore(ctx, c.ending.Done(), c.deadline) {
@@ -46,7 +44,7 @@ func awaitAll(ctx context.Context, system *System, children []*child, report fun
 			<-c.ending.Done() // it may be dead by somebody else, who frees its names just now
 		}
 		if report != nil {
-			report(c, c.ending.Reason())
+			report(c)
 		}
 	}
 }

@@ -379,8 +379,8 @@ func TestNamesOfSupervisors(t *testing.T) {
 		b.wantErr(d.Stop(b.ctx), nil)
 		_, err = supervisor.Static(b.system, via("s")).CountChildren(b.ctx)
 		b.wantErr(err, messages.NoProc)
-		if pid := supervisor.Static(b.system, messages.Name("s")).PID(); !pid.IsZero() || len(registry) != 0 {
-			t.Errorf("the name leads to %s, the registry has %v", pid, registry)
+		if pid := supervisor.Static(b.system, messages.Name("s")).PID(); !pid.IsZero() || len(registry) != 2 {
+			t.Errorf("the name leads to %s, the registry, which is to learn of the ends itself, has %v", pid, registry)
 		}
 	})
 }

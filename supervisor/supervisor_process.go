@@ -22,7 +22,7 @@ type static struct {
 
 func newStatic(system *System, config Config) *static {
 	s := &static{system: system, config: config, window: newWindow(config.MaxRestarts, config.MaxSeconds)}
-	s.reports = newReports(system, string(config.Name))
+	s.reports = reports{system, string(config.Name)}
 	return s
 }
 
@@ -73,8 +73,6 @@ func (s *static) Handle(ctx context.Context, message any) error {
 	switch m := message.(type) {
 	case *process.Request:
 		s.answer(ctx, m)
-	case messages.Exit:
-		return s.childEnded(ctx, m.From, m.Reason)
 	case startAgain:
 		return s.tryAgain(ctx, m)
 	}
@@ -110,17 +108,17 @@ func (s *static) find(is func(c *child) bool) int { return slices.IndexFunc(s.ch
 
 func byID(id string) func(c *child) bool { return func(c *child) bool { return c.spec.ID == id } }
 
-// childEnded handles the end of a child by itself. That of anybody else is none of its business (SV-37), nor is an Exit that
-// somebody made up, nor the late news of a child that it has stopped.
-func (s *static) childEnded(ctx context.Context, pid messages.PID, reason error) error {
+// HandleEnd handles the end of a child by itself. That of anybody else is none of its business (SV-37), nor is the late news of
+// a child that it has stopped.
+func (s *static) HandleEnd(ctx context.Context, pid messages.PID, end process.Ending) error {
 	i := s.find(func(c *child) bool { return c.running() && c.pid == pid })
-	if i < 0 || s.system.Alive(pid) {
+	if i < 0 {
 		return nil
 	}
 	c := s.children[i]
-	s.reports.ended(c, reason)
-	c.lastExit = reason
-	e := ending{restart: c.spec.Restart, reason: reason, significant: c.spec.Significant, auto: s.config.AutoShutdown}
+	s.reports.ended(c, end.Shown())
+	c.lastExit = end.Reason()
+	e := ending{restart: c.spec.Restart, reason: end.Shown(), significant: c.spec.Significant, auto: s.config.AutoShutdown}
 	e.others = s.find(func(o *child) bool { return o != c && o.spec.Significant && (o.running() || o.restarting) }) >= 0
 	switch decide(e) {
 	case again:
@@ -221,7 +219,7 @@ func (s *static) start(ctx context.Context, c *child) error {
 		s.dropTemporary([]*child{c})
 		return nil
 	case err != nil:
-		s.reports.startFailed(c, err)
+		s.reports.startFailed(c)
 		return err
 	}
 	c.pid = pid
@@ -247,9 +245,9 @@ func (s *static) dropTemporary(children []*child) {
 func (s *static) stop(ctx context.Context, children []*child) {
 	for _, c := range slices.Backward(children) {
 		if c.running() {
-			reason := stopChild(ctx, s.system, c)
-			s.reports.stopped(c, reason)
-			c.lastExit = reason
+			stopChild(ctx, s.system, c)
+			s.reports.stopped(c)
+			c.lastExit = c.ending.Reason()
 		}
 		s.halt(c)
 	}

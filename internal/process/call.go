@@ -132,3 +132,13 @@ func (e Ending) Reason() error {
 	}
 	return e.proc.exitReason()
 }
+
+// Shown is the reason as others may look at it (Settle).
+func (e Ending) Shown() error {
+	if e.proc == nil {
+		return messages.NoProc
+	}
+	e.proc.mu.Lock()
+	defer e.proc.mu.Unlock()
+	return e.proc.shown
+}

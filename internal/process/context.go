@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 
 	"github.com/taskrunner-go/taskrunner/messages"
 )
@@ -33,6 +34,26 @@ func Self(ctx context.Context) (messages.PID, bool) {
 		return p.pid, true
 	}
 	return messages.PID{}, false
+}
+
+// ErrOtherSystem says that a process of one System wants to be linked to, or the owner of, one of another. Links, monitors and
+// what they tell do not cross that border; messages and calls do.
+var ErrOtherSystem = errors.New("process: the context belongs to a process of another system")
+
+// Local is ErrOtherSystem if ctx belongs to a process of another system than s, else nil.
+func Local(ctx context.Context, s *System) error {
+	if p := procOf(ctx); p != nil && p.sys != s {
+		return ErrOtherSystem
+	}
+	return nil
+}
+
+// localProc is the process of ctx, if it is one of s.
+func (s *System) localProc(ctx context.Context) *proc {
+	if p := procOf(ctx); p != nil && p.sys == s {
+		return p
+	}
+	return nil
 }
 
 // TrapsExit reports whether the process in which ctx belongs traps exits.

@@ -94,7 +94,7 @@ func TestAServerEndsOnceWhateverTheMethodsOfItsErrorDo(t *testing.T) {
 	for name, c := range nastyErrors {
 		t.Run(name, func(t *testing.T) {
 			inLoggingSystem(t, textHandler(), func(t *testing.T, ctx context.Context, system *process.System) {
-				endsOnce(t, ctx, system, c.err, func(reason error) { checkNasty(t, reason, c.err, c.goexit) })
+				endsOnce(t, ctx, system, c.err, func(reason error) { checkNasty(t, reason, c.err, false) })
 			})
 		})
 	}

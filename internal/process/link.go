@@ -2,21 +2,22 @@ package process
 
 import (
 	"context"
+	"slices"
 
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
 // Link links the process that ctx belongs to with the target, both ways: when one ends for another reason than
 // messages.Normal, the other gets an exit signal, which ends it, or becomes a messages.Exit if it traps exits. If there is no
-// such process, ctx's own gets a signal with reason NoProc. Outside of a process it does nothing.
+// such process, ctx's own gets a signal with reason NoProc. Outside of a process of this system it does nothing.
 func (s *System) Link(ctx context.Context, target messages.PID) {
-	self := procOf(ctx)
+	self := s.localProc(ctx)
 	if self == nil || self.pid == target {
 		return
 	}
 	p := s.record(target)
 	if p == nil {
-		self.signal(target, messages.NoProc)
+		self.signalEnd(target, Ending{})
 		return
 	}
 	self.linkWith(p)
@@ -25,7 +26,7 @@ func (s *System) Link(ctx context.Context, target messages.PID) {
 // Unlink ends a link, whoever made it, also that of a child with its parent: neither hears of the other's end. A supervisor
 // stops its child all the same (SH-09).
 func (s *System) Unlink(ctx context.Context, target messages.PID) {
-	self := procOf(ctx)
+	self := s.localProc(ctx)
 	if p := s.record(target); self != nil && p != nil {
 		self.unlink(p)
 		p.unlink(self)
@@ -37,7 +38,8 @@ func (s *System) Unlink(ctx context.Context, target messages.PID) {
 func (s *System) Exit(ctx context.Context, target messages.PID, reason error) {
 	from, _ := Self(ctx)
 	if p := s.find(target); p != nil {
-		p.signal(from, orNormal(reason))
+		reason = orNormal(reason)
+		p.signal(from, reason, messages.Is(reason, messages.Normal), nil)
 	}
 }
 
@@ -60,17 +62,33 @@ type Place struct {
 // and stopped by it. Whom the target was linked to before, it stays linked to. If there is no such process, ctx's gets an exit
 // signal with reason NoProc. Outside of a process it does nothing.
 func Adopt(ctx context.Context, s *System, target messages.PID, place Place) {
-	self := procOf(ctx)
+	self := s.localProc(ctx)
 	if self == nil || self.pid == target {
 		return
 	}
 	p := s.record(target)
 	if p == nil {
-		self.signal(target, messages.NoProc)
+		self.signalEnd(target, Ending{})
 		return
 	}
 	p.place.Store(&place)
 	p.adopt(self)
+}
+
+// Adoptable reports whether the process that ctx belongs to may make the target its child: it is neither itself nor one of
+// those above it, nor the child of another that lives, nor of another system. One that has ended may be: its end is heard of.
+func Adoptable(ctx context.Context, s *System, target messages.PID) bool {
+	self, p := s.localProc(ctx), s.record(target)
+	if self == nil || target.Node != s.node || target == self.pid || slices.Contains(Ancestors(ctx), target) {
+		return false
+	}
+	if p == nil {
+		return true
+	}
+	p.mu.Lock()
+	parent := p.parent
+	p.mu.Unlock()
+	return parent == nil || parent == self || !parent.alive()
 }
 
 // addLink enters other in p's links, unless p is dead.
@@ -120,12 +138,12 @@ func (p *proc) adopt(parent *proc) {
 	switch {
 	case dead:
 		parent.unlink(p) // else it may tell the parent as well
-		parent.signal(p.pid, p.exitReason())
+		parent.signalEnd(p.pid, Ending{p})
 	case !parent.addLink(p):
-		p.signal(parent.pid, parent.exitReason())
+		p.signalEnd(parent.pid, Ending{parent})
 	case !p.alive() && parent.unlink(p):
 		// It died between the two writes, when the parent's link was not there yet.
-		parent.signal(p.pid, p.exitReason())
+		parent.signalEnd(p.pid, Ending{p})
 	}
 }
 
@@ -136,35 +154,41 @@ func (p *proc) linkWith(other *proc) {
 	}
 	if !other.addLink(p) {
 		if p.unlink(other) {
-			p.signal(other.pid, other.exitReason())
+			p.signalEnd(other.pid, Ending{other})
 		}
 		return
 	}
 	if !p.alive() && other.unlink(p) {
-		other.signal(p.pid, p.exitReason()) // it died before the entry was there, and has not told other
+		other.signalEnd(p.pid, Ending{p}) // it died before the entry was there, and has not told other
 	}
 }
 
 // tellLinked sends each linked process one signal, however often the two were linked. Whoever takes the entry out of the
 // other's record sends it: an Unlink that came first has taken it. That a child is linked with its parent is written at the
 // parent alone.
-func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}, reason error) {
+func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}) {
 	if parent != nil && parent.unlink(p) {
-		parent.signal(p.pid, reason)
+		parent.signalEnd(p.pid, Ending{p})
 	}
 	for other := range links {
 		if other.unlink(p) || other.parentPID() == p.pid {
-			other.signal(p.pid, reason)
+			other.signalEnd(p.pid, Ending{p})
 		}
 	}
 }
 
-// signal is an exit signal from a process or, with the zero PID, from the system (OTP: Process.exit/2).
-func (p *proc) signal(from messages.PID, reason error) {
+// signalEnd is the exit signal of a linked process that has ended.
+func (p *proc) signalEnd(from messages.PID, end Ending) {
+	p.signal(from, end.Reason(), messages.Is(end.Shown(), messages.Normal), &end)
+}
+
+// signal is an exit signal from a process or, with the zero PID, from the system (OTP: Process.exit/2). normal says that the
+// reason is messages.Normal, which whoever may ask its methods has asked. end is nil for one that is no end.
+func (p *proc) signal(from messages.PID, reason error, normal bool, end *Ending) {
 	switch {
 	case p.trapExit && p.actor.Load() != nil:
-		p.post(signalled{messages.Exit{From: from, Reason: reason}})
-	case messages.Is(reason, messages.Normal) && !from.IsZero() && from != p.pid:
+		p.post(signalled{messages.Exit{From: from, Reason: reason}, end})
+	case normal && !from.IsZero() && from != p.pid:
 		// GS-31: a normal end is no reason for others to end.
 	default:
 		p.interrupt(reason)

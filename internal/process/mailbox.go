@@ -21,6 +21,8 @@ type mailbox struct {
 	current     atomic.Pointer[delivery] // what is handled now; nil between messages
 	suspended   atomic.Bool
 	initialized bool         // its Init has returned: the end is Terminate's too
+	reason      error        // with which it is about to end
+	shown       error        // the same, as it may be shown
 	held        []*delivery  // what came while it was suspended, oldest first
 	holding     atomic.Int64 // how many those are, for those who look
 }
@@ -28,7 +30,10 @@ type mailbox struct {
 type (
 	wake      struct{}               // look at your signals
 	stop      struct{ reason error } // end behind what is queued
-	signalled struct{ message any }  // a Down, an Exit or a TaskReply that is true: anybody can send one that only looks so
+	signalled struct {               // a Down, an Exit or a TaskReply that is true: anybody can send one that only looks so
+		message any
+		end     *Ending // that a Down or an Exit tells of; nil for an Exit that somebody has sent, who lives
+	}
 
 	// What stands in current when no message is handled.
 	initializing struct{}
@@ -84,6 +89,9 @@ func (m *mailbox) start(c actor.Context) {
 	p.actor.Store(c.Self())
 	m.current.Store(&delivery{initializing{}})
 	err := m.init()
+	if err != nil {
+		p.unregister() // first, so that the name is free when the starter hears of it (GS-07)
+	}
 	m.tell(err) // before the end: a starter who sees that first would take the reason for the answer, and Normal for ErrIgnore
 	if err != nil {
 		m.end(c, initReason(err))
@@ -116,7 +124,7 @@ func (m *mailbox) init() error {
 		return err
 	}
 	if reason := p.over(); reason != nil {
-		p.release() // it may have registered after its end had released the names
+		p.sys.names.release(p.name, p) // it may have registered after its end had released the name
 		return reason
 	}
 	err := guard(func() error { return m.process.Init(p.ctx) })
@@ -186,7 +194,7 @@ func (m *mailbox) dispatch(c actor.Context, message any) {
 	case stop:
 		m.terminate(c, t.reason, message)
 	case signalled:
-		m.signalled(c, t.message)
+		m.signalled(c, t)
 	case messages.Down:
 		m.unlessTrue(c, t.Ref, t)
 	case messages.TaskReply:
@@ -203,23 +211,37 @@ func (m *mailbox) unlessTrue(c actor.Context, ref messages.Ref, message any) {
 	}
 }
 
-func (m *mailbox) signalled(c actor.Context, message any) {
-	switch t := message.(type) {
+func (m *mailbox) signalled(c actor.Context, s signalled) {
+	switch t := s.message.(type) {
 	case messages.Down:
 		if _, wanted := m.proc.takeWatching(t.Ref); !wanted {
 			return // demonitored after it was sent (TS-15)
 		}
+		m.ended(c, t, t.PID, s.end)
 	case messages.TaskReply:
-		if !m.proc.takeReply(t.Ref) {
-			return // likewise
+		if m.proc.takeReply(t.Ref) { // else likewise
+			m.handle(c, t)
 		}
 	case messages.Exit:
 		if m.fromParent(t) {
-			m.terminate(c, t.Reason, message)
-			return
+			m.terminate(c, t.Reason, t)
+		} else {
+			m.ended(c, t, t.From, s.end)
 		}
 	}
-	m.handle(c, message)
+}
+
+// ended tells of an end, in the form that the process wants.
+func (m *mailbox) ended(c actor.Context, message any, pid messages.PID, end *Ending) {
+	handler, ok := m.process.(EndHandler)
+	if !ok || end == nil {
+		m.handle(c, message)
+		return
+	}
+	m.proc.trace(TraceEvent{What: Received, Message: message})
+	if err := guard(func() error { return handler.HandleEnd(m.proc.ctx, pid, *end) }); err != nil {
+		m.endBy(c, err)
+	}
 }
 
 func (m *mailbox) handle(c actor.Context, message any) {
@@ -240,8 +262,8 @@ func (m *mailbox) endBy(c actor.Context, err error) {
 	case !isPanic(err):
 		m.end(c, exit)
 	default:
-		defer m.end(c, err)
 		m.report(err, last)
+		m.end(c, err)
 	}
 }
 
@@ -253,11 +275,10 @@ func isPanic(err error) bool {
 // terminate ends the process with its Terminate callback.
 func (m *mailbox) terminate(c actor.Context, reason error, last any) {
 	reason = m.lastCallback(reason)
-	clean := messages.IsClean(reason) // before the end, as in endedBy
-	defer m.end(c, reason)            // whatever the logger does
-	if !clean {
+	if !messages.IsClean(m.settle(reason)) {
 		m.report(reason, last)
 	}
+	m.end(c, reason)
 }
 
 // lastCallback runs Terminate. If that panics, this is the reason of the end (GS-35).
@@ -276,15 +297,24 @@ func (m *mailbox) lastCallback(reason error) error {
 // fail ends the process for what is no callback's fault.
 func (m *mailbox) fail(c actor.Context, reason error) {
 	defer m.tell(reason)
-	defer m.end(c, reason)
 	m.report(reason, nil)
+	m.end(c, reason)
 }
 
 // end ends the process and its actor. What is still queued is not handled; protoactor drops it.
 func (m *mailbox) end(c actor.Context, reason error) {
-	m.proc.finish(reason)
+	m.proc.finish(reason, m.settle(reason))
 	m.held = nil
 	c.Stop(c.Self())
+}
+
+// settle asks the methods of the reason with which the process ends, once (Settle).
+func (m *mailbox) settle(reason error) error {
+	if m.shown == nil {
+		m.reason = reason
+		m.shown = Settle(reason)
+	}
+	return m.shown
 }
 
 // gone runs when the actor is no more: only now is a killed process's goroutine known to be free.
@@ -292,9 +322,12 @@ func (m *mailbox) gone() { m.proc.sys.abandoned.remove(m.proc) }
 
 func (m *mailbox) goexit() {
 	p := m.proc
-	reason := messages.ErrGoexit
-	defer func() { // also when the logger, or Terminate, ends the goroutine once more
-		if !p.finish(reason) {
+	reason, shown := messages.ErrGoexit, messages.ErrGoexit
+	if m.reason != nil { // it was in settle
+		reason, shown, m.shown = m.reason, unsettled, unsettled
+	}
+	defer func() { // also when Terminate, or a method of an error, ends the goroutine once more
+		if !p.finish(reason, shown) {
 			m.gone()
 		}
 		p.sys.actors.ProcessRegistry.Remove(p.actor.Load())
@@ -306,25 +339,25 @@ func (m *mailbox) goexit() {
 	}
 	if m.initialized && last.message != (terminating{}) && p.over() == nil {
 		reason = m.lastCallback(reason) // GS-26: it has ended by itself, as if it had returned the error
+		shown = unsettled
+		shown = m.settle(reason)
 	}
 	m.report(reason, last.message)
 }
 
-// report logs an end that nobody wanted, with what OTP gives: name, last message, state and reason (GS-40). What a logger
-// does, and the methods of what is logged, is not ours: if they panic there is no line, and nothing else is lost.
+// report logs an end that nobody wanted, with what OTP gives: name, last message, state and reason (GS-40).
 func (m *mailbox) report(reason error, last any) {
 	p := m.proc
 	if !p.alive() || !p.sys.log.Enabled(context.Background(), levelReport) {
 		return
 	}
-	defer func() { _ = recover() }()
 	_, last = m.describe(last)
 	fields := []any{
 		"pid", p.pid.String(), "name", p.title(), "process", WhatIs(p.what),
-		"reason", reason, "last_message", Render(last), "state", m.state(),
+		"reason", m.settle(reason), "last_message", Render(last), "state", m.state(),
 	}
 	if panicked, ok := reason.(*messages.PanicError); ok { //nolint:errorlint // an error that wraps itself has no end
 		fields = append(fields, "stack", string(panicked.Stack))
 	}
-	p.sys.log.Error("process ended", fields...)
+	Report(p.sys, "process ended", fields...)
 }

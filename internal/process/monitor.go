@@ -7,9 +7,9 @@ import (
 )
 
 // Monitor has a Down sent to the process that ctx belongs to when the target ends; at once, with reason NoProc, if
-// there is no such process. Outside of a process with a mailbox nobody could get it: then the answer is 0, no monitor.
+// there is no such process. Outside of a process of this system with a mailbox nobody could get it: then the answer is 0, no monitor.
 func (s *System) Monitor(ctx context.Context, target messages.Target) messages.Ref {
-	self := procOf(ctx)
+	self := s.localProc(ctx)
 	if self == nil || self.actor.Load() == nil {
 		return 0
 	}
@@ -18,7 +18,7 @@ func (s *System) Monitor(ctx context.Context, target messages.Target) messages.R
 	self.addWatching(ref, other)
 	if other == nil || !other.addWatcher(watcher{ref: ref, proc: self}) {
 		pid, _ := target.(messages.PID)
-		self.post(signalled{messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc}})
+		self.post(signalled{messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc}, &Ending{}})
 	}
 	return ref
 }
@@ -57,7 +57,7 @@ func Claimable(ctx context.Context, ref messages.Ref) bool {
 // has ended that monitor (TK-02, TK-09).
 func Answer(ctx context.Context, s *System, owner messages.PID, ref messages.Ref, value any) {
 	if target := s.find(owner); target != nil {
-		s.sendTo(ctx, target, owner, signalled{messages.TaskReply{Ref: ref, Value: value}})
+		s.sendTo(ctx, target, owner, signalled{messages.TaskReply{Ref: ref, Value: value}, nil})
 	}
 }
 

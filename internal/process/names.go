@@ -46,17 +46,17 @@ func (p *proc) register() error {
 		}
 	}
 	if p.via != nil {
-		return guard(func() error { return p.via.Registry.RegisterName(p.via.Key, p.pid) })
+		err := guard(func() error { return p.via.Registry.RegisterName(p.via.Key, p.pid) })
+		p.viaTaken = err == nil
+		return err
 	}
 	return nil
 }
 
-// release takes the names back. A registry is not our code: what it does wrong must not keep the process from its end.
-func (p *proc) release() {
-	if p.name != "" {
-		p.sys.names.release(p.name, p)
-	}
-	if p.via != nil {
+// unregister gives back the name in a registry, of a process that has not come to life. Of the end of one that has, the registry
+// learns itself, as in OTP: it is the user's code, and the end of a process must not wait for that.
+func (p *proc) unregister() {
+	if p.viaTaken {
 		_ = guard(func() error {
 			p.via.Registry.UnregisterName(p.via.Key, p.pid)
 			return nil

@@ -20,6 +20,7 @@ type proc struct {
 	pid      messages.PID
 	name     messages.Name
 	via      *messages.Via // where else it is registered; nil: nowhere
+	viaTaken bool          // of its own goroutine alone
 	trapExit bool
 	what     any      // the server or the function that it runs, for those who look
 	box      *mailbox // nil for a function's process
@@ -37,6 +38,7 @@ type proc struct {
 	mu       sync.Mutex
 	exit     error // the signal that is to end it
 	reason   error // why it ended; set once, together with dead
+	shown    error // the same, for those who must not call its methods
 	gone     bool  // everybody has been told of the end
 	ended    chan struct{}
 	parent   *proc
@@ -120,7 +122,7 @@ func (p *proc) kill() bool {
 		return false // somebody does it now, and what is entered below is theirs
 	}
 	p.sys.abandoned.add(p) // before the end is visible, so that its goroutine cannot leave first
-	if !p.finish(messages.Killed) {
+	if !p.finish(messages.Killed, messages.Killed) {
 		p.sys.abandoned.remove(p)
 		return false
 	}
@@ -130,30 +132,32 @@ func (p *proc) kill() bool {
 	return true
 }
 
-// finish ends the process in the records: once, whoever comes first. It tells the monitors and the linked processes and
+// finish ends the process in the records, with its reason and how that is shown (Settle): once, whoever comes first. It tells the monitors and the linked processes and
 // reports whether it was the one that ended it.
-func (p *proc) finish(reason error) bool {
+func (p *proc) finish(reason, shown error) bool {
 	p.mu.Lock()
 	if p.dead.Load() {
 		p.mu.Unlock()
 		return false
 	}
-	p.reason = reason
+	p.reason, p.shown = reason, shown
 	p.dead.Store(true)
 	parent, links, watchers, watching := p.parent, p.links, p.watchers, p.watching
 	p.links, p.watchers, p.watching = nil, nil, nil
 	p.mu.Unlock()
 
 	p.cancel(reason)
-	p.release()
+	if p.name != "" {
+		p.sys.names.release(p.name, p)
+	}
 	for ref, target := range watching {
 		if target.proc != nil {
 			target.proc.dropWatcher(ref)
 		}
 	}
-	p.tellLinked(parent, links, reason) // first, so that a link ends its process before that sees the Down (TK-05)
+	p.tellLinked(parent, links) // first, so that a link ends its process before that sees the Down (TK-05)
 	for _, w := range watchers {
-		w.proc.post(signalled{messages.Down{Ref: w.ref, PID: p.pid, Reason: reason}})
+		w.proc.post(signalled{messages.Down{Ref: w.ref, PID: p.pid, Reason: reason}, &Ending{p}})
 	}
 	p.leave()
 	p.trace(TraceEvent{What: Ended, Reason: reason})

@@ -93,10 +93,13 @@ func (m *mailbox) await(ctx context.Context) error {
 // not stopped yet, and may have to start it again; and it is stopped with it. Stop sets its flag before it looks into the
 // table, and enter looks at the flag, and at the parent, afterwards, so that one of them sees the other.
 func (s *System) enter(ctx context.Context, p *proc, options Options) error {
+	if err := Local(ctx, s); err != nil && options.Link {
+		return err
+	}
 	s.table.add(p)
-	parent := procOf(ctx)
+	parent := s.localProc(ctx)
 	if s.stopping.Load() && !(options.Link && parent != nil && parent.alive()) {
-		p.finish(messages.Shutdown)
+		p.finish(messages.Shutdown, messages.Shutdown)
 		return ErrStopped
 	}
 	if options.Before != nil {
@@ -124,13 +127,15 @@ func SpawnFunc(ctx context.Context, s *System, f func(ctx context.Context) error
 }
 
 func (p *proc) run(f func(ctx context.Context) error) {
-	reason := messages.ErrGoexit // unless f returns or panics
+	reason, shown := messages.ErrGoexit, messages.ErrGoexit // unless f returns or panics
 	defer func() {
-		if !p.finish(reason) {
+		if !p.finish(reason, shown) {
 			p.sys.abandoned.remove(p) // it was killed, and only now ends
 		}
 	}()
 	reason = p.endedBy(guard(func() error { return f(p.ctx) }))
+	shown = unsettled // for as long as Settle takes, which an error may not let return
+	shown = Settle(reason)
 }
 
 // endedBy gives the reason of a function that ended with the given error: if that is no more than its cancelled context, it
