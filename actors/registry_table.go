@@ -46,26 +46,34 @@ func (t *registryTable[K, V]) remove(key K, match func(Entry[V]) bool) int {
 	return t.drop(key, match)
 }
 
-// drop is remove for one who holds the lock. Lists are written anew, since others may read the old ones.
+// drop is remove for one who holds the lock. match is the user's code, so that all entries are asked for before any is
+// touched: a panic changes nothing. Lists are written anew, since others may read the old ones.
 func (t *registryTable[K, V]) drop(key K, match func(Entry[V]) bool) int {
-	kept := make([]Entry[V], 0, len(t.entries[key]))
+	var kept, gone []Entry[V]
 	for _, e := range t.entries[key] {
-		if !match(e) {
+		if match(e) {
+			gone = append(gone, e)
+		} else {
 			kept = append(kept, e)
-			continue
-		}
-		if t.keys[e.PID][key]--; t.keys[e.PID][key] == 0 {
-			delete(t.keys[e.PID], key)
-		}
-		if len(t.keys[e.PID]) == 0 {
-			delete(t.keys, e.PID)
 		}
 	}
-	dropped := len(t.entries[key]) - len(kept)
+	for _, e := range gone {
+		t.uncount(e.PID, key)
+	}
 	if t.entries[key] = kept; len(kept) == 0 {
 		delete(t.entries, key)
 	}
-	return dropped
+	return len(gone)
+}
+
+// uncount notes that a holder has one entry less under the key.
+func (t *registryTable[K, V]) uncount(pid messages.PID, key K) {
+	if t.keys[pid][key]--; t.keys[pid][key] == 0 {
+		delete(t.keys[pid], key)
+	}
+	if len(t.keys[pid]) == 0 {
+		delete(t.keys, pid)
+	}
 }
 
 // removeAll drops what a process that has ended has left.
