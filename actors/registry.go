@@ -136,7 +136,7 @@ func (r *Registry[K, V]) Stop(ctx context.Context) error {
 
 // Register enters the process that ctx belongs to under the key. With unique keys, a key that a living process has, this
 // one included, gives an *AlreadyRegisteredError and leaves its value (RG-04); that of a dead one is free (RG-07). The other
-// errors are ErrNoProcess, messages.NoProc, and one for a key that cannot be compared.
+// errors are ErrNoProcess, messages.NoProc, and one for a key that cannot be compared or is not equal to itself (NaN).
 func (r *Registry[K, V]) Register(ctx context.Context, key K, value V) error {
 	self, ok := process.Self(ctx)
 	if !ok {
@@ -160,10 +160,14 @@ func (r *Registry[K, V]) register(key K, pid messages.PID, value V) error {
 	return nil
 }
 
-// comparableKey refuses a key that would make a map panic: with K as any, or a struct that has one, its type does not say.
+// comparableKey refuses a key that would make a map panic: with K as any, or a struct that has one, its type does not say. And
+// one that is not equal to itself, which is NaN or has one in it: no map ever finds it again, to look it up or to drop it.
 func comparableKey[K comparable](key K) error {
 	if v := reflect.ValueOf(key); v.IsValid() && !v.Comparable() {
 		return fmt.Errorf("actors: the key is a %T, want a value that can be compared", key)
+	}
+	if same := key; same != key {
+		return fmt.Errorf("actors: the key is %v, want a value that is equal to itself, which NaN is not", key)
 	}
 	return nil
 }
@@ -173,7 +177,8 @@ func (r *Registry[K, V]) Unregister(ctx context.Context, key K) {
 	r.UnregisterMatch(ctx, key, func(V) bool { return true })
 }
 
-// UnregisterMatch is Unregister for those entries whose value match is true for. It runs in the caller.
+// UnregisterMatch is Unregister for those entries whose value match is true for. match runs in the caller, while the registry
+// waits: it must be quick, and not use the registry. If it panics, nothing is dropped.
 func (r *Registry[K, V]) UnregisterMatch(ctx context.Context, key K, match func(value V) bool) {
 	self, ok := process.Self(ctx)
 	p := r.process()

@@ -182,7 +182,7 @@ func (s *PartitionSupervisor) Partitions() int {
 // Whereis gives the process of the partition that the key leads to: an integer by its remainder, without its sign, any other
 // comparable value by its hash (PS-02). While a partition is being restarted this may be the process before (PS-03). The
 // error is messages.NoProc if the supervisor is not there, ErrNoPartitions if it was resized to none, or names a key that
-// cannot be compared.
+// cannot be compared or is not equal to itself (NaN).
 func (s *PartitionSupervisor) Whereis(key any) (messages.PID, error) {
 	p, err := s.process()
 	if err != nil {
@@ -204,10 +204,12 @@ func (s *PartitionSupervisor) Whereis(key any) (messages.PID, error) {
 
 // number is the absolute value of an integer, the least one's too, and the hash of anything else.
 func number(seed maphash.Seed, key any) (uint64, error) {
-	v := reflect.ValueOf(key)
+	v, same := reflect.ValueOf(key), key
 	switch {
 	case !v.IsValid() || !v.Comparable():
 		return 0, fmt.Errorf("supervisor: the key is a %T, want a value that can be compared", key)
+	case same != key: // each of its hashes is another one
+		return 0, fmt.Errorf("supervisor: the key is %v, want a value that is equal to itself, which NaN is not", key)
 	case v.CanInt() && v.Int() < 0:
 		return -uint64(v.Int()), nil
 	case v.CanInt():

@@ -63,7 +63,7 @@ func TestPS01_NCopiesOfOneChild(t *testing.T) {
 }
 
 // TestPS02_WhereAKeyLeads: an integer leads to the partition of its absolute value's remainder, the least one too, any other key to that of
-// its hash, and equal keys to the same; a key that cannot be compared is refused.
+// its hash, and equal keys to the same; a key that cannot be compared, or is not equal to itself, is refused.
 func TestPS02_WhereAKeyLeads(t *testing.T) {
 	type name string
 	inBubble(t, func(b *bench) {
@@ -88,7 +88,8 @@ func TestPS02_WhereAKeyLeads(t *testing.T) {
 		if len(hit) != 3 {
 			t.Errorf("500 keys lead to %d partitions, want all", len(hit))
 		}
-		for _, key := range []any{nil, []int{1}, map[int]int{}, struct{ a any }{[]int{1}}} {
+		nan := math.NaN()
+		for _, key := range []any{nil, []int{1}, map[int]int{}, struct{ a any }{[]int{1}}, nan, float32(nan), [1]float64{nan}, struct{ a any }{nan}} {
 			if pid, err := p.Whereis(key); err == nil || !strings.Contains(err.Error(), "key") || !pid.IsZero() {
 				t.Errorf("%v leads to %s, %v; want an error about the key", key, pid, err)
 			}
