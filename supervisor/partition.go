@@ -88,6 +88,7 @@ func StartPartition(ctx context.Context, system *System, config PartitionConfig)
 		return nil, err
 	}
 	p.static = newStatic(system, static)
+	p.static.placed = p.place
 	if _, err := process.Spawn(ctx, system, p, process.Options{Name: config.Name, Link: true, TrapExit: true}); err != nil {
 		return nil, err
 	}
@@ -108,18 +109,17 @@ func (p *partitions) specs(child func(index int) ChildSpec) ([]ChildSpec, error)
 		if err := spec.validate(); err != nil {
 			return nil, err
 		}
-		start := spec.Start
-		spec.Start = func(ctx context.Context) (messages.PID, error) {
-			pid, err := start(ctx)
-			if err != nil {
-				pid = messages.PID{}
-			}
-			p.pids[i].Store(&pid)
-			return pid, err
-		}
 		specs[i] = spec
 	}
 	return specs, nil
+}
+
+// place notes which process a partition has: what its Start gave, if the supervisor has accepted that. A child that is no
+// partition, which somebody has added, has no place.
+func (p *partitions) place(id string, pid messages.PID) {
+	if i, err := strconv.Atoi(id); err == nil && i >= 0 && i < len(p.pids) && strconv.Itoa(i) == id {
+		p.pids[i].Store(&pid)
+	}
 }
 
 // ProcessTitle says what it is, for those who look at the process.
@@ -152,13 +152,22 @@ func (p *partitions) resize(ctx context.Context, to int) (int, error) {
 		}
 	}
 	for i := from; i < to; i++ {
-		_, err := p.restartChild(ctx, strconv.Itoa(i))
-		if err != nil && !errors.Is(err, ErrRunning) { // a group restart has started it (SV-15)
+		if err := p.ensure(ctx, strconv.Itoa(i)); err != nil {
 			return from, fmt.Errorf("supervisor: Resize: partition %d: %w", i, err)
 		}
 		p.size.Store(int64(i + 1))
 	}
 	return from, nil
+}
+
+// ensure has a partition run, which a group restart may have started (SV-15). That is asked before its Start, whose errors are
+// the user's: one may say that it is ErrRunning, or wrap itself.
+func (p *partitions) ensure(ctx context.Context, id string) error {
+	if _, err := p.idle(id); errors.Is(err, ErrRunning) {
+		return nil
+	}
+	_, err := p.restartChild(ctx, id)
+	return err
 }
 
 // process gives the partition supervisor's process itself: routing asks its table, not its mailbox, so that it costs no

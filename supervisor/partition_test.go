@@ -161,6 +161,71 @@ func TestAPartitionThatDidNotStart(t *testing.T) {
 	})
 }
 
+// A key never leads to a process that the supervisor has refused, because it is another partition's or the supervisor itself.
+func TestAPartitionThatWasRefused(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		var given messages.PID // by the starts, in place of what they have started
+		p, err := supervisor.StartPartition(b.ctx, b.system, supervisor.PartitionConfig{
+			Name: "p", Partitions: 2, Child: func(index int) supervisor.ChildSpec {
+				k := b.kid(fmt.Sprint("p", index))
+				start := k.Start
+				k.Start = func(ctx context.Context) (messages.PID, error) {
+					if !given.IsZero() {
+						return given, nil
+					}
+					return start(ctx)
+				}
+				return k.ChildSpec
+			},
+		})
+		b.wantErr(err, nil)
+		other, err := p.Whereis(0)
+		b.wantErr(err, nil)
+		s := supervisor.Static(b.system, p.PID())
+		b.wantErr(s.TerminateChild(b.ctx, "1"), nil)
+		for _, given = range []messages.PID{other, p.PID()} {
+			if _, err := s.RestartChild(b.ctx, "1"); err == nil || !strings.Contains(err.Error(), "want a process of its own") {
+				t.Errorf("got %v, want a refusal", err)
+			}
+			if pid, err := p.Whereis(1); err != messages.NoProc {
+				t.Errorf("the key leads to %s, %v; want noproc", pid, err)
+			}
+		}
+	})
+}
+
+// An error of a Start that wraps itself, or says that it is ErrRunning, is a failed start: Resize answers it, and goes on.
+func TestResizeWithStrangeErrors(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		var strange error
+		k := b.kid("p")
+		start := k.Start
+		k.Start = func(ctx context.Context) (messages.PID, error) {
+			if strange != nil {
+				return messages.PID{}, strange
+			}
+			return start(ctx)
+		}
+		p, err := supervisor.StartPartition(b.ctx, b.system, supervisor.PartitionConfig{
+			Name: "p", Partitions: 1, Child: func(int) supervisor.ChildSpec { return k.ChildSpec },
+		})
+		b.wantErr(err, nil)
+		_, err = p.Resize(b.ctx, 0)
+		b.wantErr(err, nil)
+		for _, strange = range []error{wrapsItself{}, supervisor.ErrRunning} {
+			if _, err := p.Resize(b.ctx, 1); err == nil || !strings.Contains(err.Error(), strange.Error()) || p.Partitions() != 0 {
+				t.Errorf("got %v and %d partitions, want %q and none", err, p.Partitions(), strange)
+			}
+		}
+	})
+}
+
+// wrapsItself has no end for errors.Is.
+type wrapsItself struct{}
+
+func (wrapsItself) Error() string { return "wraps itself" }
+func (wrapsItself) Unwrap() error { return wrapsItself{} }
+
 // TestPS04_TheLimitIsShared: restarts are counted over all partitions, three in five seconds by default; when they are too many, all go down
 // together.
 func TestPS04_TheLimitIsShared(t *testing.T) {

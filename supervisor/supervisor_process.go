@@ -18,6 +18,7 @@ type static struct {
 	window   window
 	children []*child // in the order of their start
 	reports  reports
+	placed   func(id string, pid messages.PID) // is told whom each start has given, zero if nobody; nil: nobody is
 }
 
 func newStatic(system *System, config Config) *static {
@@ -214,6 +215,9 @@ func (s *static) startFrom(ctx context.Context, children []*child) (*child, erro
 // start starts one child. One that does not want to be is kept without a process, unless it is temporary (SV-29).
 func (s *static) start(ctx context.Context, c *child) error {
 	pid, err := c.start(ctx, s.system, func(pid messages.PID) bool { return s.find(func(o *child) bool { return o.pid == pid }) >= 0 })
+	if s.placed != nil {
+		s.placed(c.spec.ID, pid)
+	}
 	switch {
 	case isIgnore(err):
 		s.dropTemporary([]*child{c})
