@@ -120,7 +120,7 @@ func StartGenServer(ctx context.Context, system *System, server any, options Gen
 		ctx = bounded
 	}
 	pid, err := process.Spawn(ctx, system, g, process.Options{
-		Name: options.Name, Via: options.Via, Link: !options.NoLink, TrapExit: options.TrapExit, What: server,
+		Name: options.Name, Via: options.Via, Link: !options.NoLink, TrapExit: options.TrapExit, What: server, After: g.endTimer,
 	})
 	if err != nil {
 		return nil, err
@@ -129,13 +129,17 @@ func StartGenServer(ctx context.Context, system *System, server any, options Gen
 }
 
 // GenServerSpec makes a child spec of a server. newServer gives a new value at each start, so that a server which is started
-// again has a fresh state (SV-07). The ID is the name or, without one, the type of the server.
+// again has a fresh state (SV-07); it is called by the start alone, so that what it does wrong is a failed start. The ID is the
+// name or, without one, "gen_server": of two without a name, one needs another.
 func GenServerSpec(system *System, newServer func() any, options GenServerOptions) supervisor.ChildSpec {
 	id := string(options.Name)
 	if id == "" {
-		id = fmt.Sprintf("%T", newServer())
+		id = "gen_server"
 	}
 	return supervisor.ChildSpec{ID: id, Start: func(ctx context.Context) (messages.PID, error) {
+		if newServer == nil {
+			return messages.PID{}, errors.New("actors: GenServerSpec: newServer is nil, want a func that gives a server")
+		}
 		server, err := StartGenServer(ctx, system, newServer(), options)
 		if err != nil {
 			return messages.PID{}, err

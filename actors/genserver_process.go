@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/internal/process"
@@ -29,7 +30,7 @@ type genServer struct {
 	first      control // what Init has asked for
 	lastReply  func()  // the reply of the call that stopped the server
 	generation uint64  // rises with each message, so that a timeout of an earlier wait is known
-	stopTimer  func() bool
+	stopTimer  atomic.Pointer[func() bool] // of the wait; who ends the process takes it from another goroutine
 }
 
 func newGenServer(system *System, server any) *genServer {
@@ -161,14 +162,23 @@ func (g *genServer) arm(ctx context.Context, d time.Duration) {
 		g.system.Send(process.Outside(ctx), self, timeout{g.generation}) // who traces the server sees what it sends itself, and no more
 		return
 	}
-	g.stopTimer = g.system.SendAfter(d, self, timeout{g.generation})
+	stop := g.system.SendAfter(d, self, timeout{g.generation})
+	g.stopTimer.Store(&stop)
+	if !g.system.Alive(self) {
+		g.endTimer(nil) // it was killed meanwhile, and its end may have come before the timer
+	}
 }
 
 func (g *genServer) disarm() {
 	g.generation++
-	if g.stopTimer != nil {
-		g.stopTimer()
-		g.stopTimer = nil
+	g.endTimer(nil)
+}
+
+// endTimer stops the timer. The end of the process calls it too, whatever that was: Terminate does not run on each, and a
+// timer of a day would keep its memory, and the system, for a day.
+func (g *genServer) endTimer(error) {
+	if stop := g.stopTimer.Swap(nil); stop != nil {
+		(*stop)()
 	}
 }
 

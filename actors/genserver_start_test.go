@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
 // TestGS01_AStartWaitsForInit: a start returns when Init has, so that a PID which was handed out belongs to an initialised server.
@@ -269,5 +271,32 @@ func TestRG03_LookingUpAName(t *testing.T) {
 			t.Errorf("a call to the PID that was found: %v", err)
 		}
 		synctest.Wait()
+	})
+}
+
+// A spec asks for a server at its starts alone, and what newServer does wrong is a failed start.
+func TestGenServerSpecAsksAtTheStart(t *testing.T) {
+	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+		asked := 0
+		spec := actors.GenServerSpec(w.System, func() any { asked++; return &genServer{} }, actors.GenServerOptions{})
+		if asked != 0 || spec.ID != "gen_server" {
+			t.Errorf("before any start: asked %d times, ID %q", asked, spec.ID)
+		}
+		s, err := supervisor.Start(ctx, w.System, supervisor.Config{Strategy: supervisor.OneForOne, Children: []supervisor.ChildSpec{spec}})
+		if err != nil || asked != 1 {
+			t.Fatalf("asked %d times, %v", asked, err)
+		}
+		for want, newServer := range map[string]func() any{
+			"newServer is nil": nil,
+			"boom":             func() any { panic("boom") },
+			"goroutine":        func() any { runtime.Goexit(); return nil },
+			"server is a":      func() any { return nil },
+		} {
+			spec := actors.GenServerSpec(w.System, newServer, actors.GenServerOptions{})
+			spec.ID = want
+			if _, err := s.StartChild(ctx, spec); err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
+				t.Errorf("got %v, want a failed start with %q", err, want)
+			}
+		}
 	})
 }

@@ -3,9 +3,11 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -339,6 +341,45 @@ func TestGS25_ATimeoutOfZero(t *testing.T) {
 				time.Sleep(time.Minute)
 				log.want(t, "cast actors: timeout, info {}, cast actors: timeout, cast queued")
 			})
+		})
+	}
+}
+
+// The timer of a Timeout goes with its server, however that ends: it would keep the system in memory until it fires.
+func TestATimeoutGoesWithItsServer(t *testing.T) {
+	day := 24 * time.Hour
+	for name, end := range map[string]func(s *actors.System, pid messages.PID){
+		"killed":                  func(s *actors.System, pid messages.PID) { s.Kill(pid) },
+		"an exit signal":          func(s *actors.System, pid messages.PID) { s.Exit(context.Background(), pid, errBoom) },
+		"told to stop":            func(s *actors.System, pid messages.PID) { _ = actors.Server(s, pid).Stop(context.Background()) },
+		"killed within a message": func(s *actors.System, pid messages.PID) { actors.Server(s, pid).Cast(context.Background(), "kill") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			waits := func() weak.Pointer[actors.System] { // so that nothing of it is left on the stack
+				system := actors.NewSystem(actors.SystemConfig{})
+				g, err := actors.StartGenServer(t.Context(), system, &genServer{
+					init: func(context.Context) error { return actors.Timeout(day) },
+					cast: func(ctx context.Context, _ any) error {
+						self, _ := actors.Self(ctx)
+						system.Kill(self)
+						return actors.Timeout(day)
+					},
+				}, actors.GenServerOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				end(system, g.PID())
+				<-system.Done(g.PID())
+				if err := system.Stop(t.Context()); err != nil {
+					t.Error(err)
+				}
+				return weak.Make(system)
+			}()
+			for began := time.Now(); waits.Value() != nil; runtime.GC() {
+				if time.Since(began) > 10*time.Second {
+					t.Fatal("the system is kept although its last server is gone")
+				}
+			}
 		})
 	}
 }
