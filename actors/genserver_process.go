@@ -27,9 +27,9 @@ type genServer struct {
 	terminate Terminator
 	snapshot  Snapshotter
 
-	first      control // what Init has asked for
-	lastReply  func()  // the reply of the call that stopped the server
-	generation uint64  // rises with each message, so that a timeout of an earlier wait is known
+	first      control                     // what Init has asked for
+	lastReply  func()                      // the reply of the call that stopped the server
+	generation uint64                      // rises with each message, so that a timeout of an earlier wait is known
 	stopTimer  atomic.Pointer[func() bool] // of the wait; who ends the process takes it from another goroutine
 }
 

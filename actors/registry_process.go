@@ -24,8 +24,18 @@ func newRegistryProcess[K comparable, V any](system *System, config RegistryConf
 // the table alone knows what came last.
 type look struct{ pid messages.PID }
 
+func (l look) String() string { return "look at " + l.pid.String() }
+
 // ProcessTitle says what it is, for those who look at the process.
 func (p *registryProcess[K, V]) ProcessTitle() string { return "registry" }
+
+// Describe names the callback for a message, in the words of a GenServer.
+func (p *registryProcess[K, V]) Describe(message any) (callback string, sent any) {
+	if r, ok := message.(*process.Request); ok {
+		return "HandleCall", r.Message
+	}
+	return "HandleInfo", message
+}
 
 // State is what System.State shows.
 func (p *registryProcess[K, V]) State() any { return p.table.snapshot() }
