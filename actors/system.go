@@ -55,14 +55,36 @@ type NameTakenError = process.NameTakenError
 
 // What is seen of a process, by System.Info and System.Processes.
 type (
-	// ProcessInfo is what can be seen of a process from outside.
+	// ProcessInfo is what can be seen of a process from outside, without waiting for it. Its fields are
+	//
+	//	PID         messages.PID
+	//	Name        string         // under which it is registered; empty without one
+	//	What        string         // the type of its server, or the name of its function
+	//	Parent      messages.PID   // who started it, or supervises it; zero if that was no process
+	//	Status      ProcessStatus  // what it is doing
+	//	Callback    string         // which callback runs, for which type of message; empty between messages
+	//	Mailbox     int            // how many messages wait
+	//	TrapExit    bool           // exit signals are messages to it
+	//	Links       []messages.PID // children and parent among them
+	//	Monitors    int            // how many processes it monitors
+	//	MonitoredBy int            // by how many it is monitored
+	//	ProcessPlace               // ID, Restarts and LastExit, under its supervisor
 	ProcessInfo = process.Info
-	// ProcessPlace is where a process stands under its supervisor: the ID of its child spec, how often the supervisor has
-	// started one there anew, and why the one before ended. It is embedded in ProcessInfo.
+	// ProcessPlace is where a process stands under its supervisor: ID (string) is that of its child spec, Restarts (int) how
+	// often the supervisor has started one there anew, LastExit (error) why the one before ended; nil for the first.
 	ProcessPlace = process.Place
 	// ProcessStatus is what a process is doing.
 	ProcessStatus = process.Status
-	// TraceEvent is one thing that a traced process did.
+	// TraceEvent is one thing that a traced process did. Its fields are
+	//
+	//	At       time.Time
+	//	PID      messages.PID    // of the process
+	//	What     string          // TraceReceived, TraceSent or TraceEnded
+	//	Peer     messages.Target // to whom it was sent
+	//	Callback string          // that handles what was received
+	//	Message  any             // what was received or sent, as its sender knows it: to be read only
+	//	Reason   error           // of the end
+	//	Lost     int             // how many events before this one nobody took in time
 	TraceEvent = process.TraceEvent
 )
 

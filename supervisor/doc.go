@@ -39,6 +39,12 @@
 //   - What a Start does wrong, by an error, a panic, a runtime.Goexit or a PID that is not its own, is a failed start.
 //   - A message that is not for a supervisor, and an Exit that somebody made up, does it no harm (SV-37).
 //
+// # Deadlocks
+//
+// A supervisor that starts a child serves nobody else. A Start that asks its own supervisor is told so (actors.ErrCallingSelf), but
+// an Init that does, in the child's process, waits for ever, as in OTP, and so do two supervisors whose children ask each
+// other's while they start. Ask in a Continue, which runs when the start is over.
+//
 // # When not to use it
 //
 // A process costs a goroutine and a mailbox; what cannot fail by itself, or is of no use without its caller, belongs into its
@@ -56,9 +62,16 @@
 //     not for a message (SH-09).
 //   - What OTP answers as a tuple is an error: [AlreadyStartedError], [ErrAlreadyPresent], [ErrRunning], [ErrRestarting],
 //     [ErrNotFound], [StartError], [ErrIgnore] (SV-27 to SV-31).
+//   - SV-01, SV-07, SV-12, SV-13, SV-18, SV-21: all of this is code of ours. protoactor's Spawn does not wait for an init, its
+//     strategies restart in place, unordered, count per child, and stop the child alone when the limit is broken; none of
+//     them is used.
+//   - SV-34: a supervisor that was not started by a process belongs to its System and stops with it.
+//   - DS-04, DS-06: a Start gives a PID or an error. A panic is a *messages.PanicError, a runtime.Goexit messages.ErrGoexit; a
+//     PID that is not the child's own (the supervisor's, one of those above it, another's child) is a failed start.
+//   - SH-01: protoactor stops all children at once; here each is waited for.
 //   - The span of the restart intensity is measured exactly, where OTP counts whole seconds (SV-20).
 //   - Extra arguments are a function that wraps each Start (DS-17), and what a partition's child depends on is an argument of
 //     PartitionConfig.Child (PS-05).
 //   - A DynamicSupervisor that terminates a child serves others meanwhile.
-//   - Backoff is ours (SV-23).
+//   - Backoff is ours (SV-23). With one_for_all and rest_for_one the others of the group run on while it waits.
 package supervisor

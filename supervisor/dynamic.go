@@ -52,7 +52,7 @@ func (c DynamicConfig) ChildSpec(system *System) ChildSpec {
 }
 
 // DynamicSupervisor addresses a running dynamic supervisor. It may be copied, and its methods are safe from any goroutine
-// except within a Start of its own children, which would wait for itself (process.ErrCallingSelf).
+// except within a Start of its own children, which would wait for itself (actors.ErrCallingSelf).
 type DynamicSupervisor struct{ handle }
 
 // StartDynamic starts a dynamic supervisor. Within a process (ctx belongs to it) it is linked to that process and stops

@@ -99,7 +99,7 @@ func started[S interface{ PID() messages.PID }](s S, err error) (messages.PID, e
 }
 
 // Supervisor addresses a running supervisor. It may be copied, and its methods are safe from any goroutine except within a
-// Start of its own children, which would wait for itself (process.ErrCallingSelf).
+// Start of its own children, which would wait for itself (actors.ErrCallingSelf).
 //
 // While it starts or stops a child it does nothing else: requests wait, and the ends of other children too (DS-10, SH-01).
 // Each method fails with messages.NoProc if the supervisor is not there, and with the cause of ctx when that ends first;
