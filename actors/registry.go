@@ -50,7 +50,8 @@ func (e *AlreadyRegisteredError) Is(target error) bool { return target == ErrAlr
 
 // RegistryConfig configures a Registry. Keys is needed.
 type RegistryConfig struct {
-	Name      messages.Name     // registers the registry's process; a registry under a supervisor needs one to be found again
+	Name      messages.Name     // registers the registry's process; a registry under a supervisor needs one, or a Via, to be found again
+	Via       messages.Via      // registers it in another registry; the zero Via does not (RG-02)
 	Keys      RegistryKeys      // UniqueKeys or DuplicateKeys
 	Listeners []messages.Target // get a messages.Registered or Unregistered for each change, but not when a holder dies (RG-13)
 }
@@ -86,17 +87,20 @@ func StartRegistry[K comparable, V any](ctx context.Context, system *System, con
 		return nil, err
 	}
 	server := newRegistryProcess[K, V](system, config)
-	pid, err := process.Spawn(ctx, system, server, process.Options{Name: config.Name, Link: true, TrapExit: true})
+	pid, err := process.Spawn(ctx, system, server, process.Options{Name: config.Name, Via: config.Via, Link: true, TrapExit: true})
 	if err != nil {
 		return nil, err
 	}
-	if config.Name != "" {
+	switch {
+	case config.Name != "":
 		return RegistryAt[K, V](system, config.Name), nil
+	case config.Via.Registry != nil:
+		return RegistryAt[K, V](system, config.Via), nil
 	}
 	return RegistryAt[K, V](system, pid), nil
 }
 
-// RegistryAt addresses the registry with this PID or name. One with other types of keys or values is not it.
+// RegistryAt addresses the registry with this PID, name or Via. One with other types of keys or values is not it.
 func RegistryAt[K comparable, V any](system *System, target messages.Target) *Registry[K, V] {
 	return &Registry[K, V]{system: system, target: target}
 }

@@ -65,7 +65,8 @@ func (s *stream[T, R]) run(inputs iter.Seq[T]) {
 func (s *stream[T, R]) start(input T) bool {
 	e := &element[T, R]{input: input}
 	// Outside of its owner's process, so that no message and no link of it is left with the owner (AS-10).
-	task, err := AsyncNoLink(&streamContext{Context: s.ctx}, s.under, func(ctx context.Context) (R, error) { return s.f(ctx, input) })
+	run := func(ctx context.Context) (R, error) { return s.f(ctx, input) }
+	task, err := async(&streamContext{Context: s.ctx}, s.under, s.f, run, nil, false)
 	if err != nil {
 		return s.fail(err)
 	}

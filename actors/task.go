@@ -67,16 +67,17 @@ type task struct {
 //
 // ctx is for the start, and says who the owner is. The errors are those of StartChild; with an error, no task was started.
 func Async[R any](ctx context.Context, under Starter, f func(ctx context.Context) (R, error), options ...TaskOption) (*Task[R], error) {
-	return async(ctx, under, f, options, true)
+	return async(ctx, under, f, f, options, true)
 }
 
 // AsyncNoLink starts f as a task that is not linked: however it ends, its owner lives on (TS-03), and however the owner ends,
 // the task does (TS-04).
 func AsyncNoLink[R any](ctx context.Context, under Starter, f func(ctx context.Context) (R, error), options ...TaskOption) (*Task[R], error) {
-	return async(ctx, under, f, options, false)
+	return async(ctx, under, f, f, options, false)
 }
 
-func async[R any](ctx context.Context, under Starter, f func(ctx context.Context) (R, error), options []TaskOption, link bool) (*Task[R], error) {
+// async starts f; what is the function as its user knows it.
+func async[R any](ctx context.Context, under Starter, what any, f func(ctx context.Context) (R, error), options []TaskOption, link bool) (*Task[R], error) {
 	o, err := asyncOptions(under, f == nil, options)
 	if err != nil {
 		return nil, err
@@ -88,9 +89,9 @@ func async[R any](ctx context.Context, under Starter, f func(ctx context.Context
 	t.owner, _ = process.Self(ctx)
 	_, err = under.startTask(ctx, taskStart{
 		options: o,
-		run:     asTask(ctx, t.system, f, func(ctx context.Context) error { return t.run(ctx, f) }),
+		run:     asTask(ctx, t.system, what, func(ctx context.Context) error { return t.run(ctx, f) }),
 		process: process.Options{
-			What:   f,
+			What:   what,
 			Before: func(pid messages.PID) { t.pid, t.ref = pid, t.system.Monitor(ctx, pid) },
 			After:  t.end,
 		},

@@ -14,6 +14,8 @@ import (
 	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
+func moveOne(_ context.Context, _ int) (int, error) { return 0, errBoom }
+
 func moveAll(ctx context.Context) error { _, err := failing(errBoom)(ctx); return err }
 
 // TestTK23_FireAndForget: of a task that is only started nobody gets a message; an abnormal end of any task is logged once, with function and starter, and ends the starter that is linked.
@@ -44,6 +46,21 @@ func TestTK23_FireAndForget(t *testing.T) {
 				r.Errorf("%s: the starter has ended", name)
 			}
 		}
+	})
+	t.Run("an element of a stream", func(t *testing.T) {
+		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
+			for name, under := range r.starters() {
+				results, err := actors.AsyncStreamNoLink(t.Context(), under, slices.Values([]int{1}), moveOne, actors.StreamOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range results {
+				}
+				if lines := r.log.failures(); len(lines) != 1 || !strings.HasSuffix(lines[0].attrs["function"].(string), "actors_test.moveOne") {
+					t.Errorf("%s: logged %v", name, lines)
+				}
+			}
+		})
 	})
 	t.Run("any task, once", func(t *testing.T) {
 		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {

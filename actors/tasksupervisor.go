@@ -15,6 +15,7 @@ import (
 // TaskSupervisorConfig configures a TaskSupervisor. Its zero value works.
 type TaskSupervisorConfig struct {
 	Name        messages.Name // registers the supervisor's process
+	Via         messages.Via  // registers it in a registry; the zero Via does not (RG-02)
 	MaxChildren int           // how many tasks at once: supervisor.Unlimited (the zero value), NoChildren or a number
 	// Shutdown is how long a task that was told to stop may take before it is declared dead. Zero is
 	// supervisor.DefaultShutdown; supervisor.BrutalKill does not ask (TS-11).
@@ -58,7 +59,7 @@ func StartTaskSupervisor(ctx context.Context, system *System, config TaskSupervi
 		return nil, fmt.Errorf("actors: TaskSupervisorConfig: Shutdown is %d, want a duration, supervisor.BrutalKill or Infinity", config.Shutdown)
 	}
 	children, err := supervisor.StartDynamic(ctx, system, supervisor.DynamicConfig{
-		Name: config.Name, MaxChildren: config.MaxChildren, MaxRestarts: config.MaxRestarts, MaxSeconds: config.MaxSeconds,
+		Name: config.Name, Via: config.Via, MaxChildren: config.MaxChildren, MaxRestarts: config.MaxRestarts, MaxSeconds: config.MaxSeconds,
 	})
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func StartTaskSupervisor(ctx context.Context, system *System, config TaskSupervi
 	return &TaskSupervisor{system: system, children: children, shutdown: config.Shutdown}, nil
 }
 
-// Tasks addresses the task supervisor with this PID or name; a name means whoever holds it at each use. The config is the one
+// Tasks addresses the task supervisor with this PID, name or Via; a name means whoever holds it at each use. The config is the one
 // it was started with: its Shutdown is what tasks get that are started this way.
 func Tasks(system *System, target messages.Target, config TaskSupervisorConfig) *TaskSupervisor {
 	return &TaskSupervisor{system: system, children: supervisor.Dynamic(system, target), shutdown: config.Shutdown}

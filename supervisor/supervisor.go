@@ -204,6 +204,10 @@ func (h handle) CountChildren(ctx context.Context) (Counts, error) {
 }
 
 // Stop stops the supervisor and all its children and waits until they are gone, or ctx ends.
-func (h handle) Stop(ctx context.Context) error {
-	return process.Stop(ctx, h.system, h.target, messages.Shutdown)
+func (h handle) Stop(ctx context.Context) error { return h.StopWith(ctx, messages.Shutdown) }
+
+// StopWith is Stop with a reason of the caller's, which decides whether a supervisor above starts this one again; nil is
+// messages.Normal. Its children are told messages.Shutdown all the same (SH-06).
+func (h handle) StopWith(ctx context.Context, reason error) error {
+	return process.Stop(ctx, h.system, h.target, reason)
 }
