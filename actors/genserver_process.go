@@ -106,15 +106,15 @@ func (g *genServer) handleCall(ctx context.Context, r *process.Request) (control
 		reply, err = g.call.HandleCall(ctx, r.Message, r.From)
 		return err
 	})
+	over := ctx.Err() != nil // an exit signal has ended the server: the caller gets its reason, and not what came after (GS-28)
 	switch {
-	case next.noReply:
-	case ctx.Err() != nil: // an exit signal has ended the server: the caller gets its reason, and not what came after (GS-28)
+	case next.noReply || over:
 	case next.stop != nil:
 		g.lastReply = func() { r.From.Reply(reply, err) } // after Terminate (GS-16)
 	default:
 		r.From.Reply(reply, err)
 	}
-	return next, nil
+	return next, nil //nolint:nilerr // the error is the caller's answer, and no end
 }
 
 // run runs a callback. The state of one that panics is put back, if the server knows how (GS-26).

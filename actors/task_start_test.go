@@ -50,11 +50,14 @@ func TestTK23_FireAndForget(t *testing.T) {
 	t.Run("an element of a stream", func(t *testing.T) {
 		onStage(t, actors.TaskSupervisorConfig{}, func(r *stage) {
 			for name, under := range r.starters() {
-				results, err := actors.AsyncStreamNoLink(t.Context(), under, slices.Values([]int{1}), moveOne, actors.StreamOptions{})
+				results, err := actors.AsyncStreamNoLink(r.ctx, under, slices.Values([]int{1}), moveOne, actors.StreamOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				for range results {
+				for _, err := range results {
+					if err == nil {
+						t.Error("the element did not fail")
+					}
 				}
 				if lines := r.log.failures(); len(lines) != 1 || !strings.HasSuffix(lines[0].attrs["function"].(string), "actors_test.moveOne") {
 					t.Errorf("%s: logged %v", name, lines)

@@ -74,19 +74,24 @@ func (c *child) start(ctx context.Context, system *System, taken func(messages.P
 
 // startSafely runs a Start, which is the user's code (DS-06), in a goroutine of its own: a Goexit ends that goroutine, and
 // in the supervisor's it would end the supervisor. What its error has to say is asked there too.
-func (c *child) startSafely(ctx context.Context) (pid messages.PID, err error) {
-	err, c.failure = messages.ErrGoexit, messages.ErrGoexit // unless Start, and the methods of its error, return
+func (c *child) startSafely(ctx context.Context) (messages.PID, error) {
+	type result struct {
+		pid        messages.PID
+		err, shown error
+	}
+	last := result{err: messages.ErrGoexit, shown: messages.ErrGoexit} // unless Start, and the methods of its error, return
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		started, failed := c.guardedStart(ctx)
-		if failed != nil {
-			c.failure = process.Settle(failed)
+		var r result
+		if r.pid, r.err = c.guardedStart(ctx); r.err != nil {
+			r.shown = process.Settle(r.err)
 		}
-		pid, err = started, failed
+		last = r
 	}()
 	<-ended
-	return pid, err
+	c.failure = last.shown
+	return last.pid, last.err
 }
 
 // guardedStart makes a panic an error.

@@ -88,7 +88,7 @@ func StartPartition(ctx context.Context, system *System, config PartitionConfig)
 		return nil, err
 	}
 	p.static = newStatic(system, static)
-	p.static.placed = p.place
+	p.placed = p.place
 	if _, err := process.Spawn(ctx, system, p, process.Options{Name: config.Name, Link: true, TrapExit: true}); err != nil {
 		return nil, err
 	}
