@@ -130,11 +130,11 @@ func StartGenServer(ctx context.Context, system *System, server any, options Gen
 
 // GenServerSpec makes a child spec of a server. newServer gives a new value at each start, so that a server which is started
 // again has a fresh state (SV-07); it is called by the start alone, so that what it does wrong is a failed start. The ID is the
-// name or, without one, "gen_server": of two without a name, one needs another.
-func GenServerSpec(system *System, newServer func() any, options GenServerOptions) supervisor.ChildSpec {
+// name or, without one, the type S, as OTP takes the module; of two of one type without a name, one needs another.
+func GenServerSpec[S any](system *System, newServer func() S, options GenServerOptions) supervisor.ChildSpec {
 	id := string(options.Name)
 	if id == "" {
-		id = "gen_server"
+		id = reflect.TypeFor[S]().String()
 	}
 	return supervisor.ChildSpec{ID: id, Start: func(ctx context.Context) (messages.PID, error) {
 		if newServer == nil {

@@ -278,8 +278,8 @@ func TestRG03_LookingUpAName(t *testing.T) {
 func TestGenServerSpecAsksAtTheStart(t *testing.T) {
 	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
 		asked := 0
-		spec := actors.GenServerSpec(w.System, func() any { asked++; return &genServer{} }, actors.GenServerOptions{})
-		if asked != 0 || spec.ID != "gen_server" {
+		spec := actors.GenServerSpec(w.System, func() *genServer { asked++; return &genServer{} }, actors.GenServerOptions{})
+		if asked != 0 || spec.ID != "*actors_test.genServer" {
 			t.Errorf("before any start: asked %d times, ID %q", asked, spec.ID)
 		}
 		s, err := supervisor.Start(ctx, w.System, supervisor.Config{Strategy: supervisor.OneForOne, Children: []supervisor.ChildSpec{spec}})
