@@ -65,17 +65,35 @@ func TrapsExit(ctx context.Context) bool {
 // Ancestors gives the parent of the process in which ctx belongs, the parent of that, and so on, at most 100.
 func Ancestors(ctx context.Context) []messages.PID {
 	var list []messages.PID
-	p := procOf(ctx)
-	for p != nil && len(list) < maxAncestors {
+	if p := procOf(ctx); p != nil {
+		p.eachAncestor(func(pid messages.PID) bool {
+			list = append(list, pid)
+			return true
+		})
+	}
+	return list
+}
+
+// isBelow reports whether the target is one of p's ancestors.
+func (p *proc) isBelow(target messages.PID) (below bool) {
+	p.eachAncestor(func(pid messages.PID) bool {
+		below = pid == target
+		return !below
+	})
+	return below
+}
+
+// eachAncestor visits the parent, the parent of that, and so on, until visit has seen enough.
+func (p *proc) eachAncestor(visit func(pid messages.PID) bool) {
+	for range maxAncestors {
 		p.mu.Lock()
 		parent := p.parent
 		p.mu.Unlock()
-		if parent != nil {
-			list = append(list, parent.pid)
+		if parent == nil || !visit(parent.pid) {
+			return
 		}
 		p = parent
 	}
-	return list
 }
 
 // maxAncestors ends a circle of processes that have adopted each other.

@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"slices"
 
 	"github.com/taskrunner-go/taskrunner/messages"
 )
@@ -39,7 +38,7 @@ func (s *System) Exit(ctx context.Context, target messages.PID, reason error) {
 	from, _ := Self(ctx)
 	if p := s.find(target); p != nil {
 		reason = orNormal(reason)
-		p.signal(from, reason, messages.Is(reason, messages.Normal), nil)
+		p.signal(from, reason, messages.Is(reason, messages.Normal), Ending{}, false)
 	}
 }
 
@@ -79,7 +78,7 @@ func Adopt(ctx context.Context, s *System, target messages.PID, place Place) {
 // those above it, nor the child of another that lives, nor of another system. One that has ended may be: its end is heard of.
 func Adoptable(ctx context.Context, s *System, target messages.PID) bool {
 	self, p := s.localProc(ctx), s.record(target)
-	if self == nil || target.Node != s.node || target == self.pid || slices.Contains(Ancestors(ctx), target) {
+	if self == nil || target.Node != s.node || target == self.pid || self.isBelow(target) {
 		return false
 	}
 	if p == nil {
@@ -179,15 +178,15 @@ func (p *proc) tellLinked(parent *proc, links map[*proc]struct{}) {
 
 // signalEnd is the exit signal of a linked process that has ended.
 func (p *proc) signalEnd(from messages.PID, end Ending) {
-	p.signal(from, end.Reason(), messages.Is(end.Shown(), messages.Normal), &end)
+	p.signal(from, end.Reason(), messages.Is(end.Shown(), messages.Normal), end, true)
 }
 
 // signal is an exit signal from a process or, with the zero PID, from the system (OTP: Process.exit/2). normal says that the
-// reason is messages.Normal, which whoever may ask its methods has asked. end is nil for one that is no end.
-func (p *proc) signal(from messages.PID, reason error, normal bool, end *Ending) {
+// reason is messages.Normal, which whoever may ask its methods has asked. ended says that from has ended, and end is that.
+func (p *proc) signal(from messages.PID, reason error, normal bool, end Ending, ended bool) {
 	switch {
 	case p.trapExit && p.actor.Load() != nil:
-		p.post(signalled{messages.Exit{From: from, Reason: reason}, end})
+		p.post(signalled{messages.Exit{From: from, Reason: reason}, end, ended})
 	case normal && !from.IsZero() && from != p.pid:
 		// GS-31: a normal end is no reason for others to end.
 	default:

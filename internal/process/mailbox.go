@@ -32,7 +32,8 @@ type (
 	stop      struct{ reason error } // end behind what is queued
 	signalled struct {               // a Down, an Exit or a TaskReply that is true: anybody can send one that only looks so
 		message any
-		end     *Ending // that a Down or an Exit tells of; nil for an Exit that somebody has sent, who lives
+		end     Ending // that a Down or an Exit tells of
+		ended   bool   // false for an Exit that somebody has sent, who lives
 	}
 
 	// What stands in current when no message is handled.
@@ -217,7 +218,7 @@ func (m *mailbox) signalled(c actor.Context, s signalled) {
 		if _, wanted := m.proc.takeWatching(t.Ref); !wanted {
 			return // demonitored after it was sent (TS-15)
 		}
-		m.ended(c, t, t.PID, s.end)
+		m.ended(c, t.PID, s)
 	case messages.TaskReply:
 		if m.proc.takeReply(t.Ref) { // else likewise
 			m.handle(c, t)
@@ -226,20 +227,20 @@ func (m *mailbox) signalled(c actor.Context, s signalled) {
 		if m.fromParent(t) {
 			m.terminate(c, t.Reason, t)
 		} else {
-			m.ended(c, t, t.From, s.end)
+			m.ended(c, t.From, s)
 		}
 	}
 }
 
 // ended tells of an end, in the form that the process wants.
-func (m *mailbox) ended(c actor.Context, message any, pid messages.PID, end *Ending) {
+func (m *mailbox) ended(c actor.Context, pid messages.PID, s signalled) {
 	handler, ok := m.process.(EndHandler)
-	if !ok || end == nil {
-		m.handle(c, message)
+	if !ok || !s.ended {
+		m.handle(c, s.message)
 		return
 	}
-	m.proc.trace(TraceEvent{What: Received, Message: message})
-	if err := guard(func() error { return handler.HandleEnd(m.proc.ctx, pid, *end) }); err != nil {
+	m.proc.trace(TraceEvent{What: Received, Message: s.message})
+	if err := guard(func() error { return handler.HandleEnd(m.proc.ctx, pid, s.end) }); err != nil {
 		m.endBy(c, err)
 	}
 }

@@ -18,7 +18,7 @@ func (s *System) Monitor(ctx context.Context, target messages.Target) messages.R
 	self.addWatching(ref, other)
 	if other == nil || !other.addWatcher(watcher{ref: ref, proc: self}) {
 		pid, _ := target.(messages.PID)
-		self.post(signalled{messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc}, &Ending{}})
+		self.post(signalled{messages.Down{Ref: ref, PID: pid, Reason: messages.NoProc}, Ending{}, true})
 	}
 	return ref
 }
@@ -57,7 +57,7 @@ func Claimable(ctx context.Context, ref messages.Ref) bool {
 // has ended that monitor (TK-02, TK-09).
 func Answer(ctx context.Context, s *System, owner messages.PID, ref messages.Ref, value any) {
 	if target := s.find(owner); target != nil {
-		s.sendTo(ctx, target, owner, signalled{messages.TaskReply{Ref: ref, Value: value}, nil})
+		s.sendTo(ctx, target, owner, signalled{messages.TaskReply{Ref: ref, Value: value}, Ending{}, false})
 	}
 }
 

@@ -157,7 +157,7 @@ func (p *proc) finish(reason, shown error) bool {
 	}
 	p.tellLinked(parent, links) // first, so that a link ends its process before that sees the Down (TK-05)
 	for _, w := range watchers {
-		w.proc.post(signalled{messages.Down{Ref: w.ref, PID: p.pid, Reason: reason}, &Ending{p}})
+		w.proc.post(signalled{messages.Down{Ref: w.ref, PID: p.pid, Reason: reason}, Ending{p}, true})
 	}
 	p.leave()
 	p.trace(TraceEvent{What: Ended, Reason: reason})

@@ -27,8 +27,8 @@ const unsettled = messages.ExitReason("(an error whose methods do not return)")
 
 // Settle asks the methods of a reason. What has none of the user's stays as it is.
 func Settle(reason error) error {
-	if known, ok := reason.(messages.ExitReason); ok { //nolint:errorlint // what wraps one is not known
-		return known
+	if _, known := reason.(messages.ExitReason); known { //nolint:errorlint // what wraps one is not known
+		return reason
 	}
 	s := &settled{clean: messages.IsClean(reason)}
 	s.normal = s.clean && messages.Is(reason, messages.Normal)
