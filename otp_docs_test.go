@@ -14,7 +14,7 @@ func TestWhereGoDiffersIsInThePackageDocs(t *testing.T) {
 	t.Parallel()
 	named := map[string]bool{}
 	for _, file := range []string{"actors/doc.go", "supervisor/doc.go"} {
-		for _, section := range strings.Split(read(t, file), "\n// # ") {
+		for section := range strings.SplitSeq(read(t, file), "\n// # ") {
 			if strings.HasPrefix(section, "Where Go differs") {
 				nameIDs(named, section)
 			}
