@@ -63,5 +63,5 @@ bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are und
 .PHONY: mutate
 mutate: ## breaks the decisions of the supervisor one by one: do the tests notice?
 	go run ./internal/tools/mutate -test ./supervisor -timeout 20s \
-		-run 'Test([A-Z][A-Z][0-9]|Decide|Group|IsShutdownError|NewWindow|ValidIntensity|Window|Backoff)' \
+		-run 'Test([A-Z][A-Z][0-9]|Decide|Group|IsShutdownError|NewWindow|ValidIntensity|Window|.*Backoff)' \
 		supervisor/decide.go supervisor/window.go supervisor/backoff.go
