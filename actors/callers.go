@@ -69,18 +69,17 @@ func asTask(starter context.Context, system *System, what any, run func(ctx cont
 	}
 }
 
-// reportTask logs a failure: an end that is not clean, and is not what the task was told to end for. What a logger does is not
-// ours.
+// reportTask logs a failure: an end that is not clean, and is not what the task was told to end for. The methods of the error
+// are asked here, in the task's own process, and the logger gets only what they gave.
 func reportTask(ctx context.Context, system *System, what any, callers []messages.PID, err error) {
 	told := ctx.Err() != nil && (messages.Is(err, context.Canceled) || messages.Is(err, context.Cause(ctx)))
 	if err == nil || told || messages.IsClean(err) {
 		return
 	}
-	defer func() { _ = recover() }()
 	self, _ := process.Self(ctx)
 	starter := messages.PID{}
 	if len(callers) > 0 {
 		starter = callers[0]
 	}
-	process.Logger(system).Error("task failed", "pid", self.String(), "function", process.WhatIs(what), "starter", starter.String(), "reason", err)
+	process.Report(system, "task failed", "pid", self.String(), "function", process.WhatIs(what), "starter", starter.String(), "reason", process.Settle(err))
 }

@@ -217,7 +217,6 @@ func (g *genServer) Describe(message any) (callback string, sent any) {
 
 // reportUnhandled logs a message that the server has no callback for (GS-19).
 func (g *genServer) reportUnhandled(ctx context.Context, message any) {
-	defer func() { _ = recover() }() // what a logger does, and what the methods of a message do, is not ours
 	self, _ := process.Self(ctx)
-	process.Logger(g.system).Error("message not handled", "pid", self.String(), "process", fmt.Sprintf("%T", g.server), "message", process.Render(message))
+	process.Report(g.system, "message not handled", "pid", self.String(), "process", fmt.Sprintf("%T", g.server), "message", process.Render(message))
 }

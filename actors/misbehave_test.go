@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -87,6 +88,123 @@ func TestErrorsThatMisbehave(t *testing.T) {
 		close(free)
 	})
 }
+
+// badMethods is an error whose methods do what they should not.
+type badMethods struct{ onError, onLogValue func() }
+
+func (b *badMethods) Error() string { call(b.onError); return "bad methods" }
+
+func (b *badMethods) LogValue() slog.Value {
+	call(b.onLogValue)
+	return slog.StringValue("its own words")
+}
+
+func call(f func()) {
+	if f != nil {
+		f()
+	}
+}
+
+// TestTheReportOfATask: a task ends with its error, and is logged once, whatever the error's methods do. Its LogValue is not asked:
+// a logger would do so later, or elsewhere.
+func TestTheReportOfATask(t *testing.T) {
+	panics, hangs := func() { panic("ouch") }, func() { select {} }
+	for name, c := range map[string]struct {
+		err    *badMethods
+		logged string
+	}{
+		"as it should":     {&badMethods{}, `reason="bad methods"`},
+		"Error panics":     {&badMethods{onError: panics}, "whose Error method panics"},
+		"LogValue panics":  {&badMethods{onLogValue: panics}, `reason="bad methods"`},
+		"LogValue goexits": {&badMethods{onLogValue: runtime.Goexit}, `reason="bad methods"`},
+		"LogValue hangs":   {&badMethods{onLogValue: hangs}, `reason="bad methods"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+				end := w.fail(t, ctx, actors.Unsupervised(w.System), c.err)
+				if reason := end(); reason != error(c.err) {
+					t.Errorf("it ended with a %T, want its error", reason)
+				}
+				log := w.logged()
+				if checkLog(t, log, `msg="task failed"`, c.logged); strings.Count(log, "\n") != 1 {
+					t.Errorf("logged: %s", log)
+				}
+			})
+		})
+	}
+}
+
+// TestATaskWhoseErrorHangs keeps nobody else: it can be killed, and its supervisor starts others.
+func TestATaskWhoseErrorHangs(t *testing.T) {
+	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+		tasks, err := actors.StartTaskSupervisor(ctx, w.System, actors.TaskSupervisorConfig{Shutdown: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		free := make(chan struct{})
+		hanging := w.fail(t, ctx, tasks, &badMethods{onError: func() { <-free }})
+		if reason := w.fail(t, ctx, tasks, errBoom)(); reason != errBoom {
+			t.Errorf("another ended with %v", reason)
+		}
+		children, err := tasks.Children(ctx)
+		if err != nil || len(children) != 1 {
+			t.Fatalf("%v live (%v), want the one that hangs", children, err)
+		}
+		if err := tasks.TerminateChild(ctx, children[0]); err != nil {
+			t.Error(err)
+		}
+		if reason := hanging(); reason != messages.Killed {
+			t.Errorf("it ended with a %T, want killed", reason)
+		}
+		close(free)
+	})
+}
+
+// fail starts a task that fails with err, when its end is watched, and gives a func that tells how it ended.
+func (w world) fail(t *testing.T, ctx context.Context, under actors.Starter, err error) func() error {
+	t.Helper()
+	begin := make(chan struct{})
+	pid, failed := actors.StartTask(ctx, under, func(context.Context) error { <-begin; return err })
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	end := w.end(t, ctx, pid)
+	close(begin)
+	return end
+}
+
+// TestAServerLivesWhateverTheLoggerDoes with the report of a message that nobody handles.
+func TestAServerLivesWhateverTheLoggerDoes(t *testing.T) {
+	for name, f := range map[string]func(){"panics": func() { panic("ouch") }, "goexits": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				system := actors.NewSystem(actors.SystemConfig{Logger: slog.New(handles(f))})
+				server := &onlyTerminate{make(chan error, 1)}
+				g, err := actors.StartGenServer(t.Context(), system, server, actors.GenServerOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.Info(t.Context(), "unexpected")
+				g.Info(t.Context(), &badMethods{onError: f, onLogValue: func() { panic("ouch") }})
+				synctest.Wait()
+				if !system.Alive(g.PID()) {
+					t.Error("it ended")
+				}
+				if err := system.Stop(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// handles is a logger that does f.
+type handles func()
+
+func (handles) Enabled(context.Context, slog.Level) bool    { return true }
+func (f handles) Handle(context.Context, slog.Record) error { f(); return nil }
+func (f handles) WithAttrs([]slog.Attr) slog.Handler        { return f }
+func (f handles) WithGroup(string) slog.Handler             { return f }
 
 // TestHooksNeverEndTheRunner, not even one after the other.
 func TestHooksNeverEndTheRunner(t *testing.T) {

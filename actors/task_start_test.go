@@ -37,7 +37,7 @@ func TestTK23_FireAndForget(t *testing.T) {
 			}
 			start(moveAll)
 			lines := r.log.failures()
-			if len(lines) != 1 || lines[0].attrs["pid"] != pid.String() || lines[0].attrs["starter"] != starter || lines[0].attrs["reason"] != errBoom ||
+			if len(lines) != 1 || lines[0].attrs["pid"] != pid.String() || lines[0].attrs["starter"] != starter || lines[0].attrs["reason"].(error).Error() != "boom" ||
 				!strings.HasSuffix(lines[0].attrs["function"].(string), "actors_test.moveAll") {
 				r.Errorf("%s: logged %v", name, lines)
 			}

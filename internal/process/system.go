@@ -66,9 +66,6 @@ func NewSystem(config Config) *System {
 	return s
 }
 
-// Logger is where what goes wrong in the system is reported. It is never nil.
-func Logger(s *System) *slog.Logger { return s.log }
-
 // newNode gives a name that no other start of a system has, short enough to be read in a log: the last 48 random bits of
 // a UUID. Within one database a few million starts make two alike with a chance of one in a hundred.
 func newNode() string {
