@@ -104,8 +104,8 @@ type GenServer struct {
 // to that process and stops with it. The server is any value with at least one of the callbacks.
 //
 // The error is that of Init, a *messages.PanicError if that panicked (GS-03), a *NameTakenError (RG-01), ErrInitTimeout, or
-// the cause of ctx when that ended first (GS-05). In each case there is no server and its name is free (GS-07). It is never an exit signal to
-// the caller (GS-02).
+// the cause of ctx when that ended first (GS-05). In each case there is no server and its name is free (GS-07). It is never
+// an exit signal to the caller (GS-02).
 func StartGenServer(ctx context.Context, system *System, server any, options GenServerOptions) (*GenServer, error) {
 	g := newGenServer(system, server)
 	if !g.any() {

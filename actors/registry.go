@@ -311,7 +311,7 @@ func (v viaNames[K, V]) RegisterName(key any, pid messages.PID) error {
 	return v.register(typed, pid, v.value)
 }
 
-// UnregisterName is the end of the process: no listener is told (RG-13).
+// UnregisterName takes back the entry of a process whose start has failed. No listener is told: as if it had ended (RG-13).
 func (v viaNames[K, V]) UnregisterName(key any, pid messages.PID) {
 	typed, ok := key.(K)
 	p := v.process()

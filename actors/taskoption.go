@@ -19,8 +19,8 @@ type taskOptions struct {
 func WithShutdown(d time.Duration) TaskOption { return func(o *taskOptions) { o.shutdown = d } }
 
 // WithRestart says whether a child is started again when it ends; the default is supervisor.Temporary. It is for StartChild
-// alone: an asynchronous task is always temporary, and asking for anything else is an error (TS-08). A child that keeps failing takes the whole task supervisor along
-// when its restarts exceed the limit, as any child does (TS-07).
+// alone: an asynchronous task is always temporary, and asking for anything else is an error (TS-08). A child that keeps
+// failing takes the whole task supervisor along when its restarts exceed the limit, as any child does (TS-07).
 func WithRestart(r supervisor.Restart) TaskOption { return func(o *taskOptions) { o.restart = r } }
 
 // newTaskOptions gives the options over what the supervisor allows.

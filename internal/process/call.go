@@ -65,8 +65,9 @@ func (f From) Reply(value any, err error) {
 }
 
 // Call sends a request and waits for the answer. It fails with the reason of the process if that ends first (GS-13), with
-// NoProc if there is none, with ErrNoMailbox if it is that of a function, with ErrCallingSelf from within itself, and with the cause of ctx when that ends: the process
-// then handles the request all the same (GS-10). A process that was declared dead calls nobody: it gets its own reason.
+// NoProc if there is none, with ErrNoMailbox if it is that of a function, with ErrCallingSelf from within itself, and with
+// the cause of ctx when that ends: the process then handles the request all the same (GS-10). A process that was declared
+// dead calls nobody: it gets its own reason.
 func Call(ctx context.Context, s *System, to messages.Target, message any) (any, error) {
 	p := s.find(to)
 	if err := p.reachable(ctx); err != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 // Monitor has a Down sent to the process that ctx belongs to when the target ends; at once, with reason NoProc, if
-// there is no such process. Outside of a process of this system with a mailbox nobody could get it: then the answer is 0, no monitor.
+// there is no such process. Outside of a process of this system with a mailbox nobody could get it: then the answer is 0,
+// no monitor.
 func (s *System) Monitor(ctx context.Context, target messages.Target) messages.Ref {
 	self := s.localProc(ctx)
 	if self == nil || self.actor.Load() == nil {

@@ -132,8 +132,8 @@ func (p *proc) kill() bool {
 	return true
 }
 
-// finish ends the process in the records, with its reason and how that is shown (Settle): once, whoever comes first. It tells the monitors and the linked processes and
-// reports whether it was the one that ended it.
+// finish ends the process in the records, with its reason and how that is shown (Settle): once, whoever comes first. It
+// tells the monitors and the linked processes, and reports whether it was the one that ended it.
 func (p *proc) finish(reason, shown error) bool {
 	p.mu.Lock()
 	if p.dead.Load() {

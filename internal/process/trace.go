@@ -81,8 +81,9 @@ const DefaultTraceBuffer = 1000
 const maxTraceBuffer = 1 << 20
 
 // Trace gives what the target receives and sends from now on, until ctx ends or the process does; then the channel is
-// closed. buffer is how many events may wait to be taken; zero is DefaultTraceBuffer, and more than a million is a million. What comes beyond is lost and counted
-// in the next event. The error is messages.NoProc, or ErrTraced: one observer at a time (OTP: sys:trace/2).
+// closed. buffer is how many events may wait to be taken; zero is DefaultTraceBuffer, and more than a million is a million.
+// What comes beyond is lost and counted in the next event. The error is messages.NoProc, or ErrTraced: one observer at a time
+// (OTP: sys:trace/2).
 func (s *System) Trace(ctx context.Context, target messages.Target, buffer int) (<-chan TraceEvent, error) {
 	p := s.find(target)
 	if p == nil {
