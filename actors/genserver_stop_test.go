@@ -217,6 +217,44 @@ func TestGS40_OnlyABadEndIsLogged(t *testing.T) {
 	}
 }
 
+// runKeeper keeps the runs that it is cast, and fails with a pointer to one.
+type runKeeper struct {
+	Last any
+	all  []messages.Run
+}
+
+func (k *runKeeper) HandleCast(_ context.Context, message any) error {
+	switch m := message.(type) {
+	case messages.Run:
+		k.Last, k.all = m, append(k.all, m)
+	case *messages.Run:
+		return errBoom
+	}
+	return nil
+}
+
+func TestTheArgumentsOfARunAreNotShown(t *testing.T) {
+	inWorld(t, func(t *testing.T, ctx context.Context, w world) {
+		run := messages.Run{TaskID: "0198", Kind: "mail", Args: []byte("hunter2")}
+		const shown = "[task=0198 kind=mail args_bytes=7]"
+		g := w.serve(t, ctx, &runKeeper{}, actors.GenServerOptions{})
+		g.Cast(ctx, run)
+		state, err := w.State(ctx, g.PID())
+		if want := "&{Last:" + shown + " all:[(a messages.Run)]}"; state != want || err != nil {
+			t.Errorf("the state is %s, %v, want %s", state, err, want)
+		}
+		g.Cast(ctx, &run)
+		w.serve(t, ctx, &onlyTerminate{make(chan error, 1)}, actors.GenServerOptions{}).Info(ctx, run)
+		log := w.logged()
+		checkLog(t, log, `msg="process ended"`, `last_message="`+shown, `state="&{Last:`+shown, `msg="message not handled"`, `message="`+shown)
+		for _, form := range []string{"%s", "%v", "%x"} {
+			if secret := strings.Trim(fmt.Sprintf(form, run.Args), "[]"); strings.Contains(log, secret) {
+				t.Errorf("%s is in the log:\n%s", secret, log)
+			}
+		}
+	})
+}
+
 // TestRG14_TheGapOfARestart: while a named child is being started again, what is sent to its name is lost without an error; afterwards
 // the name means the new process.
 func TestRG14_TheGapOfARestart(t *testing.T) {

@@ -1,10 +1,13 @@
 package messages_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +109,18 @@ func TestPIDAndNameStrings(t *testing.T) {
 	}
 	if !(messages.PID{}).IsZero() || (messages.PID{ID: 1}).IsZero() || (messages.PID{Node: "n"}).IsZero() {
 		t.Error("IsZero is true for the zero PID and no other")
+	}
+}
+
+func TestALogShowsNoArgumentsOfARun(t *testing.T) {
+	t.Parallel()
+	run := messages.Run{TaskID: "0198", Kind: "mail", Args: []byte("hunter2"), MaxAttempts: 3}
+	for _, v := range []any{run, &run} {
+		var log bytes.Buffer
+		slog.New(slog.NewTextHandler(&log, nil)).Info("refused", "run", v)
+		if want := "msg=refused run.task=0198 run.kind=mail run.args_bytes=7\n"; !strings.HasSuffix(log.String(), want) {
+			t.Errorf("logged %s, want %s", log.String(), want)
+		}
 	}
 }
 

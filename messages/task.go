@@ -1,6 +1,9 @@
 package messages
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // Run asks a TaskRunner for one run of a task. It is what lies in the runner's mailbox, and what travels between
 // machines; a Go program says it with actors.Run.
@@ -11,6 +14,12 @@ type Run struct {
 	ScheduledAt time.Time     // not before; zero is now
 	MaxAttempts int           // zero is the kind's
 	Timeout     time.Duration // of each run; zero is the kind's
+}
+
+// LogValue is what a log and a report of a crash show of it: the id, the kind and how large Args are, and never Args, which may
+// hold secrets. What prints it with fmt or encodes it shows them.
+func (r Run) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("task", r.TaskID), slog.String("kind", r.Kind), slog.Int("args_bytes", len(r.Args)))
 }
 
 // TaskRef says which run of which task a message is about.

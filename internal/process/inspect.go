@@ -3,9 +3,7 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -15,12 +13,7 @@ import (
 // ErrNoMailbox says that the process is one of a function, which handles no messages.
 var ErrNoMailbox = errors.New("process: it has no mailbox")
 
-const (
-	levelReport = slog.LevelError
-
-	// maxRendered is how much of a message or a state is shown, in bytes: a log line is read by people.
-	maxRendered = 2 << 10
-)
+const levelReport = slog.LevelError
 
 // A Process may say more of itself to those who look at it.
 type (
@@ -134,24 +127,6 @@ func (m *mailbox) state() (text string) {
 		}
 	}
 	return Render(state)
-}
-
-// Render gives the text of a message or a state for people: as %+v prints it, cut after 2 KiB. What implements
-// slog.LogValuer shows what that gives, so that secrets can be kept out.
-func Render(v any) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprintf("(a %T that cannot be printed)", v)
-		}
-	}()
-	if hidden, ok := v.(slog.LogValuer); ok {
-		v = slog.AnyValue(hidden).Resolve().Any()
-	}
-	text = fmt.Sprintf("%+v", v)
-	if len(text) > maxRendered {
-		text = strings.ToValidUTF8(text[:maxRendered], "") + "…" // no half of a character
-	}
-	return text
 }
 
 // describe names the callback for a message, and the message as its sender knows it.
