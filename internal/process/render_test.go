@@ -58,6 +58,7 @@ func TestRenderHides(t *testing.T) {
 		"a key":                         {map[any]int{password{"hunter2"}: 1}, "map[(hidden):1]"},
 		"in a group":                    {gives{slog.GroupValue(slog.Any("run", &run), slog.Int("n", 1))}, "[run=" + shown + " n=1]"},
 		"in what another gives":         {gives{slog.AnyValue(&inside{Shown: gives{slog.AnyValue(run)}})}, "&{Shown:" + shown + " hidden:<nil>}"},
+		"a pointer in a group":          {[]any{gives{slog.GroupValue(slog.Any("p", &run.Args))}}, fmt.Sprintf("[[p=%p]]", &run.Args)},
 		"for ever":                      {inside{Shown: itself{}}, "{Shown:" + strings.Repeat("[", 100) + "…" + strings.Repeat("]", 100) + " hidden:<nil>}"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,10 +89,11 @@ func TestRenderPrintsAllElseAsFmtDoes(t *testing.T) {
 	for name, v := range map[string]any{
 		"nil": nil, "a number": 1.5, "a text": "two words", "bytes": []byte("abc"), "an error": errors.New("boom"), "a Stringer": time.Second,
 		"a struct": named{Err: errors.New("boom"), Bytes: []byte{1}, m: map[string]bool{"b": true, "a": false}, any: time.Second, pid: messages.PID{ID: 1}, f: panics}, "an empty one": &named{},
-		"nested":  []named{{any: []any{1, "x", nil}, next: &named{}}},
-		"no map":  map[int]int(nil),
-		"a map":   &map[string][]int{"x": {1, 2}, "a": nil},
-		"a NaN":   map[float64]string{math.NaN(): "x"},
+		"nested":         []named{{any: []any{1, "x", nil}, next: &named{}}},
+		"no map":         map[int]int(nil),
+		"a map":          &map[string][]int{"x": {1, 2}, "a": nil},
+		"a NaN":          map[float64]string{math.NaN(): "x"},
+		"pointers below": []any{map[*named]*named{{}: {}}, &map[int]int{1: 2}}, "a pointer to pointers": &[]*named{{}},
 		"pointer": &n, "nil pointer": (*named)(nil), "to a pointer": []any{&n, &named{}}, "an array": [2]any{1i, struct{}{}},
 		"Error panics": &nasty{onError: panics}, "a PID": inside{messages.PID{Node: "n", ID: 1}, messages.PID{Node: "n", ID: 1}},
 		"a channel": make(chan int), "a func": panics,
