@@ -9,7 +9,7 @@ import (
 
 // The functions in this file are what happens to a task at each move, without I/O. They are for those who write a
 // store: it loads a task, applies, and records what the task has become. One place for the rules keeps two stores from
-// reading the contract differently. An entry for the history is appended to Errors, also if Errors was not loaded.
+// reading the contract differently. An entry for the history is appended to History, also if that was not loaded.
 
 // OrphanError is the text in the history of a task whose node died.
 const OrphanError = "the node that ran it died"
@@ -18,7 +18,7 @@ const OrphanError = "the node that ran it died"
 func ApplyInsert(now time.Time, n NewTask) Task {
 	t := Task{
 		ID: n.ID, Runner: n.Runner, Kind: n.Kind, Key: n.Key, Args: cloneBytes(n.Args),
-		MaxAttempts: n.MaxAttempts, Timeout: wholeMicros(n.Timeout), State: Available,
+		Priority: n.Priority, MaxAttempts: n.MaxAttempts, Timeout: wholeMicros(n.Timeout), State: Available,
 		InsertedAt: Micro(now), ScheduledAt: Micro(n.ScheduledAt),
 	}
 	if n.Node != "" {
@@ -60,9 +60,6 @@ func ApplyOutcome(t *Task, o Outcome) (changed bool, err error) {
 	case t.State != Running:
 		return false, &StateError{TaskID: t.ID, From: t.State, To: to}
 	}
-	if to == Discarded || o.To == Retryable || to == Cancelled && o.Error != "" {
-		remember(t, o.FinishedAt, o.Error, o.Stack)
-	}
 	switch to {
 	case Completed:
 		t.Result = cloneBytes(o.Result)
@@ -73,6 +70,9 @@ func ApplyOutcome(t *Task, o Outcome) (changed bool, err error) {
 		t.Attempt--
 	case Available:
 		t.Attempt-- // ScheduledAt stays: what is given back keeps its place in the queue
+	}
+	if to == Retryable || to == Cancelled || to == Discarded {
+		remember(t, to, o.FinishedAt, o.Error, o.Stack)
 	}
 	leave(t, to, o.FinishedAt)
 	return true, nil
@@ -89,21 +89,22 @@ func AsAsked(now State, o Outcome) error {
 // ApplyOrphan takes a running task from a node that died. The attempt is used, so that a task which kills its process
 // ends at last.
 func ApplyOrphan(t *Task, now time.Time) {
-	remember(t, now, OrphanError, "")
+	to := Available
 	switch {
 	case t.CancelRequested:
-		leave(t, Cancelled, now)
+		to = Cancelled
 	case t.Attempt >= t.MaxAttempts:
-		leave(t, Discarded, now)
-	default:
-		leave(t, Available, now)
+		to = Discarded
 	}
+	remember(t, to, now, OrphanError, "")
+	leave(t, to, now)
 }
 
 // ApplyCancel is Controller.Cancel for one task. It reports whether that changed the task.
 func ApplyCancel(t *Task, now time.Time) (changed bool, err error) {
 	switch {
 	case t.State.Waiting():
+		t.History = append(t.History, Attempt{Attempt: t.Attempt, Run: t.Run, State: Cancelled, FinishedAt: Micro(now)})
 		leave(t, Cancelled, now)
 		return true, nil
 	case t.State == Running:
@@ -124,28 +125,34 @@ func ApplyRetry(t *Task, now time.Time) (changed bool, err error) {
 	case Running:
 		return false, &StateError{TaskID: t.ID, From: t.State, To: Available}
 	}
+	if t.State == Completed { // the other ends are in the history already
+		remember(t, Completed, t.FinishedAt, "", "")
+	}
 	t.MaxAttempts = max(t.MaxAttempts, t.Attempt+1)
-	t.State, t.ScheduledAt = Available, Micro(now)
-	t.FinishedAt, t.CancelRequested = time.Time{}, false
+	t.State, t.Node, t.ScheduledAt = Available, "", Micro(now)
+	t.FinishedAt, t.CancelRequested, t.Pos = time.Time{}, false, 0
 	return true, nil
 }
 
 // leave is what all ends of a run, and a cancel of a waiting task, have in common. The result of an earlier outcome stays
 // for the runs that follow, which may build on it, and goes with an outcome that has none.
 func leave(t *Task, to State, at time.Time) {
-	t.State, t.Node = to, ""
+	t.State = to
 	if to.Final() {
 		t.FinishedAt = Micro(at)
+	} else {
+		t.Node = ""
 	}
 	if to == Cancelled || to == Discarded {
 		t.Result = nil
 	}
 }
 
-// remember adds an entry to the history, of which a store keeps the newest MaxHistory.
-func remember(t *Task, at time.Time, text, stack string) {
-	t.Errors = append(t.Errors, AttemptError{
-		Attempt: t.Attempt, Run: t.Run, Node: t.Node, At: Micro(at), Error: CleanText(text), Stack: CleanText(stack),
+// remember adds what the run has led to, of which a store keeps the newest MaxHistory entries.
+func remember(t *Task, to State, at time.Time, text, stack string) {
+	t.History = append(t.History, Attempt{
+		Attempt: t.Attempt, Run: t.Run, Node: t.Node, State: to, StartedAt: t.StartedAt, FinishedAt: Micro(at),
+		Error: CleanText(text), Stack: CleanText(stack),
 	})
 }
 

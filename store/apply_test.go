@@ -54,7 +54,7 @@ func TestOutcomesKeepToTheTable(t *testing.T) {
 		if changed && (err != nil || before.State != store.Running || !store.CanMove(before.State, task.State)) {
 			t.Fatalf("%s became %s, error %v", before.State, task.State, err)
 		}
-		if !changed && (task.State != before.State || task.Attempt != before.Attempt || len(task.Errors) != 0) {
+		if !changed && (task.State != before.State || task.Attempt != before.Attempt || len(task.History) != 0) {
 			t.Fatalf("not changed, but is %+v, was %+v", task, before)
 		}
 		if errors.Is(err, store.ErrFenced) != (before.Run != o.Run) {

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Memory is a Store that lasts as long as the process. It is for tests and for trying out: it keeps every task for
-// ever, and what it accepts is lost with the process. All methods may be called from any goroutine.
+// Memory is a Store that lasts as long as the process. It is for tests and for trying out: what it accepts is lost with the
+// process. All methods may be called from any goroutine.
 type Memory struct {
-	Holders
+	holders Holders
 
 	mu     sync.Mutex
 	closed bool
@@ -23,6 +23,9 @@ var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty store. Close it to have its methods answer ErrClosed; nothing else depends on that.
 func NewMemory() *Memory { return &Memory{tables: newTables()} }
+
+// Hold implements Worker.
+func (m *Memory) Hold(holder Holder) (release func(), err error) { return m.holders.Hold(holder) }
 
 // locked runs f with the tables, unless the store is closed or the context has ended.
 func (m *Memory) locked(ctx context.Context, f func() error) error {
@@ -49,11 +52,23 @@ func (m *Memory) Insert(ctx context.Context, now time.Time, tasks []NewTask) (in
 			if !existed {
 				row = m.add(ApplyInsert(now, n))
 			}
-			inserted[i] = Inserted{Task: row.copy(), Existed: existed}
+			inserted[i] = Inserted{Task: row.clone(), Existed: existed}
 		}
 		return nil
 	})
+	m.notifyWork(inserted)
 	return inserted, err
+}
+
+// notifyWork tells the runners of those that wait.
+func (m *Memory) notifyWork(inserted []Inserted) {
+	told := ""
+	for i := range inserted {
+		if t := &inserted[i]; t.State == Available && !t.Existed && t.Runner != told {
+			told = t.Runner
+			m.holders.Notify(told, SignalWork)
+		}
+	}
 }
 
 // Claim implements Worker.
@@ -63,17 +78,18 @@ func (m *Memory) Claim(ctx context.Context, now time.Time, claim Claim) (claimed
 			return err
 		}
 		for {
-			next := m.firstWaiting(claim.Runner, claim.Kinds)
-			if next == nil {
+			first := m.firstDue(claim.Runner, claim.Kinds, now)
+			switch {
+			case first == nil:
+				claimed.Next = m.nextDue(claim.Runner, claim.Kinds)
+				return nil
+			case len(claimed.Tasks) == claim.Limit:
+				claimed.Next = Micro(now)
 				return nil
 			}
-			if len(claimed.Tasks) == claim.Limit || next.ScheduledAt.After(now) {
-				claimed.Next = next.ScheduledAt
-				return nil
-			}
-			m.change(next, func(t *Task) { ApplyClaim(t, now, claim.Node) })
-			task := next.copy()
-			task.Errors = nil
+			m.change(first, func(t *Task) { ApplyClaim(t, now, claim.Node) })
+			task := first.clone()
+			task.History = nil
 			claimed.Tasks = append(claimed.Tasks, task)
 		}
 	})
@@ -89,6 +105,7 @@ func (m *Memory) Finish(ctx context.Context, outcomes []Outcome) (refused []erro
 		}
 		return nil
 	})
+	m.holders.Notify("", SignalWork|SignalOutcomes)
 	return refused, err
 }
 
@@ -121,13 +138,13 @@ func (m *Memory) Report(ctx context.Context, progress []Progress) error {
 }
 
 // Recover implements Worker.
-func (m *Memory) Recover(ctx context.Context, now time.Time, runner string, alive []string) (recovered int, err error) {
+func (m *Memory) Recover(ctx context.Context, now time.Time, runner string) (recovered int, err error) {
 	err = m.locked(ctx, func() error {
 		if err := errors.Join(ValidTime("now", now), ValidName("runner", runner)); err != nil {
 			return err
 		}
 		for _, row := range m.runningOf(runner) {
-			if slices.Contains(alive, row.Node) {
+			if m.holders.Alive(runner, row.Node) {
 				continue
 			}
 			m.change(row, func(t *Task) { ApplyOrphan(t, now) })
@@ -135,7 +152,26 @@ func (m *Memory) Recover(ctx context.Context, now time.Time, runner string, aliv
 		}
 		return nil
 	})
+	if recovered > 0 {
+		m.holders.Notify(runner, SignalWork|SignalOutcomes)
+	}
 	return recovered, err
+}
+
+// Running implements Worker.
+func (m *Memory) Running(ctx context.Context, runner, node string) (runs []RunID, err error) {
+	err = m.locked(ctx, func() error {
+		if err := errors.Join(ValidName("runner", runner), ValidName("node", node)); err != nil {
+			return err
+		}
+		for _, row := range m.runningOf(runner) {
+			if row.Node == node {
+				runs = append(runs, RunID{TaskID: row.ID, Run: row.Run})
+			}
+		}
+		return nil
+	})
+	return runs, err
 }
 
 // CancelRequests implements Worker.
@@ -180,7 +216,22 @@ func (m *Memory) control(
 	if err != nil {
 		return Moved{}, err
 	}
+	m.holders.Notify(moved.Runner, SignalWork|SignalOutcomes|SignalCancels)
 	return moved, nil
+}
+
+// Prune implements Controller.
+func (m *Memory) Prune(ctx context.Context, expiry Expiry) (deleted int, err error) {
+	err = m.locked(ctx, func() error {
+		if err := expiry.Validate(); err != nil {
+			return err
+		}
+		deleted = m.prune(func(o *outcome) bool {
+			return o.Runner == expiry.Runner && o.FinishedAt.Before(expiry.Before(o.State))
+		}, expiry.Size())
+		return nil
+	})
+	return deleted, err
 }
 
 // apply has the rule change the task, and gives it as it is afterwards.
@@ -194,7 +245,7 @@ func (m *Memory) apply(id string, rule func(*Task) (bool, error)) (Task, error) 
 	if err != nil {
 		return Task{}, err
 	}
-	return row.copy(), nil
+	return row.clone(), nil
 }
 
 // Get implements Reader.
@@ -207,7 +258,7 @@ func (m *Memory) Get(ctx context.Context, id string) (task Task, err error) {
 		if !ok {
 			return fmt.Errorf("%w: %s", ErrNotFound, id)
 		}
-		task = row.copy()
+		task = row.clone()
 		return nil
 	})
 	return task, err
@@ -219,12 +270,12 @@ func (m *Memory) List(ctx context.Context, query Query) (tasks []Task, err error
 		if err := query.Validate(); err != nil {
 			return err
 		}
-		for _, row := range m.newestFirst(query.Before) {
+		for task := range m.listed(query.After) {
 			if len(tasks) == query.Size() {
 				break
 			}
-			if query.matches(&row.Task) {
-				tasks = append(tasks, row.copy())
+			if query.matches(&task) {
+				tasks = append(tasks, task.clone())
 			}
 		}
 		return nil
@@ -243,9 +294,9 @@ func (m *Memory) Last(ctx context.Context, kind, key string) (task Task, err err
 		if err := errors.Join(ValidName("kind", kind), ValidName("key", key)); err != nil {
 			return err
 		}
-		for _, row := range slices.Backward(m.keyed[[2]string{kind, key}]) {
-			if row.State == Completed {
-				task = row.copy()
+		for _, o := range slices.Backward(m.keyed[[2]string{kind, key}]) {
+			if o.latest() {
+				task = o.clone()
 				return nil
 			}
 		}
@@ -261,6 +312,31 @@ func (m *Memory) Counts(ctx context.Context, runner string) (counts map[State]in
 		return nil
 	})
 	return counts, err
+}
+
+// Outcomes implements Reader.
+func (m *Memory) Outcomes(ctx context.Context, query OutcomeQuery) (found Outcomes, err error) {
+	err = m.locked(ctx, func() error {
+		if err := query.Validate(); err != nil {
+			return err
+		}
+		if query.After == FromNow {
+			found.Next = m.pos
+			return nil
+		}
+		found.Next, err = query.Start(m.deletedUpTo(query.Runner))
+		for _, o := range m.after(found.Next) {
+			if len(found.Tasks) == query.Size() {
+				break
+			}
+			found.Next = o.Pos
+			if query.Runner == "" || query.Runner == o.Runner {
+				found.Tasks = append(found.Tasks, o.clone())
+			}
+		}
+		return err
+	})
+	return found, err
 }
 
 // Ping implements Store.

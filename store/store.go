@@ -10,6 +10,8 @@
 //   - An outcome is accepted only for the current run of a task, so a run that was taken from its node cannot overwrite
 //     what happened since. The same outcome given twice is accepted once, and the second time answers nil.
 //   - A task goes only where the table in state.go says it may.
+//   - Outcomes have one order, which is the same for all who ask: whoever has been told of one is never told later of one
+//     that stands before it.
 //   - One item of a batch that is refused fails alone, except in Insert.
 //   - All methods may be called from any goroutine. They end early when their context does; what was already handed to
 //     the database may be committed nevertheless.
@@ -32,6 +34,14 @@ var (
 	// ErrCancelled says that an outcome which would have made the task wait was recorded as Cancelled instead, because
 	// its cancel was requested while it ran.
 	ErrCancelled = errors.New("store: recorded as cancelled, as was requested")
+	// ErrCursorExpired says that outcomes behind the cursor were deleted, because they were older than what is kept.
+	ErrCursorExpired = errors.New("store: outcomes after the cursor were deleted")
+	// ErrUnavailable says that the database cannot be reached now. What was asked for may be asked for again.
+	ErrUnavailable = errors.New("store: the database cannot be reached")
+	// ErrDenied says that the database does not let us in, or not do what we must.
+	ErrDenied = errors.New("store: the database denies access")
+	// ErrSchema says that the tables in the database are not those of this library, or were changed by hand.
+	ErrSchema = errors.New("store: the tables are not as this library has made them")
 	// ErrHeld says that a runner of this name runs on the store already.
 	ErrHeld = errors.New("store: a runner of this name runs on the store already")
 	// ErrClosed says that the store was closed.
@@ -59,12 +69,14 @@ type Inserter interface {
 
 // Worker is what a TaskRunner needs to run tasks.
 type Worker interface {
-	// Hold says that a runner of this name runs on the store, until release is called; ErrHeld if one does already. See
-	// Holders, which does it.
-	Hold(runner string) (release func(), err error)
+	// Hold says that a runner of this name runs here, until release is called, and has it told of changes. While it holds, the
+	// tasks that run in its node are alive. ErrHeld if one of this name holds here already; on a store for several processes,
+	// others may hold elsewhere.
+	Hold(holder Holder) (release func(), err error)
 
-	// Claim gives tasks that are due to the node: the longest due first, and of those due at the same time the one
-	// inserted first. What was given back, or taken from a node that died, keeps the time at which it was due.
+	// Claim gives tasks that are due to the node: those of the smallest Priority first, of these the longest due, and of those
+	// due at the same time the one inserted first. An Available task is due whatever the time is. What was given back, or taken
+	// from a node that died, keeps the time at which it was due.
 	Claim(ctx context.Context, now time.Time, claim Claim) (Claimed, error)
 
 	// Finish records outcomes and answers one error for each, nil where it is recorded: ErrNotFound, ErrFenced,
@@ -77,10 +89,15 @@ type Worker interface {
 	// and is told in the error (ErrInvalid), and the others are recorded all the same.
 	Report(ctx context.Context, progress []Progress) error
 
-	// Recover takes running tasks of the runner back from every node but those that are alive, and says how many. The
-	// death of a node uses an attempt: a task that has none left is discarded with a history entry that says so, and
-	// one whose cancel was requested is cancelled; the others are available again.
-	Recover(ctx context.Context, now time.Time, runner string, alive []string) (int, error)
+	// Recover takes running tasks of the runner back from every node that is dead, and says how many: where no runner of the
+	// name holds, and on a store for several processes, whose lease has ended. The death of a node uses an attempt: a task that
+	// has none left is discarded with a history entry that says so, and one whose cancel was requested is cancelled; the others
+	// are available again.
+	Recover(ctx context.Context, now time.Time, runner string) (int, error)
+
+	// Running gives the runs of the runner that are recorded as running in the node, in no order. A node compares them with what
+	// it really runs; only for a node that holds on this store need the answer be right.
+	Running(ctx context.Context, runner, node string) ([]RunID, error)
 
 	// CancelRequests gives the ids of the tasks that run on the node and are to be cancelled.
 	CancelRequests(ctx context.Context, runner, node string) ([]string, error)
@@ -93,22 +110,31 @@ type Controller interface {
 	// *StateError.
 	Cancel(ctx context.Context, now time.Time, id string) (Moved, error)
 
-	// Retry makes a task available now: a final one (its history stays, its result until the next outcome, and if no attempt is left it
-	// gets one more), a scheduled or a retryable one. An available one is left so, a running one is a *StateError.
+	// Retry makes a task available now: a final one for a new outcome (the old one stays in its history, its result until the
+	// new outcome, and if no attempt is left it gets one more), a scheduled or a retryable one. An available one is left so, a
+	// running one is a *StateError.
 	Retry(ctx context.Context, now time.Time, id string) (Moved, error)
+
+	// Prune deletes outcomes that are older than what is kept, oldest first, each with its task if the task has no later
+	// outcome and does not run again, and says how many.
+	Prune(ctx context.Context, expiry Expiry) (int, error)
 }
 
 // Reader looks tasks up.
 type Reader interface {
 	// Get gives one task with its history, or ErrNotFound.
 	Get(ctx context.Context, id string) (Task, error)
-	// List gives tasks with their histories, newest first.
+	// List gives tasks with their histories: first those that wait or run, the newest first, then those that have ended, the
+	// last ended first. Whoever reads page by page sees each task that was there; one that ends meanwhile may come twice, and
+	// one that is retried by hand meanwhile may be missed.
 	List(ctx context.Context, query Query) ([]Task, error)
-	// Last gives the newest Completed task of this kind and key, or ErrNotFound.
+	// Last gives the Completed task of this kind and key that ended last, or ErrNotFound.
 	Last(ctx context.Context, kind, key string) (Task, error)
 	// Counts gives the number of the runner's tasks in each state; states without tasks are absent. An empty runner
 	// is all.
 	Counts(ctx context.Context, runner string) (map[State]int64, error)
+	// Outcomes gives outcomes in their one order.
+	Outcomes(ctx context.Context, query OutcomeQuery) (Outcomes, error)
 }
 
 // Store is a whole store.
@@ -136,6 +162,8 @@ const (
 	// MaxHistory is how many entries of a task's history are kept, the newest. A task that is put off, or retried by hand,
 	// again and again would else grow without end.
 	MaxHistory = 100
+	// MaxPriority is the largest Priority, which is the least urgent.
+	MaxPriority = 9
 	// MaxName is the largest length in bytes of a kind, a runner's name or a key.
 	MaxName = 512
 )

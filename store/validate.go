@@ -31,6 +31,9 @@ func (n NewTask) Validate() error {
 	if err := sized("Args", n.Args, MaxArgs); err != nil {
 		return err
 	}
+	if n.Priority < 0 || n.Priority > MaxPriority {
+		return invalid("Priority", n.Priority, "must be from 0 to %d", MaxPriority)
+	}
 	if n.MaxAttempts < 1 || n.MaxAttempts > math.MaxInt32 {
 		return invalid("MaxAttempts", n.MaxAttempts, "must be from 1 to 2147483647")
 	}
@@ -110,21 +113,70 @@ func (q Query) Validate() error {
 	if err := optional("Runner", q.Runner); err != nil {
 		return err
 	}
-	if q.Before < 0 {
-		return invalid("Before", q.Before, "must not be negative")
+	if q.After.Seq < 0 || q.After.Pos < 0 || q.After.Seq > 0 && q.After.Pos > 0 {
+		return invalid("After", q.After, "must have a positive Seq or a positive Pos, or neither")
 	}
-	if q.Limit < 0 || q.Limit > MaxList {
-		return invalid("Limit", q.Limit, "must be from 0 to %d", MaxList)
+	return listLimit(q.Limit)
+}
+
+// Size is how many tasks List gives at most: Limit, or 50 if that is zero.
+func (q Query) Size() int { return listSize(q.Limit) }
+
+// Validate reports why no outcomes can be given; the error wraps ErrInvalid.
+func (q OutcomeQuery) Validate() error {
+	if err := optional("Runner", q.Runner); err != nil {
+		return err
+	}
+	if q.After < FromNow {
+		return invalid("After", q.After, "must be a cursor, FromOldest or FromNow")
+	}
+	return listLimit(q.Limit)
+}
+
+// Start is the cursor to look behind, given the largest Pos of the runner's outcomes that were deleted; ErrCursorExpired if After
+// stands before that. It is for those who write a store.
+func (q OutcomeQuery) Start(deleted int64) (int64, error) {
+	if q.After > FromOldest && q.After < deleted {
+		return 0, fmt.Errorf("%w: the cursor is %d, outcomes up to %d were deleted", ErrCursorExpired, q.After, deleted)
+	}
+	return max(q.After, deleted), nil
+}
+
+// Size is how many outcomes are given at most: Limit, or 50 if that is zero.
+func (q OutcomeQuery) Size() int { return listSize(q.Limit) }
+
+func listLimit(limit int) error {
+	if limit < 0 || limit > MaxList {
+		return invalid("Limit", limit, "must be from 0 to %d", MaxList)
 	}
 	return nil
 }
 
-// Size is how many tasks List gives at most: Limit, or 50 if that is zero.
-func (q Query) Size() int {
-	if q.Limit == 0 {
+func listSize(limit int) int {
+	if limit == 0 {
 		return 50
 	}
-	return q.Limit
+	return limit
+}
+
+// Validate reports why nothing can be deleted; the error wraps ErrInvalid.
+func (e Expiry) Validate() error {
+	if err := ValidName("Runner", e.Runner); err != nil {
+		return err
+	}
+	if e.Limit < 0 {
+		return invalid("Limit", e.Limit, "must not be negative")
+	}
+	for _, state := range [...]State{Completed, Cancelled, Discarded} {
+		before := e.Before(state)
+		if before.IsZero() {
+			continue
+		}
+		if err := ValidTime(string(state), before); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ValidateAll reports the first task that cannot be recorded, by its index. Insert takes all or none, so one is enough.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
@@ -10,6 +11,8 @@ import (
 var claimTests = []test{
 	{"starts a run", claimStarts},
 	{"longest due first, then in the order of insertion", claimOrder},
+	{"most urgent first", claimPriorities},
+	{"whatever the clock says, the available are due", claimClock},
 	{"order across kinds", claimOrderAcrossKinds},
 	{"only these kinds", claimKinds},
 	{"only this runner", claimRunner},
@@ -50,6 +53,44 @@ func claimOrder(e *env) {
 	e.insert(second, first, third, fourth, later)
 	claimed := e.claim(10)
 	sameIDs(e.T, "claimed", ids(claimed.Tasks), []string{first.ID, second.ID, third.ID, fourth.ID})
+	if !claimed.Next.Equal(micro(later.ScheduledAt)) {
+		e.Errorf("next is %v, want %v", claimed.Next, later.ScheduledAt)
+	}
+}
+
+// claimPriorities: urgency goes before the time, across kinds and for what has become due; what is not due yet is in nobody's
+// way.
+func claimPriorities(e *env) {
+	var tasks []store.NewTask // in the order in which they are to be claimed
+	for priority := range store.MaxPriority + 1 {
+		for i, due := range []time.Duration{-time.Hour, -time.Minute, 0} {
+			n := newTask()
+			n.Priority, n.ScheduledAt = priority, e.now.Add(due)
+			n.Kind = []string{kind, "other"}[(priority+i)%2]
+			tasks = append(tasks, n)
+		}
+	}
+	want := make([]string, len(tasks))
+	for i, n := range slices.Backward(tasks) { // inserted the other way round
+		want[i] = n.ID
+		e.insert(n)
+	}
+	urgent := newTask()
+	urgent.ScheduledAt = e.now.Add(time.Minute)
+	e.insert(urgent)
+	sameIDs(e.T, "claimed", ids(e.claim(20, kind, "other").Tasks), want[:20])
+	e.pass(time.Minute)
+	sameIDs(e.T, "when the urgent one has become due", ids(e.claim(20, kind, "other").Tasks), append([]string{urgent.ID}, want[20:]...))
+}
+
+// claimClock: a clock that jumps an hour back must not stop the work that is to be done at once.
+func claimClock(e *env) {
+	first, later := newTask(), newTask()
+	later.ScheduledAt = e.now.Add(time.Minute)
+	e.insert(first, later)
+	e.pass(-time.Hour)
+	claimed := e.claim(2)
+	sameIDs(e.T, "claimed an hour earlier", ids(claimed.Tasks), []string{first.ID})
 	if !claimed.Next.Equal(micro(later.ScheduledAt)) {
 		e.Errorf("next is %v, want %v", claimed.Next, later.ScheduledAt)
 	}
@@ -176,8 +217,8 @@ func claimWithHistory(e *env) {
 	e.insert(newTask())
 	for range 3 {
 		task := e.claimOne()
-		if len(task.Errors) != 0 {
-			e.Errorf("run %d was claimed with %d errors: a claim carries none", task.Run, len(task.Errors))
+		if len(task.History) != 0 {
+			e.Errorf("run %d was claimed with %d errors: a claim carries none", task.Run, len(task.History))
 		}
 		check(e.T, e.finish(e.outcome(task, store.Retryable)))
 		e.pass(time.Minute)

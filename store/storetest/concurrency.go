@@ -62,6 +62,9 @@ func concurrentClaims(e *env) {
 
 func concurrentInserts(e *env) {
 	tasks := newTasks(20)
+	for i := range tasks {
+		tasks[i] = known(tasks[i])
+	}
 	var mu sync.Mutex
 	var fresh int
 	seqs := map[string]int64{}
@@ -96,7 +99,7 @@ func concurrentOutcomes(e *env) {
 			e.Error(err, refused)
 		}
 	})
-	if got := e.get(task.ID); len(got.Errors) != 1 || got.State != store.Retryable {
+	if got := e.get(task.ID); len(got.History) != 1 || got.State != store.Retryable {
 		e.Errorf("afterwards: %+v", got)
 	}
 }
@@ -149,7 +152,7 @@ func concurrentReads(e *env) {
 				e.Error(err)
 				return
 			}
-			if (got.State == store.Discarded) != (len(got.Errors) == 1) || got.State.Final() == got.FinishedAt.IsZero() {
+			if (got.State == store.Discarded) != (len(got.History) == 1) || got.State.Final() == got.FinishedAt.IsZero() {
 				e.Errorf("half a task: %+v", got)
 			}
 		}

@@ -65,15 +65,15 @@ func controlOneMoreAttempt(e *env) {
 	e.pass(time.Second)
 	got, err := e.Retry(ctx(), e.now, n.ID)
 	check(e.T, err)
-	if got.MaxAttempts != 2 || got.Attempt != 1 || len(got.Errors) != 1 || got.Errors[0] != discarded.Errors[0] {
+	if got.MaxAttempts != 2 || got.Attempt != 1 || len(got.History) != 1 || got.History[0] != discarded.History[0] {
 		e.Errorf("after the retry: %+v", got)
 	}
 	again := e.claimOne()
 	if again.Attempt != 2 || again.Run != 2 {
 		e.Errorf("attempt %d, run %d, want 2 and 2", again.Attempt, again.Run)
 	}
-	if done := e.finished(e.outcome(again, store.Discarded)); len(done.Errors) != 2 {
-		e.Errorf("the history is %v, want the old entry and the new one", done.Errors)
+	if done := e.finished(e.outcome(again, store.Discarded)); len(done.History) != 2 {
+		e.Errorf("the history is %v, want the old entry and the new one", done.History)
 	}
 }
 

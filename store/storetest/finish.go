@@ -41,7 +41,7 @@ func finishCompleted(e *env) {
 	o := e.outcome(task, store.Completed)
 	o.Error = "not kept: it completed"
 	got := e.finished(o)
-	task.State, task.Node, task.Result, task.FinishedAt = store.Completed, "", o.Result, micro(e.now)
+	task.State, task.Result, task.FinishedAt, task.Pos = store.Completed, o.Result, micro(e.now), got.Pos
 	same(e.T, "completed", got, task)
 }
 
@@ -52,8 +52,9 @@ func finishRetryable(e *env) {
 	o.Result, o.Stack = []byte("not kept: it failed"), "goroutine 1"
 	got := e.finished(o)
 	task.State, task.Node, task.ScheduledAt = store.Retryable, "", micro(o.ScheduledAt)
-	task.Errors = []store.AttemptError{{
-		Attempt: 1, Run: 1, Node: node, At: micro(e.now), Error: "it failed", Stack: "goroutine 1",
+	task.History = []store.Attempt{{
+		Attempt: 1, Run: 1, Node: node, State: store.Retryable, StartedAt: task.StartedAt, FinishedAt: micro(e.now),
+		Error: "it failed", Stack: "goroutine 1",
 	}}
 	same(e.T, "retryable", got, task)
 }
@@ -64,22 +65,24 @@ func finishDiscarded(e *env) {
 	o := e.outcome(task, store.Discarded)
 	o.Error = "" // an error may have no text; that it failed is history all the same
 	got := e.finished(o)
-	task.State, task.Node, task.FinishedAt = store.Discarded, "", micro(e.now)
-	task.Errors = []store.AttemptError{{Attempt: 1, Run: 1, Node: node, At: micro(e.now)}}
+	task.State, task.FinishedAt, task.Pos = store.Discarded, micro(e.now), got.Pos
+	task.History = []store.Attempt{{
+		Attempt: 1, Run: 1, Node: node, State: store.Discarded, StartedAt: task.StartedAt, FinishedAt: micro(e.now),
+	}}
 	same(e.T, "discarded", got, task)
 }
 
 func finishCancelled(e *env) {
-	for text, entries := range map[string]int{"": 0, "the user left": 1} {
+	for _, text := range []string{"", "the user left"} {
 		task := e.running()
 		o := e.outcome(task, store.Cancelled)
 		o.Error = text
 		got := e.finished(o)
-		if got.State != store.Cancelled || !got.FinishedAt.Equal(micro(e.now)) || got.Node != "" {
+		if got.State != store.Cancelled || !got.FinishedAt.Equal(micro(e.now)) || got.Node != node {
 			e.Errorf("cancelled: %+v", got)
 		}
-		if len(got.Errors) != entries {
-			e.Errorf("cancelled with error %q: history is %v", text, got.Errors)
+		if len(got.History) != 1 || got.History[0].State != store.Cancelled || got.History[0].Error != text {
+			e.Errorf("cancelled with error %q: history is %v", text, got.History)
 		}
 	}
 }
@@ -93,7 +96,7 @@ func finishSnoozed(e *env) {
 	o := e.outcome(second, store.Scheduled)
 	o.Error = "not kept: snoozing is no failure"
 	got := e.finished(o)
-	if got.State != store.Scheduled || got.Attempt != 1 || got.Run != 2 || len(got.Errors) != 1 {
+	if got.State != store.Scheduled || got.Attempt != 1 || got.Run != 2 || len(got.History) != 1 {
 		e.Errorf("snoozed in attempt 2, run 2: %+v", got)
 	}
 	if !got.ScheduledAt.Equal(micro(o.ScheduledAt)) || !got.FinishedAt.IsZero() || !got.StartedAt.Equal(second.StartedAt) {
@@ -196,7 +199,7 @@ func finishSameTask(e *env) {
 	check(e.T, refused[0])
 	check(e.T, refused[1])
 	refusedMove(e.T, "another outcome of the same run", refused[2], store.Retryable, store.Completed)
-	if got := e.get(task.ID); got.State != store.Retryable || len(got.Errors) != 1 {
+	if got := e.get(task.ID); got.State != store.Retryable || len(got.History) != 1 {
 		e.Errorf("afterwards: %+v", got)
 	}
 	sameCounts(e, runner, map[store.State]int64{store.Retryable: 1})
@@ -276,7 +279,7 @@ func finishTexts(e *env) {
 	for _, c := range cases {
 		o := e.outcome(e.running(), store.Discarded)
 		o.Error, o.Stack = c.text, c.text
-		entry := e.finished(o).Errors[0]
+		entry := e.finished(o).History[0]
 		for _, got := range []string{entry.Error, entry.Stack} {
 			checkText(e, c.name, got, c.text)
 		}
@@ -351,11 +354,11 @@ func finishHistory(e *env) {
 		check(e.T, err)
 		task = e.claimOne()
 	}
-	kept := e.get(task.ID).Errors
+	kept := e.get(task.ID).History
 	if len(kept) != store.MaxHistory || kept[0].Error != fmt.Sprint("run ", runs-store.MaxHistory+1) || kept[len(kept)-1].Error != fmt.Sprint("run ", runs) {
 		e.Errorf("%d entries are kept, from %q to %q", len(kept), kept[0].Error, kept[len(kept)-1].Error)
 	}
-	if n := len(e.get(other.ID).Errors); n != 1 {
+	if n := len(e.get(other.ID).History); n != 1 {
 		e.Errorf("another task has %d entries, want 1", n)
 	}
 }

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"math"
 	"strings"
 	"time"
@@ -14,6 +13,9 @@ var inputTests = []test{
 	{"outcomes", inputOutcomes},
 	{"claims", inputClaims},
 	{"queries", inputQueries},
+	{"queries for outcomes", inputOutcomeQueries},
+	{"expiries", inputExpiries},
+	{"holders", inputHolders},
 	{"ids", inputIDs},
 	{"times", inputTimes},
 	{"names", inputNames},
@@ -69,6 +71,8 @@ func inputTasks(e *env) {
 		}
 	}
 	bad("args too large", "Args", func(n *store.NewTask) { n.Args = make([]byte, store.MaxArgs+1) })
+	bad("negative priority", "Priority", func(n *store.NewTask) { n.Priority = -1 })
+	bad("too large a priority", "Priority", func(n *store.NewTask) { n.Priority = store.MaxPriority + 1 })
 	bad("no attempts", "MaxAttempts", func(n *store.NewTask) { n.MaxAttempts = 0 })
 	bad("negative attempts", "MaxAttempts", func(n *store.NewTask) { n.MaxAttempts = -1 })
 	bad("too many attempts", "MaxAttempts", func(n *store.NewTask) { n.MaxAttempts = math.MaxInt32 + 1 })
@@ -127,9 +131,43 @@ func inputQueries(e *env) {
 	bad("unknown state", "States[1]", store.Query{States: []store.State{store.Running, "paused"}})
 	bad("kind", "Kind", store.Query{Kind: "a\xff"})
 	bad("runner", "Runner", store.Query{Runner: "a\x00"})
-	bad("negative seq", "Before", store.Query{Before: -1})
+	bad("negative seq", "After", store.Query{After: store.Place{Seq: -1}})
+	bad("negative pos", "After", store.Query{After: store.Place{Pos: -1}})
+	bad("two places", "After", store.Query{After: store.Place{Seq: 1, Pos: 1}})
 	bad("negative limit", "Limit", store.Query{Limit: -1})
 	bad("too large a limit", "Limit", store.Query{Limit: store.MaxList + 1})
+}
+
+func inputOutcomeQueries(e *env) {
+	bad := func(what, field string, q store.OutcomeQuery) {
+		_, err := e.Outcomes(ctx(), q)
+		refusedInput(e, what, err, field)
+	}
+	bad("runner", "Runner", store.OutcomeQuery{Runner: "a\x00"})
+	bad("no cursor", "After", store.OutcomeQuery{After: store.FromNow - 1})
+	bad("negative limit", "Limit", store.OutcomeQuery{Limit: -1})
+	bad("too large a limit", "Limit", store.OutcomeQuery{Limit: store.MaxList + 1})
+}
+
+func inputExpiries(e *env) {
+	bad := func(what, field string, x store.Expiry) {
+		_, err := e.Prune(ctx(), x)
+		refusedInput(e, what, err, field)
+	}
+	for what, name := range badNames {
+		bad("runner: "+what, "Runner", store.Expiry{Runner: name})
+	}
+	bad("negative limit", "Limit", store.Expiry{Runner: runner, Limit: -1})
+	bad("year 10000", "completed", store.Expiry{Runner: runner, Completed: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
+}
+
+func inputHolders(e *env) {
+	for what, name := range badNames {
+		_, err := e.Hold(store.Holder{Runner: name, Node: node})
+		refusedInput(e, "hold, runner: "+what, err, "Runner")
+		_, err = e.Hold(store.Holder{Runner: runner, Node: name})
+		refusedInput(e, "hold, node: "+what, err, "Node")
+	}
 }
 
 func inputIDs(e *env) {
@@ -150,7 +188,7 @@ func inputTimes(e *env) {
 		refusedInput(e, "insert", err, "now")
 		_, err = e.Claim(ctx(), now, store.Claim{Runner: runner, Node: node, Kinds: []string{kind}, Limit: 1})
 		refusedInput(e, "claim", err, "now")
-		_, err = e.Recover(ctx(), now, runner, nil)
+		_, err = e.Recover(ctx(), now, runner)
 		refusedInput(e, "recover", err, "now")
 		_, err = e.Cancel(ctx(), now, task.ID)
 		refusedInput(e, "cancel", err, "now")
@@ -166,8 +204,12 @@ func inputNames(e *env) {
 		refusedInput(e, "last, kind: "+what, err, "kind")
 		_, err = e.Last(ctx(), kind, name)
 		refusedInput(e, "last, key: "+what, err, "key")
-		_, err = e.Recover(context.Background(), e.now, name, nil)
+		_, err = e.Recover(ctx(), e.now, name)
 		refusedInput(e, "recover: "+what, err, "runner")
+		_, err = e.Running(ctx(), name, node)
+		refusedInput(e, "running, runner: "+what, err, "runner")
+		_, err = e.Running(ctx(), runner, name)
+		refusedInput(e, "running, node: "+what, err, "node")
 		_, err = e.CancelRequests(ctx(), name, node)
 		refusedInput(e, "cancel requests, runner: "+what, err, "runner")
 		_, err = e.CancelRequests(ctx(), runner, name)

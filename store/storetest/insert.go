@@ -20,6 +20,7 @@ var insertTests = []test{
 	{"old and new ids mixed", insertMixed},
 	{"all or none", insertAllOrNone},
 	{"seq rises", insertSeqRises},
+	{"an id that was fresh before", insertKnownLater},
 	{"ten thousand at once", insertMany},
 	{"arguments of every size", insertArgs},
 	{"what is given and what is answered is not shared", insertNotShared},
@@ -29,9 +30,10 @@ var insertTests = []test{
 func insertKeepsFields(e *env) {
 	n := newTask()
 	n.Timeout = 1500 * time.Nanosecond // rounded up: cut to nothing it would be no timeout
+	n.Priority = 7
 	got := e.insert(n)[0]
 	want := store.Task{
-		ID: n.ID, Seq: 1, Runner: n.Runner, Kind: n.Kind, Key: n.Key, Args: n.Args, State: store.Available,
+		ID: n.ID, Seq: got.Seq, Runner: n.Runner, Kind: n.Kind, Key: n.Key, Args: n.Args, Priority: 7, State: store.Available,
 		MaxAttempts: 3, Timeout: 2 * time.Microsecond, InsertedAt: micro(e.now), ScheduledAt: micro(e.now),
 	}
 	same(e.T, "answer", got, want)
@@ -44,7 +46,7 @@ func insertRunning(e *env) {
 	n.ScheduledAt = e.now.Add(time.Hour) // ignored
 	got := e.insert(n)[0]
 	want := store.Task{
-		ID: n.ID, Seq: 1, Runner: n.Runner, Kind: n.Kind, Key: n.Key, Args: n.Args, State: store.Running,
+		ID: n.ID, Seq: got.Seq, Runner: n.Runner, Kind: n.Kind, Key: n.Key, Args: n.Args, State: store.Running,
 		Run: 1, Attempt: 1, MaxAttempts: 3, Timeout: n.Timeout, Node: node,
 		InsertedAt: micro(e.now), ScheduledAt: micro(e.now), StartedAt: micro(e.now),
 	}
@@ -81,7 +83,7 @@ func insertNothing(e *env) {
 // insertTwice: a caller that lost the answer asks again, perhaps much later, and must not start the task a second
 // time.
 func insertTwice(e *env) {
-	n := newTask()
+	n := known(newTask())
 	e.insert(n)
 	task := e.claimOne()
 	failed := e.finished(e.outcome(task, store.Retryable))
@@ -101,6 +103,9 @@ func insertTwice(e *env) {
 // statement.
 func insertTwiceInOneCall(e *env) {
 	fresh := newTasks(100)
+	for i := range fresh {
+		fresh[i] = known(fresh[i])
+	}
 	var tasks []store.NewTask
 	var existed []bool
 	for i, n := range fresh {
@@ -124,8 +129,11 @@ func insertTwiceInOneCall(e *env) {
 func insertMixed(e *env) {
 	tasks := newTasks(500)
 	var old []store.NewTask
-	for i := 0; i < len(tasks); i += 7 {
-		old = append(old, tasks[i])
+	for i := range tasks {
+		tasks[i] = known(tasks[i])
+		if i%7 == 0 {
+			old = append(old, tasks[i])
+		}
 	}
 	e.insert(old...)
 	inserted, err := e.Insert(ctx(), e.now, tasks)
@@ -163,6 +171,24 @@ func insertSeqRises(e *env) {
 				e.Fatalf("seq %d after %d", task.Seq, last)
 			}
 			last = task.Seq
+		}
+	}
+}
+
+// insertKnownLater: who was told an id may give it again, whether the task waits, runs or has ended.
+func insertKnownLater(e *env) {
+	for _, state := range store.States {
+		task := e.in(state)
+		for _, node := range []string{"", node} {
+			again := known(newTask())
+			again.ID, again.Node = task.ID, node
+			inserted, err := e.Insert(ctx(), e.now, []store.NewTask{newTask(), again})
+			check(e.T, err)
+			if inserted[0].Existed || !inserted[1].Existed {
+				e.Errorf("%s: existed %v and %v, want false and true", state, inserted[0].Existed, inserted[1].Existed)
+			}
+			same(e.T, string(state), inserted[1].Task, e.get(task.ID))
+			same(e.T, string(state)+", recorded", e.get(task.ID), task)
 		}
 	}
 }

@@ -21,7 +21,8 @@ var modelTests = []test{{"random operations", modelRandom}}
 // one store, each with a runner of its own: to open a store for each would take most of the time.
 func modelRandom(e *env) {
 	rapid.Check(e.T, func(t *rapid.T) {
-		m := &model{t: t, env: e, runner: uuid.NewString(), now: start, tasks: map[string]*modelTask{}}
+		m := &model{t: t, env: e, runner: uuid.NewString(), now: start, tasks: map[string]*modelTask{}, release: func() {}}
+		defer func() { m.release() }()
 		t.Repeat(map[string]func(*rapid.T){
 			"insert":   m.insert,
 			"claim":    m.claim,
@@ -29,23 +30,41 @@ func modelRandom(e *env) {
 			"report":   m.report,
 			"cancel":   m.cancel,
 			"retry":    m.retry,
+			"hold":     m.hold,
 			"recover":  m.recoverNodes,
 			"time":     m.pass,
 			"":         m.compare,
 			"list":     m.list,
 			"requests": m.requests,
+			"running":  m.runs,
+			"outcomes": m.outcomes,
+			"prune":    m.prune,
 		})
 	})
 }
 
+// modelEnd is one outcome.
+type modelEnd struct {
+	id    string
+	state store.State
+	run   int64
+	at    time.Time
+	n     int // of this task, from 1
+	task  *modelTask
+	lost  bool // one behind it was deleted, so it is not given any more
+}
+
 // model says what the contract does, in the fewest words: no history texts, no sizes, no indices.
 type model struct {
-	t      *rapid.T
-	env    *env
-	runner string
-	now    time.Time
-	tasks  map[string]*modelTask
-	order  []string // of insertion
+	t       *rapid.T
+	env     *env
+	runner  string
+	now     time.Time
+	tasks   map[string]*modelTask
+	order   []string   // of insertion
+	ends    []modelEnd // in their order
+	node    string     // where the runner holds; empty: nowhere
+	release func()
 }
 
 type modelTask struct {
@@ -53,8 +72,10 @@ type modelTask struct {
 	kind, node            string
 	run                   int64
 	attempt, max, history int
+	ends                  int // how often it has ended
 	cancel                bool
 	progress              float64
+	priority              int
 	scheduled             time.Time
 }
 
@@ -68,11 +89,12 @@ func (m *model) insert(t *rapid.T) {
 	for i := range tasks {
 		tasks[i] = store.NewTask{
 			ID: uuid.NewString(), Runner: m.runner, Kind: rapid.SampledFrom(modelKinds).Draw(t, "kind"),
-			MaxAttempts: rapid.IntRange(1, 2).Draw(t, "max"), ScheduledAt: m.now.Add(m.delay(t)),
-			Node: rapid.SampledFrom(append(modelNodes, "", "")).Draw(t, "node"),
+			MaxAttempts: rapid.IntRange(1, 2).Draw(t, "max"), Priority: rapid.IntRange(0, 2).Draw(t, "priority"), ScheduledAt: m.now.Add(m.delay(t)),
+			Node: rapid.SampledFrom(append(modelNodes, "", "")).Draw(t, "node"), Fresh: true,
 		}
 		if len(m.order) > 0 && rapid.IntRange(0, 4).Draw(t, "again") == 0 {
-			tasks[i].ID = rapid.SampledFrom(m.order).Draw(t, "id")
+			tasks[i].Fresh = false
+			tasks[i].ID = rapid.SampledFrom(m.order).Draw(t, "id") // of one that is there, or was
 		}
 	}
 	inserted, err := m.env.Insert(ctx(), m.now, tasks)
@@ -83,7 +105,7 @@ func (m *model) insert(t *rapid.T) {
 			m.t.Fatalf("insert %d: existed is %v", i, inserted[i].Existed)
 		}
 		if !existed {
-			m.order = append(m.order, n.ID)
+			m.order = append(slices.DeleteFunc(m.order, func(id string) bool { return id == n.ID }), n.ID)
 			m.tasks[n.ID] = m.inserted(n)
 		}
 		m.same(n.ID, inserted[i].Task)
@@ -91,7 +113,7 @@ func (m *model) insert(t *rapid.T) {
 }
 
 func (m *model) inserted(n store.NewTask) *modelTask {
-	task := &modelTask{state: store.Available, kind: n.Kind, max: n.MaxAttempts, scheduled: n.ScheduledAt}
+	task := &modelTask{state: store.Available, kind: n.Kind, max: n.MaxAttempts, priority: n.Priority, scheduled: n.ScheduledAt}
 	switch {
 	case n.Node != "":
 		task.scheduled = m.now
@@ -115,45 +137,48 @@ func (m *model) claim(t *rapid.T) {
 	}
 	claimed, err := m.env.Claim(ctx(), m.now, claim)
 	m.check(err)
-	waiting := m.waiting(claim.Kinds)
-	n := 0
-	for n < min(claim.Limit, len(waiting)) && !m.tasks[waiting[n]].scheduled.After(m.now) {
-		m.tasks[waiting[n]].start(claim.Node)
-		n++
+	due, next := m.waiting(claim.Kinds)
+	n := min(claim.Limit, len(due))
+	for _, id := range due[:n] {
+		m.tasks[id].start(claim.Node)
 	}
-	if got := ids(claimed.Tasks); !slices.Equal(got, waiting[:n]) {
-		m.t.Fatalf("claimed %v, want %v", got, waiting[:n])
+	if got := ids(claimed.Tasks); !slices.Equal(got, due[:n]) {
+		m.t.Fatalf("claimed %v, want %v", got, due[:n])
 	}
-	var next time.Time
-	if n < len(waiting) {
-		next = micro(m.tasks[waiting[n]].scheduled)
+	if n < len(due) {
+		next = m.now
 	}
-	if !claimed.Next.Equal(next) {
+	if !claimed.Next.Equal(micro(next)) && !(claimed.Next.IsZero() && next.IsZero()) {
 		m.t.Fatalf("next is %v, want %v", claimed.Next, next)
 	}
 }
 
-// waiting gives the ids of waiting tasks in the order in which they are to be claimed.
-func (m *model) waiting(kinds []string) []string {
-	var ids []string
+// waiting gives the ids of tasks that are due, in the order in which they are to be claimed, and when the next one will be.
+func (m *model) waiting(kinds []string) (due []string, next time.Time) {
 	for _, id := range m.order {
-		if task := m.tasks[id]; task.state.Waiting() && slices.Contains(kinds, task.kind) {
-			ids = append(ids, id)
+		task := m.tasks[id]
+		switch {
+		case task == nil || !task.state.Waiting() || !slices.Contains(kinds, task.kind):
+		case task.state == store.Available || !micro(task.scheduled).After(m.now):
+			due = append(due, id)
+		case next.IsZero() || task.scheduled.Before(next):
+			next = task.scheduled
 		}
 	}
-	slices.SortStableFunc(ids, func(a, b string) int {
-		return micro(m.tasks[a].scheduled).Compare(micro(m.tasks[b].scheduled))
+	slices.SortStableFunc(due, func(a, b string) int {
+		return cmp.Or(
+			cmp.Compare(m.tasks[a].priority, m.tasks[b].priority), micro(m.tasks[a].scheduled).Compare(micro(m.tasks[b].scheduled)))
 	})
-	return ids
+	return due, next
 }
 
 func (m *model) finish(t *rapid.T) {
-	if len(m.order) == 0 {
+	if len(m.tasks) == 0 {
 		t.Skip("nothing to finish")
 	}
 	batch := make([]store.Outcome, rapid.IntRange(1, 4).Draw(t, "outcomes"))
 	for i := range batch {
-		id := rapid.SampledFrom(m.order).Draw(t, "id")
+		id := rapid.SampledFrom(m.living()).Draw(t, "id")
 		batch[i] = store.Outcome{
 			TaskID: id, Run: max(1, m.tasks[id].run-int64(rapid.IntRange(0, 4).Draw(t, "old")/4)),
 			To: rapid.SampledFrom(outcomes).Draw(t, "to"), ScheduledAt: m.now.Add(m.delay(t)), FinishedAt: m.now,
@@ -188,8 +213,8 @@ func (m *model) outcome(task *modelTask, o store.Outcome) string {
 	if task.state == to {
 		return answer
 	}
-	m.move(task, to)
-	if to == store.Discarded || o.To == store.Retryable || to == store.Cancelled && o.Error != "" {
+	m.move(o.TaskID, to)
+	if to == store.Discarded || to == store.Retryable || to == store.Cancelled {
 		task.history++
 	}
 	if to == store.Scheduled || to == store.Available {
@@ -201,18 +226,30 @@ func (m *model) outcome(task *modelTask, o store.Outcome) string {
 	return answer
 }
 
-func (m *model) move(task *modelTask, to store.State) {
+func (m *model) move(id string, to store.State) {
+	task := m.tasks[id]
 	if !store.CanMove(task.state, to) {
 		m.t.Fatalf("the model moves from %s to %s, which the table does not have", task.state, to)
 	}
-	task.state, task.node = to, ""
+	task.state = to
+	if !to.Final() {
+		task.node = ""
+		return
+	}
+	task.ends++
+	m.ends = append(m.ends, modelEnd{id: id, n: task.ends, task: task, state: to, run: task.run, at: m.now})
+}
+
+// living gives the ids of the tasks that were not deleted, in the order of insertion.
+func (m *model) living() []string {
+	return slices.DeleteFunc(slices.Clone(m.order), func(id string) bool { return m.tasks[id] == nil })
 }
 
 func (m *model) report(t *rapid.T) {
-	if len(m.order) == 0 {
+	if len(m.tasks) == 0 {
 		t.Skip("nothing to report")
 	}
-	id := rapid.SampledFrom(m.order).Draw(t, "id")
+	id := rapid.SampledFrom(m.living()).Draw(t, "id")
 	p := store.Progress{
 		TaskID: id, Run: rapid.Int64Range(1, 3).Draw(t, "run"), Fraction: rapid.Float64Range(0, 1).Draw(t, "fraction"),
 	}
@@ -223,10 +260,11 @@ func (m *model) report(t *rapid.T) {
 }
 
 func (m *model) cancel(t *rapid.T) {
-	m.control(t, m.env.Cancel, func(task *modelTask) string {
+	m.control(t, m.env.Cancel, func(id string, task *modelTask) string {
 		switch {
 		case task.state.Waiting():
-			m.move(task, store.Cancelled)
+			m.move(id, store.Cancelled)
+			task.history++
 		case task.state == store.Running:
 			task.cancel = true
 		case task.state != store.Cancelled:
@@ -237,14 +275,16 @@ func (m *model) cancel(t *rapid.T) {
 }
 
 func (m *model) retry(t *rapid.T) {
-	m.control(t, m.env.Retry, func(task *modelTask) string {
+	m.control(t, m.env.Retry, func(id string, task *modelTask) string {
 		switch task.state {
 		case store.Available:
 			return ""
 		case store.Running:
 			return "state"
+		case store.Completed:
+			task.history++
 		}
-		m.move(task, store.Available)
+		m.move(id, store.Available)
 		task.cancel, task.scheduled = false, m.now
 		task.max = max(task.max, task.attempt+1)
 		return ""
@@ -253,14 +293,14 @@ func (m *model) retry(t *rapid.T) {
 
 type controlled = func(ctx context.Context, now time.Time, id string) (store.Moved, error)
 
-func (m *model) control(t *rapid.T, call controlled, rule func(*modelTask) string) {
-	if len(m.order) == 0 {
+func (m *model) control(t *rapid.T, call controlled, rule func(string, *modelTask) string) {
+	if len(m.tasks) == 0 {
 		t.Skip("nothing to control")
 	}
-	id := rapid.SampledFrom(m.order).Draw(t, "id")
+	id := rapid.SampledFrom(m.living()).Draw(t, "id")
 	from := m.tasks[id].state
 	got, err := call(ctx(), m.now, id)
-	if want := rule(m.tasks[id]); class(err) != want {
+	if want := rule(id, m.tasks[id]); class(err) != want {
 		m.t.Fatalf("answer %v, want %s", err, cmp.Or(want, "none"))
 	}
 	if err == nil {
@@ -271,28 +311,89 @@ func (m *model) control(t *rapid.T, call controlled, rule func(*modelTask) strin
 	}
 }
 
-func (m *model) recoverNodes(t *rapid.T) {
-	alive := rapid.SliceOfDistinct(rapid.SampledFrom(modelNodes), rapid.ID).Draw(t, "alive")
-	got, err := m.env.Recover(ctx(), m.now, m.runner, alive)
+// hold has the runner hold in another node, or in none.
+func (m *model) hold(t *rapid.T) {
+	m.release()
+	m.release = func() {}
+	if m.node = rapid.SampledFrom(append(modelNodes, "")).Draw(t, "node"); m.node == "" {
+		return
+	}
+	release, err := m.env.Hold(store.Holder{Runner: m.runner, Node: m.node})
+	m.check(err)
+	m.release = release
+}
+
+func (m *model) recoverNodes(*rapid.T) {
+	got, err := m.env.Recover(ctx(), m.now, m.runner)
 	m.check(err)
 	want := 0
-	for _, task := range m.tasks {
-		if task.state != store.Running || slices.Contains(alive, task.node) {
+	var final []string
+	for _, id := range m.living() {
+		task := m.tasks[id]
+		if task.state != store.Running || task.node == m.node {
 			continue
 		}
 		want++
 		task.history++
 		switch {
-		case task.cancel:
-			m.move(task, store.Cancelled)
-		case task.attempt >= task.max:
-			m.move(task, store.Discarded)
+		case task.cancel, task.attempt >= task.max:
+			final = append(final, id)
 		default:
-			m.move(task, store.Available)
+			m.move(id, store.Available)
 		}
 	}
 	if got != want {
 		m.t.Fatalf("recovered %d, want %d", got, want)
+	}
+	m.endTogether(final)
+}
+
+// endTogether ends tasks whose order among each other is the store's to choose.
+func (m *model) endTogether(ids []string) {
+	pos := map[string]int64{}
+	for _, id := range ids {
+		task, err := m.env.Get(ctx(), id)
+		m.check(err)
+		pos[id] = task.Pos
+	}
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(pos[a], pos[b]) })
+	for _, id := range ids {
+		to := store.Discarded
+		if m.tasks[id].cancel {
+			to = store.Cancelled
+		}
+		m.move(id, to)
+	}
+}
+
+// prune deletes what has ended before some time.
+func (m *model) prune(t *rapid.T) {
+	x := store.Expiry{Runner: m.runner, Limit: rapid.IntRange(0, 3).Draw(t, "limit")}
+	for _, before := range []*time.Time{&x.Completed, &x.Cancelled, &x.Discarded} {
+		if rapid.Bool().Draw(t, "some") {
+			*before = m.now.Add(-m.delay(t))
+		}
+	}
+	got, err := m.env.Prune(ctx(), x)
+	m.check(err)
+	want, last, i := 0, 0, 0
+	m.ends = slices.DeleteFunc(m.ends, func(end modelEnd) bool {
+		i++
+		if want == x.Size() || !micro(end.at).Before(x.Before(end.state)) {
+			return false
+		}
+		want++
+		if task := m.tasks[end.id]; task == end.task && task.ends == end.n && task.state.Final() {
+			delete(m.tasks, end.id)
+		}
+		last = i - want // how many of those that stay stand before it
+		return true
+	})
+	for i := range last {
+		m.ends[i].lost = true
+	}
+	if got != want {
+		m.t.Fatalf("deleted %d outcomes, want %d", got, want)
 	}
 }
 
@@ -311,7 +412,7 @@ func (m *model) list(t *rapid.T) {
 	got, err := m.env.List(ctx(), query)
 	m.check(err)
 	var want []string
-	for _, id := range slices.Backward(m.order) {
+	for _, id := range m.listed() {
 		task := m.tasks[id]
 		in := len(query.States) == 0 || slices.Contains(query.States, task.state)
 		if in && (query.Kind == "" || query.Kind == task.kind) && len(want) < query.Size() {
@@ -320,6 +421,74 @@ func (m *model) list(t *rapid.T) {
 	}
 	if !slices.Equal(ids(got), want) {
 		m.t.Fatalf("list is %v, want %v", ids(got), want)
+	}
+}
+
+// listed gives all ids in the order of a list.
+func (m *model) listed() []string {
+	listed := slices.DeleteFunc(m.living(), func(id string) bool { return m.tasks[id].state.Final() })
+	slices.Reverse(listed)
+	seen := map[string]bool{}
+	for _, end := range slices.Backward(m.ends) {
+		if task := m.tasks[end.id]; task != nil && task.state.Final() && !seen[end.id] {
+			listed = append(listed, end.id)
+		}
+		seen[end.id] = true
+	}
+	return listed
+}
+
+// outcomes reads them all in pages.
+func (m *model) outcomes(t *rapid.T) {
+	query := store.OutcomeQuery{Runner: m.runner, Limit: rapid.IntRange(1, 3).Draw(t, "limit")}
+	ends := slices.DeleteFunc(slices.Clone(m.ends), func(end modelEnd) bool { return end.lost })
+	for i := 0; ; {
+		got, err := m.env.Outcomes(ctx(), query)
+		m.check(err)
+		for _, task := range got.Tasks {
+			if i == len(ends) {
+				m.t.Fatalf("there are more than %d outcomes", i)
+			}
+			want := ends[i]
+			seen := modelEnd{id: task.ID, state: task.State, run: task.Run, at: task.FinishedAt, n: want.n, task: want.task}
+			if want.at = micro(want.at); seen != want {
+				m.t.Fatalf("outcome %d is %+v, want %+v", i, seen, want)
+			}
+			i++
+		}
+		if got.Next == query.After || len(got.Tasks) == 0 && got.Next >= m.end() {
+			if i != len(ends) {
+				m.t.Fatalf("there are %d outcomes, want %d", i, len(ends))
+			}
+			return
+		}
+		query.After = got.Next
+	}
+}
+
+// end is where the order of outcomes ends, of all runners.
+func (m *model) end() int64 {
+	now, err := m.env.Outcomes(ctx(), store.OutcomeQuery{After: store.FromNow})
+	m.check(err)
+	return now.Next
+}
+
+func (m *model) runs(t *rapid.T) {
+	node := rapid.SampledFrom(modelNodes).Draw(t, "node")
+	got, err := m.env.Running(ctx(), m.runner, node)
+	m.check(err)
+	want := map[store.RunID]bool{}
+	for id, task := range m.tasks {
+		if task.state == store.Running && task.node == node {
+			want[store.RunID{TaskID: id, Run: task.run}] = true
+		}
+	}
+	seen := map[store.RunID]bool{}
+	for _, run := range got {
+		seen[run] = true
+	}
+	if !maps.Equal(seen, want) {
+		m.t.Fatalf("running in %s is %v, want %v", node, seen, want)
 	}
 }
 
@@ -350,16 +519,16 @@ func (m *model) compare(t *rapid.T) {
 	if !maps.Equal(got, want) {
 		t.Fatalf("counts are %v, want %v", got, want)
 	}
-	if len(m.order) == 0 {
+	if len(m.tasks) == 0 {
 		return
 	}
-	all, err := m.env.List(ctx(), store.Query{Runner: m.runner, Limit: len(m.order)})
+	all, err := m.env.List(ctx(), store.Query{Runner: m.runner, Limit: len(m.tasks)})
 	m.check(err)
-	if len(all) != len(m.order) {
-		t.Fatalf("there are %d tasks, want %d", len(all), len(m.order))
+	if listed := m.listed(); !slices.Equal(ids(all), listed) {
+		t.Fatalf("there are %v, want %v", ids(all), listed)
 	}
-	for i, id := range slices.Backward(m.order) {
-		m.same(id, all[len(all)-1-i])
+	for i := range all {
+		m.same(all[i].ID, all[i])
 	}
 }
 
@@ -367,14 +536,16 @@ func (m *model) same(id string, got store.Task) {
 	task := m.tasks[id]
 	seen := &modelTask{
 		state: got.State, kind: got.Kind, node: got.Node, run: got.Run, attempt: got.Attempt, max: got.MaxAttempts,
-		history: len(got.Errors), cancel: got.CancelRequested, progress: got.Progress, scheduled: got.ScheduledAt,
+		history: len(got.History), cancel: got.CancelRequested, progress: got.Progress, priority: got.Priority,
+		scheduled: got.ScheduledAt,
 	}
 	want := *task
+	want.ends = 0
 	want.scheduled = micro(task.scheduled)
 	if got.ID != id || *seen != want {
 		m.t.Fatalf("task %s is\n%+v, want\n%+v", id, *seen, want)
 	}
-	if got.State.Final() == got.FinishedAt.IsZero() || (got.Run == 0) != got.StartedAt.IsZero() {
+	if got.State.Final() == got.FinishedAt.IsZero() || got.State.Final() != (got.Pos > 0) || (got.Run == 0) != got.StartedAt.IsZero() {
 		m.t.Fatalf("task %s has the wrong times: %+v", id, got)
 	}
 }

@@ -92,10 +92,14 @@ func movesByCancel(e *env) {
 		case store.Cancelled:
 		default:
 			want.State, want.FinishedAt = store.Cancelled, micro(e.now)
+			want.History = append(want.History, store.Attempt{
+				Attempt: task.Attempt, Run: 1, State: store.Cancelled, FinishedAt: micro(e.now),
+			})
 		}
 		for i := range 2 { // the second time changes nothing, and is no error
 			got, err := e.Cancel(ctx(), e.now, task.ID)
 			check(e.T, err)
+			want.Pos = e.get(task.ID).Pos
 			same(e.T, "answer to cancel of what is "+string(from), got.Task, want)
 			if was := []store.State{from, want.State}[i]; got.From != was {
 				e.Errorf("cancel of what is %s: the answer says it was %s", was, got.From)
@@ -119,8 +123,13 @@ func movesByRetry(e *env) {
 			continue
 		case store.Available:
 		default:
-			want.State, want.ScheduledAt = store.Available, micro(e.now)
-			want.FinishedAt = time.Time{}
+			want.State, want.Node, want.ScheduledAt = store.Available, "", micro(e.now)
+			want.FinishedAt, want.Pos = time.Time{}, 0
+			if from == store.Completed {
+				want.History = []store.Attempt{{
+					Attempt: 1, Run: 1, Node: node, State: store.Completed, StartedAt: task.StartedAt, FinishedAt: task.FinishedAt,
+				}}
+			}
 		}
 		got, err := e.Retry(ctx(), e.now, task.ID)
 		check(e.T, err)

@@ -13,6 +13,7 @@ import (
 var readTests = []test{
 	{"unknown task", readUnknown},
 	{"newest first", readNewestFirst},
+	{"the last ended first", readLastEndedFirst},
 	{"paging", readPaging},
 	{"filters", readFilters},
 	{"default and largest size", readLimits},
@@ -48,27 +49,53 @@ func readNewestFirst(e *env) {
 	sameIDs(e.T, "the first three", e.list(store.Query{Limit: 3}), inserted[:3])
 }
 
-// readPaging reads pages while tasks are added and changed: none appears twice, and none that was there is missed.
+// readLastEndedFirst: those that have ended come behind the others, in the order of their ends; one that is retried comes back.
+func readLastEndedFirst(e *env) {
+	var want []string
+	tasks := []store.Task{e.running(), e.running(), e.running(), e.running()}
+	for _, i := range []int{2, 0, 3} {
+		check(e.T, e.finish(e.outcome(tasks[i], outcomes[0])))
+		want = append([]string{tasks[i].ID}, want...)
+	}
+	sameIDs(e.T, "list", e.list(store.Query{}), append([]string{tasks[1].ID}, want...))
+	_, err := e.Retry(ctx(), e.now, tasks[0].ID)
+	check(e.T, err)
+	sameIDs(e.T, "after a retry", e.list(store.Query{}), []string{tasks[1].ID, tasks[0].ID, tasks[3].ID, tasks[2].ID})
+	check(e.T, e.finish(e.outcome(e.claimOne(), store.Discarded)))
+	sameIDs(e.T, "ended again", e.list(store.Query{}), []string{tasks[1].ID, tasks[0].ID, tasks[3].ID, tasks[2].ID})
+}
+
+// readPaging reads pages while tasks are added, start and end: each that was there comes, those that do not end just once.
 func readPaging(e *env) {
-	want := ids(e.insert(newTasks(57)...))
-	slices.Reverse(want)
-	var got []string
-	for before := int64(0); ; {
-		page, err := e.List(ctx(), store.Query{Runner: runner, Before: before, Limit: 10})
+	tasks := e.insert(newTasks(57)...)
+	for i := range 20 {
+		task := e.claimOne()
+		if i%2 == 0 {
+			check(e.T, e.finish(e.outcome(task, store.Completed)))
+		}
+	}
+	times := map[string]int{}
+	for query := (store.Query{Runner: runner, Limit: 10}); ; {
+		page, err := e.List(ctx(), query)
 		check(e.T, err)
 		if len(page) == 0 {
 			break
 		}
-		got = append(got, ids(page)...)
-		before = page[len(page)-1].Seq
+		for _, id := range ids(page) {
+			times[id]++
+		}
+		query.After = page[len(page)-1].Place()
 		e.insert(newTask())
-		e.claimOne()
+		check(e.T, e.finish(e.outcome(e.claimOne(), store.Discarded)))
 	}
-	sameIDs(e.T, "all pages", got, want)
-	sameIDs(e.T, "before the first", e.list(store.Query{Before: 1}), []string{})
-	if n := len(e.list(store.Query{Before: 1 << 60, Limit: 1000})); n != len(want)+6 {
-		e.Errorf("before a seq that is to come: %d tasks, want %d", n, len(want)+6)
+	for _, task := range tasks {
+		switch ended := e.get(task.ID).State == store.Discarded; {
+		case times[task.ID] == 1, ended && times[task.ID] == 2:
+		default:
+			e.Errorf("task %d was listed %d times", task.Seq, times[task.ID])
+		}
 	}
+	sameIDs(e.T, "behind the last", e.list(store.Query{After: store.Place{Pos: 1}}), []string{})
 }
 
 // readFilters has one task in each state, and one that differs in all else.
@@ -89,7 +116,7 @@ func readFilters(e *env) {
 	sameIDs(e.T, "other kind", e.list(store.Query{Kind: "other.kind"}), []string{other.ID})
 	sameIDs(e.T, "both", e.list(store.Query{Kind: "other.kind", Runner: runner}), []string{})
 	some := []store.State{store.Retryable, store.Running, store.Completed, store.Running}
-	want := []string{byState[store.Completed], byState[store.Retryable], byState[store.Running]}
+	want := []string{byState[store.Retryable], byState[store.Running], byState[store.Completed]}
 	sameIDs(e.T, "three states", e.list(store.Query{States: some}), want)
 	sameIDs(e.T, "three states, two tasks", e.list(store.Query{States: some, Limit: 2}), want[:2])
 	if all := e.list(store.Query{States: store.States[:]}); len(all) != len(store.States)+1 {
@@ -111,21 +138,23 @@ func readLimits(e *env) {
 
 // readListHistories: each history must come to its own task, however many are read at once.
 func readListHistories(e *env) {
-	var want []store.Task
+	var active, ended []store.Task
 	for i := range 130 {
 		task := e.running()
 		if i%2 == 0 {
 			o := e.outcome(task, store.Discarded)
 			o.Error = fmt.Sprint("failure ", i)
-			task = e.finished(o)
+			ended = append(ended, e.finished(o))
+			continue
 		}
-		want = append(want, task)
+		active = append(active, task)
 	}
-	slices.Reverse(want)
+	slices.Reverse(active)
+	slices.Reverse(ended)
 	got, err := e.List(ctx(), store.Query{Limit: 130})
 	check(e.T, err)
-	for i := range want {
-		same(e.T, fmt.Sprint("task ", i), got[i], want[i])
+	for i, want := range slices.Concat(active, ended) {
+		same(e.T, fmt.Sprint("task ", i), got[i], want)
 	}
 }
 
@@ -133,21 +162,24 @@ func readHistory(e *env) {
 	n := newTask()
 	n.MaxAttempts = 20
 	e.insert(n)
-	var want []store.AttemptError
+	var want []store.Attempt
 	for i := range 10 {
 		task := e.claimOne()
 		o := e.outcome(task, store.Retryable)
 		o.Error = fmt.Sprint("failure ", i)
 		check(e.T, e.finish(o))
-		want = append(want, store.AttemptError{Attempt: i + 1, Run: int64(i + 1), Node: node, At: micro(e.now), Error: o.Error})
+		want = append(want, store.Attempt{
+			Attempt: i + 1, Run: int64(i + 1), Node: node, State: store.Retryable, StartedAt: task.StartedAt, FinishedAt: micro(e.now),
+			Error: o.Error,
+		})
 		e.pass(time.Minute)
 	}
-	if got := e.get(n.ID).Errors; !slices.Equal(got, want) {
+	if got := e.get(n.ID).History; !slices.Equal(got, want) {
 		e.Errorf("history is %v\nwant %v", got, want)
 	}
 	completed := e.finished(e.outcome(e.claimOne(), store.Completed))
-	if !slices.Equal(completed.Errors, want) {
-		e.Errorf("history after completing is %v", completed.Errors)
+	if !slices.Equal(completed.History, want) {
+		e.Errorf("history after completing is %v", completed.History)
 	}
 }
 

@@ -19,23 +19,25 @@ var recoverTests = []test{
 
 // holdOnce: a runner's name is held by one at a time, and by nobody when it was released.
 func holdOnce(e *env) {
-	release, err := e.Hold(runner)
-	check(e.T, err)
-	_, err = e.Hold(runner)
+	release := e.hold(runner, node)
+	_, err := e.Hold(store.Holder{Runner: runner, Node: node})
 	refusedAs(e.T, "a second holder", err, store.ErrHeld)
-	other, err := e.Hold("another")
-	check(e.T, err)
-	other()
+	e.hold("another", node)()
 	release()
 	release() // does nothing
-	release, err = e.Hold(runner)
-	check(e.T, err)
-	release()
+	e.hold(runner, node)()
 }
 
-func (e *env) recover(alive ...string) int {
+func (e *env) hold(runner, node string) (release func()) {
 	e.Helper()
-	n, err := e.Recover(ctx(), e.now, runner, alive)
+	release, err := e.Hold(store.Holder{Runner: runner, Node: node})
+	check(e.T, err)
+	return release
+}
+
+func (e *env) recover() int {
+	e.Helper()
+	n, err := e.Recover(ctx(), e.now, runner)
 	check(e.T, err)
 	return n
 }
@@ -49,7 +51,10 @@ func recoverUsesAttempt(e *env) {
 	}
 	want := task
 	want.State, want.Node = store.Available, ""
-	want.Errors = []store.AttemptError{{Attempt: 1, Run: 1, Node: node, At: micro(e.now), Error: store.OrphanError}}
+	want.History = []store.Attempt{{
+		Attempt: 1, Run: 1, Node: node, State: store.Available, StartedAt: task.StartedAt, FinishedAt: micro(e.now),
+		Error: store.OrphanError,
+	}}
 	same(e.T, "recovered", e.get(task.ID), want)
 	if n := e.recover(); n != 0 {
 		e.Errorf("recovered %d the second time", n)
@@ -66,11 +71,11 @@ func recoverDiscards(e *env) {
 	e.pass(time.Minute)
 	e.recover()
 	got := e.get(task.ID)
-	if got.State != store.Discarded || !got.FinishedAt.Equal(micro(e.now)) || got.Node != "" {
+	if got.State != store.Discarded || !got.FinishedAt.Equal(micro(e.now)) || got.Node != node {
 		e.Errorf("recovered: %+v", got)
 	}
-	if len(got.Errors) != 1 || got.Errors[0].Error != store.OrphanError || got.Errors[0].Node != node {
-		e.Errorf("the history is %+v", got.Errors)
+	if len(got.History) != 1 || got.History[0].Error != store.OrphanError || got.History[0].Node != node {
+		e.Errorf("the history is %+v", got.History)
 	}
 }
 
@@ -80,19 +85,20 @@ func recoverCancels(e *env) {
 	check(e.T, err)
 	e.recover()
 	got := e.get(task.ID)
-	if got.State != store.Cancelled || got.FinishedAt.IsZero() || len(got.Errors) != 1 {
+	if got.State != store.Cancelled || got.FinishedAt.IsZero() || len(got.History) != 1 {
 		e.Errorf("recovered: %+v", got)
 	}
 }
 
 // recoverLiving: what runs elsewhere, or does not run, is no orphan.
 func recoverLiving(e *env) {
+	defer e.hold(runner, node)()
 	alive := e.running()
 	n := onNode(newTask())
 	n.Node = "node-2"
 	dead := e.insert(n)[0]
 	waiting := e.insert(newTask())[0]
-	if n := e.recover("node-0", node); n != 1 {
+	if n := e.recover(); n != 1 {
 		e.Errorf("recovered %d, want 1", n)
 	}
 	same(e.T, "the living", e.get(alive.ID), alive)
@@ -129,7 +135,7 @@ func recoverMany(e *env) {
 		tasks[i].MaxAttempts = 1 + i%2
 	}
 	e.insert(tasks...)
-	if n := e.recover("node-2"); n != 300 {
+	if n := e.recover(); n != 300 {
 		e.Errorf("recovered %d, want 300", n)
 	}
 	sameCounts(e, runner, map[store.State]int64{store.Available: 150, store.Discarded: 150})

@@ -35,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Recover", recoverTests},
 		{"Control", controlTests},
 		{"Read", readTests},
+		{"Outcomes", outcomeTests},
+		{"Signals", signalTests},
 		{"Input", inputTests},
 		{"Lifecycle", lifecycleTests},
 		{"Concurrency", concurrencyTests},
@@ -84,7 +86,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 func newTask() store.NewTask {
 	return store.NewTask{
 		ID: newID(), Runner: runner, Kind: kind, Key: "https://cdn.example.com/a.png", Args: []byte(`{"n":1}`),
-		MaxAttempts: 3, Timeout: time.Minute,
+		MaxAttempts: 3, Timeout: time.Minute, Fresh: true,
 	}
 }
 
@@ -94,6 +96,12 @@ func newTasks(n int) []store.NewTask {
 		tasks[i] = newTask()
 	}
 	return tasks
+}
+
+// known is a new task whose id somebody else may know: it was made by the caller.
+func known(n store.NewTask) store.NewTask {
+	n.Fresh = false
+	return n
 }
 
 func onNode(n store.NewTask) store.NewTask {
