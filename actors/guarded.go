@@ -22,9 +22,9 @@ func recovered(err *error) {
 	}
 }
 
-func (g guarded) Hold(runner string) (release func(), err error) {
+func (g guarded) Hold(holder store.Holder) (release func(), err error) {
 	defer recovered(&err)
-	return g.Store.Hold(runner)
+	return g.Store.Hold(holder)
 }
 
 func (g guarded) Insert(ctx context.Context, now time.Time, tasks []store.NewTask) (inserted []store.Inserted, err error) {
@@ -60,9 +60,29 @@ func (g guarded) Report(ctx context.Context, progress []store.Progress) (err err
 	return g.Store.Report(ctx, progress)
 }
 
-func (g guarded) Recover(ctx context.Context, now time.Time, runner string, alive []string) (n int, err error) {
+func (g guarded) Recover(ctx context.Context, now time.Time, runner string) (n int, err error) {
 	defer recovered(&err)
-	return g.Store.Recover(ctx, now, runner, alive)
+	return g.Store.Recover(ctx, now, runner)
+}
+
+func (g guarded) Running(ctx context.Context, runner, node string) (runs []store.RunID, err error) {
+	defer recovered(&err)
+	return g.Store.Running(ctx, runner, node)
+}
+
+func (g guarded) CancelRequests(ctx context.Context, runner, node string) (ids []string, err error) {
+	defer recovered(&err)
+	return g.Store.CancelRequests(ctx, runner, node)
+}
+
+func (g guarded) Prune(ctx context.Context, expiry store.Expiry) (n int, err error) {
+	defer recovered(&err)
+	return g.Store.Prune(ctx, expiry)
+}
+
+func (g guarded) Outcomes(ctx context.Context, query store.OutcomeQuery) (outcomes store.Outcomes, err error) {
+	defer recovered(&err)
+	return g.Store.Outcomes(ctx, query)
 }
 
 func (g guarded) Cancel(ctx context.Context, now time.Time, id string) (moved store.Moved, err error) {
@@ -78,6 +98,11 @@ func (g guarded) Retry(ctx context.Context, now time.Time, id string) (moved sto
 func (g guarded) Get(ctx context.Context, id string) (task store.Task, err error) {
 	defer recovered(&err)
 	return g.Store.Get(ctx, id)
+}
+
+func (g guarded) Ended(ctx context.Context, ids []string) (tasks []store.Task, err error) {
+	defer recovered(&err)
+	return g.Store.Ended(ctx, ids)
 }
 
 func (g guarded) Last(ctx context.Context, kind, key string) (task store.Task, err error) {

@@ -98,15 +98,30 @@ func (m *Memory) Claim(ctx context.Context, now time.Time, claim Claim) (claimed
 
 // Finish implements Worker.
 func (m *Memory) Finish(ctx context.Context, outcomes []Outcome) (refused []error, err error) {
+	var signal Signal
 	err = m.locked(ctx, func() error {
 		refused = make([]error, len(outcomes))
 		for i, o := range outcomes {
 			refused[i] = m.finish(o)
+			signal |= signalOf(o.To)
 		}
 		return nil
 	})
-	m.holders.Notify("", SignalWork|SignalOutcomes)
+	if signal != 0 {
+		m.holders.Notify("", signal)
+	}
 	return refused, err
+}
+
+// signalOf is what an outcome may be worth to others. One that becomes due later wakes nobody: Claimed.Next told of it.
+func signalOf(to State) Signal {
+	switch {
+	case to.Final():
+		return SignalOutcomes
+	case to == Available:
+		return SignalWork | SignalOutcomes // or it was cancelled instead
+	}
+	return SignalOutcomes
 }
 
 func (m *Memory) finish(o Outcome) error {
@@ -262,6 +277,22 @@ func (m *Memory) Get(ctx context.Context, id string) (task Task, err error) {
 		return nil
 	})
 	return task, err
+}
+
+// Ended implements Reader.
+func (m *Memory) Ended(ctx context.Context, ids []string) (ended []Task, err error) {
+	err = m.locked(ctx, func() error {
+		if err := ValidIDs(ids); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if row, ok := m.byID[id]; ok && row.State.Final() {
+				ended = append(ended, row.clone())
+			}
+		}
+		return nil
+	})
+	return ended, err
 }
 
 // List implements Reader.

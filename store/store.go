@@ -124,6 +124,8 @@ type Controller interface {
 type Reader interface {
 	// Get gives one task with its history, or ErrNotFound.
 	Get(ctx context.Context, id string) (Task, error)
+	// Ended gives those of the tasks that have ended, with their histories, in no order. Unknown ids are left out.
+	Ended(ctx context.Context, ids []string) ([]Task, error)
 	// List gives tasks with their histories: first those that wait or run, the newest first, then those that have ended, the
 	// last ended first. Whoever reads page by page sees each task that was there; one that ends meanwhile may come twice, and
 	// one that is retried by hand meanwhile may be missed.

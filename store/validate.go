@@ -198,6 +198,16 @@ func ValidID(field, id string) error {
 	return nil
 }
 
+// ValidIDs reports the first that is no ID.
+func ValidIDs(ids []string) error {
+	for i, id := range ids {
+		if err := ValidID(fmt.Sprintf("ids[%d]", i), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ValidTime reports whether t can be kept: set, and in the years 1 to 9999, which is what JSON and every database can
 // write.
 func ValidTime(field string, t time.Time) error {

@@ -174,6 +174,8 @@ func inputIDs(e *env) {
 	for what, id := range badIDs {
 		_, err := e.Get(ctx(), id)
 		refusedInput(e, "get: "+what, err, "id")
+		_, err = e.Ended(ctx(), []string{newID(), id})
+		refusedInput(e, "ended: "+what, err, "ids[1]")
 		_, err = e.Cancel(ctx(), e.now, id)
 		refusedInput(e, "cancel: "+what, err, "id")
 		_, err = e.Retry(ctx(), e.now, id)

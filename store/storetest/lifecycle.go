@@ -30,6 +30,7 @@ func (e *env) calls(ctx context.Context, task store.Task) map[string]error {
 	_, errs["Cancel"] = e.Cancel(ctx, e.now, task.ID)
 	_, errs["Retry"] = e.Retry(ctx, e.now, task.ID)
 	_, errs["Get"] = e.Get(ctx, task.ID)
+	_, errs["Ended"] = e.Ended(ctx, []string{task.ID})
 	_, errs["List"] = e.List(ctx, store.Query{})
 	_, errs["Last"] = e.Last(ctx, kind, "key")
 	_, errs["Counts"] = e.Counts(ctx, runner)

@@ -12,6 +12,7 @@ import (
 
 var readTests = []test{
 	{"unknown task", readUnknown},
+	{"which have ended", readEnded},
 	{"newest first", readNewestFirst},
 	{"the last ended first", readLastEndedFirst},
 	{"paging", readPaging},
@@ -40,6 +41,32 @@ func readUnknown(e *env) {
 	refusedAs(e.T, "last", err, store.ErrNotFound)
 	sameIDs(e.T, "list", e.list(store.Query{}), []string{})
 	sameCounts(e, "", map[store.State]int64{})
+}
+
+// readEnded asks for tasks in every state, for one of them twice, and for an unknown one.
+func readEnded(e *env) {
+	var asked []string
+	want := map[string]store.Task{}
+	for _, state := range store.States {
+		for range 30 {
+			task := e.in(state)
+			asked = append(asked, task.ID)
+			if state.Final() {
+				want[task.ID] = task
+			}
+		}
+	}
+	got, err := e.Ended(ctx(), append(asked, newID()))
+	check(e.T, err)
+	if len(got) != len(want) {
+		e.Errorf("%d have ended, want %d", len(got), len(want))
+	}
+	for _, task := range got {
+		same(e.T, "ended", task, want[task.ID])
+	}
+	if none, err := e.Ended(ctx(), nil); err != nil || len(none) != 0 {
+		e.Errorf("of no tasks: %v, %v", none, err)
+	}
 }
 
 func readNewestFirst(e *env) {
