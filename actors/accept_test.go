@@ -60,7 +60,7 @@ func (s *slowInsert) Insert(ctx context.Context, now time.Time, tasks []store.Ne
 	if s.refuses {
 		return nil, errBoom
 	}
-	return s.Store.Insert(ctx, now, tasks)
+	return s.Store.Insert(context.WithoutCancel(ctx), now, tasks) // what was begun is recorded
 }
 
 // TestACrashWhileTasksAreRecorded: what is not accepted yet does not run, and what is then accepted does.

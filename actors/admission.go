@@ -18,6 +18,8 @@ type admission struct {
 
 	mu      sync.Mutex
 	running int
+	stored  int  // of the waiting, those that are recorded
+	version int  // rises with each change of stored
 	waiting int  // may be below zero for a moment: a task is claimed before its return to the store is counted
 	held    int  // slots for tasks that the store is being asked for
 	line    int  // plain funcs among the waiting that could run: new tasks must not overtake them
@@ -99,7 +101,10 @@ func (a *admission) try(t *ticket) bool {
 	t.start = a.room(t)
 	a.running += t.start
 	a.waiting += t.tasks - t.start
-	if t.plain && !t.later {
+	switch {
+	case !t.plain:
+		a.addStored(t.tasks - t.start)
+	case !t.later:
 		a.line += t.tasks - t.start
 	}
 	a.inside++
@@ -175,16 +180,16 @@ func (a *admission) close() <-chan struct{} {
 }
 
 // hold takes up to n slots for tasks that the store will be asked for, and says how many: no more than wait there, and half
-// are left to plain funcs if any wait. The store may take long to answer. One is always asked for, if there is one: somebody
-// else may have put tasks there.
-func (a *admission) hold(n int) int {
+// are left to plain funcs if any wait. The store may take long to answer. But so many as probe are asked for, if there are slots:
+// somebody else may have put tasks there.
+func (a *admission) hold(n, probe int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	free := a.free()
 	if a.line > 0 {
 		free = (free + 1) / 2
 	}
-	n = max(0, min(n, free, max(1, a.waiting-a.line)))
+	n = max(0, min(n, free, max(probe, a.waiting-a.line)))
 	a.held += n
 	return n
 }
@@ -196,6 +201,7 @@ func (a *admission) claimed(held, tasks int) {
 	a.held -= held
 	a.running += tasks
 	a.waiting -= tasks
+	a.addStored(-tasks)
 	a.serve()
 }
 
@@ -226,6 +232,62 @@ func (a *admission) setStalled(stalled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stalled = stalled
+}
+
+// mayWait reports whether so many more recorded tasks may wait, as far as is known.
+func (a *admission) mayWait(tasks int) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := &ticket{tasks: tasks, later: true}
+	switch {
+	case a.closed:
+		return ErrStopping
+	case !a.fits(t):
+		return a.full()
+	}
+	return nil
+}
+
+// addStored is called with the lock.
+func (a *admission) addStored(n int) {
+	a.stored += n
+	a.version++
+}
+
+// storedCount is what is known of the recorded tasks that wait.
+type storedCount struct {
+	tasks, version int
+	busy           bool // somebody is recording tasks, or claiming
+}
+
+func (a *admission) storedNow() storedCount {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return storedCount{tasks: a.stored, version: a.version, busy: a.inside > 0 || a.held > 0}
+}
+
+// correct sets the number of waiting recorded tasks to what the store has counted. before is what was known before it was asked:
+// if that was changing, or has changed since, the two cannot be compared, and it reports false. With force it takes what differs
+// for the mistake, which is nearly right.
+func (a *admission) correct(before storedCount, counted int, force bool) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !force && (before.busy || before.version != a.version) {
+		return false
+	}
+	mistake := counted - before.tasks
+	a.waiting += mistake
+	a.addStored(mistake)
+	a.serve()
+	return true
+}
+
+// changeStored is change for recorded tasks.
+func (a *admission) changeStored(running, waiting int) {
+	a.mu.Lock()
+	a.addStored(waiting)
+	a.mu.Unlock()
+	a.change(running, waiting)
 }
 
 // change adds to the number of running and of waiting tasks, either of which may be negative.

@@ -39,7 +39,9 @@ func TestAdmissionNeverOvercommits(t *testing.T) {
 					running, waiting, line = running+1, waiting-1, line-1
 				}
 			},
-			"hold": func(t *rapid.T) { held += a.hold(rapid.IntRange(1, 3).Draw(t, "n")) },
+			"hold": func(t *rapid.T) {
+				held += a.hold(rapid.IntRange(1, 3).Draw(t, "n"), rapid.IntRange(1, 2).Draw(t, "probe"))
+			},
 			"claimed": func(t *rapid.T) {
 				tasks := rapid.IntRange(0, min(held, waiting-line)).Draw(t, "tasks")
 				a.claimed(held, tasks)

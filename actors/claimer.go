@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
@@ -19,10 +20,26 @@ type claimer struct {
 
 	mu   sync.Mutex
 	next time.Time // when the next task is due, as far as known; zero: none
+
+	looking         atomic.Bool  // somebody may have put tasks there
+	begun, answered atomic.Int64 // claims
+	probe           atomic.Int64 // how many to ask for at least
 }
 
 func newClaimer(runner *TaskRunner) *claimer {
 	return &claimer{runner: runner, wake: make(chan struct{}, 1)}
+}
+
+// claims says how many claims were answered, and whether one is under way.
+func (c *claimer) claims() (answered int64, claiming bool) {
+	answered = c.answered.Load()
+	return answered, c.begun.Load() > answered
+}
+
+// look has the claimer look for tasks that somebody else has put there.
+func (c *claimer) look() {
+	c.looking.Store(true)
+	poke(c.wake)
 }
 
 // due says that a task is due at that time; a time that is not after now wakes the claimer at once.
@@ -95,8 +112,11 @@ const maxSleep = time.Minute
 // claimAll claims until there are no slots or nothing is due.
 func (c *claimer) claimAll(ctx context.Context) error {
 	for ctx.Err() == nil {
-		slots := c.runner.admission.hold(MaxClaimBatch)
+		slots := c.runner.admission.hold(MaxClaimBatch, max(1, int(c.probe.Load())))
 		if slots == 0 {
+			if c.looking.Load() {
+				c.runner.admission.setBacklog(true) // woken again when a slot is free
+			}
 			return nil
 		}
 		if c.runner.writer.full() {
@@ -119,9 +139,12 @@ func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
 	c.next = time.Time{} // before the claim: what is recorded meanwhile sets it again
 	c.mu.Unlock()
 	now := time.Now()
+	c.looking.Store(false)
+	c.begun.Add(1)
 	claimed, err := c.runner.config.Store.Claim(context.WithoutCancel(ctx), now, store.Claim{
 		Runner: c.runner.config.Name, Node: c.runner.system.Node(), Kinds: c.runner.kindNames, Limit: slots,
 	})
+	c.answered.Add(1)
 	if err != nil {
 		c.giveBack(slots)
 		c.due(now, now) // try again
@@ -130,6 +153,7 @@ func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
 	c.runner.admission.claimed(slots, len(claimed.Tasks))
 	c.accept(claimed.Tasks)
 	more = !claimed.Next.IsZero() && !claimed.Next.After(now)
+	c.probe.Store(nextProbe(c.probe.Load(), more))
 	c.runner.admission.setBacklog(more)
 	if !claimed.Next.IsZero() && !more {
 		c.expect(claimed.Next)
@@ -138,6 +162,15 @@ func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
 		c.offer()
 	}
 	return more, nil
+}
+
+// nextProbe is how many tasks to ask for at least next time. How many wait is known only of those that this process has put
+// there; so it asks for more and more as long as there are more.
+func nextProbe(probe int64, more bool) int64 {
+	if !more {
+		return 1
+	}
+	return min(4*max(1, probe), MaxClaimBatch)
 }
 
 // giveBack gives back slots that were held for nothing.

@@ -23,6 +23,9 @@ var (
 	ErrTaskCancelled = fmt.Errorf("actors: the task was cancelled: %w", context.Canceled)
 	// ErrTaskTimeout is the cause with which a handler's context ends when its Timeout is over.
 	ErrTaskTimeout = fmt.Errorf("actors: the task timed out: %w", context.DeadlineExceeded)
+	// ErrTaken is the cause with which the context of a handler is cancelled whose task was taken from this process, because that
+	// was thought dead. The task runs elsewhere or has run, and what this run brings is not recorded.
+	ErrTaken = errors.New("actors: the task was taken from this process")
 	// ErrAbandoned says that a handler was told to stop and did not. Its goroutine is counted until it ends.
 	ErrAbandoned = errors.New("actors: the handler did not stop when it was told to")
 )

@@ -40,7 +40,9 @@ type Kinds []KindSpec
 //   - messages.RetryAfter, Snooze, Cancel, Discard: what they say
 //   - a panic or a runtime.Goexit: as an error
 //
-// Options: WithTimeout, WithMaxAttempts, WithBackoff, WithDecide, WithCheck, WithKey. Mistakes are reported by
+// A runner that is InsertOnly needs no handler: nil will do.
+//
+// Options: WithTimeout, WithMaxAttempts, WithBackoff, WithPriority, WithDecide, WithCheck, WithKey. Mistakes are reported by
 // StartTaskRunner.
 func Kind[A, R any](name string, handler func(ctx context.Context, args A) (R, error), given ...Option) KindSpec {
 	o, err := gather(given, ofKind, fmt.Sprintf("kind %q", name))
@@ -65,9 +67,6 @@ func (k KindSpec) Name() string { return k.name }
 func (k KindSpec) validate() error {
 	if err := store.ValidName("Kind", k.name); err != nil {
 		return fmt.Errorf("actors: %w", err)
-	}
-	if k.handle == nil {
-		return fmt.Errorf("actors: kind %q: handler is nil, want a function", k.name)
 	}
 	for _, typed := range k.options.argsTypes {
 		if typed.args != k.args {
@@ -153,15 +152,18 @@ func (k *KindSpec) key(args any) string {
 	return k.options.key(args)
 }
 
-func (ks Kinds) index() (map[string]*KindSpec, error) {
+func (ks Kinds) index(insertOnly bool) (map[string]*KindSpec, error) {
 	index := make(map[string]*KindSpec, len(ks))
 	for i := range ks {
 		k := &ks[i]
 		if k.mistakes != nil {
 			return nil, k.mistakes
 		}
-		if k.handle == nil {
+		switch {
+		case k.name == "":
 			return nil, fmt.Errorf("actors: Kinds[%d] is empty, want one made with Kind", i)
+		case k.handle == nil && !insertOnly:
+			return nil, fmt.Errorf("actors: kind %q: handler is nil, want a function", k.name)
 		}
 		if index[k.name] != nil {
 			return nil, fmt.Errorf("actors: Kinds[%d]: kind %q is there twice", i, k.name)

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// Option is an option of [Kind], of [Run] and [RunMany], or of [RunFunc]; each says of which. One that is given at the wrong
+// Option is an option of [Kind], of [Run] and [RunMany], of [RunTx], or of [RunFunc]; each says of which. One that is given at the wrong
 // place is an error.
 type Option struct {
 	name  string
@@ -20,6 +22,7 @@ const (
 	ofKind place = 1 << iota
 	ofRun
 	ofFunc
+	ofTx
 )
 
 // options are all that can be set. Zero values mean: not given.
@@ -31,6 +34,9 @@ type options struct {
 	check       func(args any) error
 	key         func(args any) string
 	argsTypes   []typedOption // the options that are for arguments of one type
+
+	priority    int
+	prioritized bool // a priority was given
 
 	id    string
 	at    time.Time
@@ -63,6 +69,8 @@ func (o options) validate(caller string) error {
 		return fmt.Errorf("actors: %s: WithTimeout is %s, want a positive duration", caller, o.timeout)
 	case o.maxAttempts < 0:
 		return fmt.Errorf("actors: %s: WithMaxAttempts is %d, want at least 1", caller, o.maxAttempts)
+	case o.priority < 0 || o.priority > store.MaxPriority:
+		return fmt.Errorf("actors: %s: WithPriority is %d, want 0 to %d", caller, o.priority, store.MaxPriority)
 	case o.delay < 0:
 		return fmt.Errorf("actors: %s: WithDelay is %s, want a positive duration", caller, o.delay)
 	}
@@ -72,13 +80,13 @@ func (o options) validate(caller string) error {
 // WithTimeout ends the context of each run after d. A handler that has not returned Grace later is abandoned. Of a kind:
 // for all its tasks; of a Run: for this one. The default is none.
 func WithTimeout(d time.Duration) Option {
-	return Option{"WithTimeout", ofKind | ofRun | ofFunc, func(o *options) { o.timeout = d }}
+	return Option{"WithTimeout", ofKind | ofRun | ofFunc | ofTx, func(o *options) { o.timeout = d }}
 }
 
 // WithMaxAttempts says after how many attempts a task that fails is discarded. Of a kind: for all its tasks, by default
 // DefaultMaxAttempts; of a Run: for this one; of a RunFunc, whose default is one.
 func WithMaxAttempts(n int) Option {
-	return Option{"WithMaxAttempts", ofKind | ofRun | ofFunc, func(o *options) {
+	return Option{"WithMaxAttempts", ofKind | ofRun | ofFunc | ofTx, func(o *options) {
 		o.maxAttempts = n
 		if n == 0 {
 			o.maxAttempts = -1 // refused: zero would pass for "not given"
@@ -116,20 +124,36 @@ func WithKey[A any](key func(args A) string) Option {
 	}}
 }
 
+// WithPriority says how urgent a task is, from 0, which is the default, down to store.MaxPriority: of those that wait and could run,
+// the smallest priority runs first. Of a kind: for all its tasks; of a Run: for this one. A task that finds a free slot runs at
+// once, whatever its priority.
+func WithPriority(priority int) Option {
+	return Option{"WithPriority", ofKind | ofRun | ofTx, func(o *options) { o.priority, o.prioritized = priority, true }}
+}
+
+// startAt is when a task is to run; zero is at once.
+func (o options) startAt(now time.Time) time.Time {
+	at := o.at
+	if o.delay > 0 {
+		at = now.Add(o.delay)
+	}
+	return notBefore(at)
+}
+
 // WithID gives the task its id, a UUID, which makes Run idempotent: if there is a task of this id already, nothing is
 // recorded and the handle is that task's. It needs a runner with a store, which is what knows of earlier ids.
 func WithID(id string) Option {
-	return Option{"WithID", ofRun, func(o *options) { o.id = id }}
+	return Option{"WithID", ofRun | ofTx, func(o *options) { o.id = id }}
 }
 
 // WithScheduledAt has the task run at that time or soon after, not before.
 func WithScheduledAt(at time.Time) Option {
-	return Option{"WithScheduledAt", ofRun | ofFunc, func(o *options) { o.at = at }}
+	return Option{"WithScheduledAt", ofRun | ofFunc | ofTx, func(o *options) { o.at = at }}
 }
 
 // WithDelay has the task run after d or soon after, not before.
 func WithDelay(d time.Duration) Option {
-	return Option{"WithDelay", ofRun | ofFunc, func(o *options) { o.delay = d }}
+	return Option{"WithDelay", ofRun | ofFunc | ofTx, func(o *options) { o.delay = d }}
 }
 
 // WithWait has the call wait for room when the runner is full, in the order of the callers and until its context ends,

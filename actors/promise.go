@@ -19,6 +19,7 @@ type promise struct {
 	err     error
 	waiters int   // of a recorded task: when nobody waits any more, it goes
 	from    int64 // of a recorded task: the first run whose outcome is meant
+	looked  bool  // of a recorded task: it had no outcome yet when the store was asked
 }
 
 func newPromise() *promise { return &promise{done: make(chan struct{})} }
@@ -107,12 +108,14 @@ func (p *promises) fail(err error) {
 // lastError is the reason of a task that came to its end elsewhere or earlier.
 func lastError(t store.Task) error {
 	switch {
-	case len(t.Errors) > 0:
-		return errors.New(t.Errors[len(t.Errors)-1].Error)
+	case t.State == store.Completed:
+		return nil
+	case len(t.History) > 0 && t.History[len(t.History)-1].Error != "":
+		return errors.New(t.History[len(t.History)-1].Error)
 	case t.State == store.Cancelled:
 		return ErrTaskCancelled
 	}
-	return nil
+	return errors.New("")
 }
 
 // awaitRecorded waits for the outcome of a recorded task. It joins those who wait before it looks into the store, so that
@@ -145,6 +148,10 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 		return nil, err
 	}
 	defer r.promises.leave(id, awaited)
+	if run := r.runs.get(id); run != nil && run.isUnderWay() { // then the store need not be asked: it will be told of here
+		r.promises.raise(awaited, run.task.Run)
+		return awaited, awaited.wait(ctx)
+	}
 	task, err := r.own(ctx, id)
 	if err != nil {
 		return nil, err
@@ -152,20 +159,45 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 	if task.State.Final() {
 		return &promise{state: task.State, result: task.Result, err: lastError(task)}, nil
 	}
-	r.promises.raise(awaited, task)
+	from := task.Run // the run under way, or the next
+	if task.State.Waiting() {
+		from++
+	}
+	r.promises.raise(awaited, from)
 	return awaited, awaited.wait(ctx)
 }
 
-// raise says which run's outcome is meant: the one under way, or the next. That of an earlier one may still be about to be
-// told when the task has been asked to run again.
-func (p *promises) raise(promise *promise, t store.Task) {
+// raise says from which run on an outcome is meant. That of an earlier one may still be about to be told when the task has been
+// asked to run again.
+func (p *promises) raise(promise *promise, from int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	from := t.Run
-	if t.State.Waiting() {
-		from++
+	promise.from, promise.looked = max(promise.from, from), true
+}
+
+// awaited gives the promises of recorded tasks that had no outcome yet and that fit.
+func (p *promises) awaited(fits func(id string) bool) map[string]*promise {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	awaited := map[string]*promise{}
+	for id, promise := range p.byID {
+		if promise.looked && fits(id) {
+			awaited[id] = promise
+		}
 	}
-	promise.from = max(promise.from, from)
+	return awaited
+}
+
+// keepRecorded keeps a promise by what the store says of the task, which was asked after the promise was made.
+func (p *promises) keepRecorded(promise *promise, t store.Task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byID[t.ID] != promise {
+		return
+	}
+	delete(p.byID, t.ID)
+	promise.state, promise.result, promise.err = t.State, t.Result, lastError(t)
+	close(promise.done)
 }
 
 // own gives a recorded task if it is this runner's.

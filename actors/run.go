@@ -91,10 +91,10 @@ func Await[R any](ctx context.Context, runner *TaskRunner, id string) (R, error)
 // The arguments are of the type that the handler takes; a json.RawMessage is decoded into it. The handler's first attempt gets
 // them as they are, so whoever keeps a pointer, map or slice in them must not change it any more. What is refused is refused
 // before anything is recorded: ErrUnknownKind, an *ArgsError, a *FullError (unless WithWait), ErrStopping, and what the store
-// says. Only if ctx ends while the store is being asked, its cause is the answer and the task may have been accepted all the
-// same; to ask again with the same WithID tells.
+// says. Only if ctx ends while the store is being asked, or the store answers store.ErrUnavailable, the task may have been
+// accepted all the same; to ask again with the same WithID tells.
 //
-// Options: WithTimeout, WithMaxAttempts, WithID, WithScheduledAt, WithDelay, WithWait.
+// Options: WithTimeout, WithMaxAttempts, WithPriority, WithID, WithScheduledAt, WithDelay, WithWait.
 func Run[R, A any](ctx context.Context, runner *TaskRunner, kind string, args A, given ...Option) (*Handle[R], error) {
 	handles, err := RunMany[R](ctx, runner, kind, []A{args}, given...)
 	if err != nil {
@@ -139,6 +139,8 @@ func RunFunc[R any](ctx context.Context, runner *TaskRunner, f func(ctx context.
 		return nil, err
 	case f == nil:
 		return nil, errors.New("actors: RunFunc: the func is nil")
+	case runner.config.InsertOnly:
+		return nil, errors.New("actors: RunFunc: the runner is InsertOnly: it runs nothing")
 	}
 	r := newRun(runner, "", policy{maxAttempts: max(1, o.maxAttempts), backoff: o.backoff.withDefaults()}, o)
 	r.handle = func(ctx context.Context, _ any) (any, error) { return f(ctx) }
@@ -184,6 +186,9 @@ func newKindRun(runner *TaskRunner, k *KindSpec, args any, o options) (r *run, e
 	if o.timeout == 0 {
 		o.timeout = k.options.timeout
 	}
+	if !o.prioritized {
+		o.priority = k.options.priority
+	}
 	r = newRun(runner, k.name, p, o)
 	r.kind, r.handle, r.args = k, k.handle, accepted
 	if runner.config.Store != nil {
@@ -198,7 +203,7 @@ func newRun(runner *TaskRunner, kind string, p policy, o options) *run {
 		task: messages.TaskRef{
 			TaskID: o.id, Kind: kind, Runner: runner.config.Name, Run: 1, Attempt: 1, MaxAttempts: p.maxAttempts,
 		},
-		policy: p, timeout: o.timeout,
+		policy: p, timeout: o.timeout, priority: o.priority,
 	}
 }
 
@@ -215,11 +220,7 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 		return nil, err
 	}
 	now := time.Now()
-	at := o.at
-	if o.delay > 0 {
-		at = now.Add(o.delay)
-	}
-	at = notBefore(at)
+	at := o.startAt(now)
 	later := at.After(now)
 	start, err := r.admission.admit(ctx, &ticket{tasks: len(runs), later: later, plain: !durable}, o.wait)
 	if err != nil {
@@ -236,8 +237,9 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 	return r.acceptRecorded(ctx, runs, start, at, now)
 }
 
-// acceptRecorded has the tasks recorded, and goes on with that when ctx ends: what a store was handed may be recorded
-// although its caller did not wait for the answer, and then somebody must run it. A stopping runner waits for it.
+// acceptRecorded has the tasks recorded, and returns when ctx ends, although the store may need longer: what it has begun it may
+// record although its caller does not wait for the answer, and then somebody must run it. A stopping runner waits for it. What is
+// recorded although the store answers with an error, or not at all, the keeper finds.
 func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int, at, now time.Time) ([]store.Inserted, error) {
 	type answer struct {
 		inserted []store.Inserted
@@ -246,9 +248,9 @@ func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int,
 	answers := make(chan answer, 1)
 	go func() {
 		defer r.admission.leave()
-		inserted, err := r.insert(process.Outside(context.WithoutCancel(ctx)), runs, start, at, now)
+		inserted, err := r.insert(process.Outside(ctx), runs, start, at, now)
 		if err != nil {
-			r.admission.change(-start, start-len(runs))
+			r.admission.changeStored(-start, start-len(runs))
 		}
 		answers <- answer{inserted, err}
 	}()
@@ -273,7 +275,7 @@ func nameRuns(runs []*run) error {
 		if err != nil {
 			return fmt.Errorf("actors: make a task id: %w", err)
 		}
-		run.task.TaskID = id.String()
+		run.task.TaskID, run.fresh = id.String(), true
 	}
 	return nil
 }
@@ -313,8 +315,8 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 		for _, run := range starting {
 			run.enter()
 		}
-		r.runs.add(starting...) // again: a caller with the same id may have kept the place, and failed
-		r.server().Cast(ctx, startRuns(starting))
+		r.runs.add(starting...)                                    // again: a caller with the same id may have kept the place, and failed
+		r.server().Cast(context.Background(), startRuns(starting)) // from nobody: the caller's context may have ended
 	}
 	if start < len(runs) {
 		due := at
@@ -352,9 +354,9 @@ func (r *TaskRunner) forgetExisting(runs []*run, inserted []store.Inserted, star
 			starting = append(starting, run)
 		case inserted[i].Existed && run.slot:
 			r.runs.remove(run)
-			r.admission.change(-1, 0)
+			r.admission.changeStored(-1, 0)
 		case inserted[i].Existed:
-			r.admission.change(0, -1)
+			r.admission.changeStored(0, -1)
 		}
 	}
 	return starting
@@ -363,6 +365,6 @@ func (r *TaskRunner) forgetExisting(runs []*run, inserted []store.Inserted, star
 func (r *run) newTask(at time.Time) store.NewTask {
 	return store.NewTask{
 		ID: r.task.TaskID, Runner: r.task.Runner, Kind: r.task.Kind, Key: r.kind.key(r.args), Args: r.encoded,
-		MaxAttempts: r.policy.maxAttempts, Timeout: r.timeout, ScheduledAt: at,
+		MaxAttempts: r.policy.maxAttempts, Timeout: r.timeout, Priority: r.priority, ScheduledAt: at, Fresh: r.fresh,
 	}
 }

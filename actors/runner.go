@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
@@ -54,7 +55,7 @@ func (s *runner) Init(ctx context.Context) error {
 		return err
 	}
 	if s.config.Store != nil {
-		for _, loop := range []func(context.Context) error{s.claimer.run, s.reporter.run, s.writer.run} {
+		for _, loop := range []func(context.Context) error{s.claimer.run, s.keeper.run, s.follower.run, s.reporter.run, s.writer.run} {
 			pid, err := StartTaskLink(ctx, Unsupervised(s.system), loop)
 			if err != nil {
 				return err
@@ -272,7 +273,7 @@ func (s *runner) settle(ctx context.Context, r *run) {
 	if refused != nil {
 		s.runs.remove(r)
 		s.promises.lookAgain(r.task.TaskID)
-		s.config.Logger.Error("the store refused an outcome", "runner", s.config.Name, "task", r.task.TaskID,
+		s.config.Logger.Log(ctx, refusedLevel(r), "the store refused an outcome", "runner", s.config.Name, "task", r.task.TaskID,
 			"run", r.task.Run, "state", string(f.state), "error", refused)
 		return
 	}
@@ -283,7 +284,7 @@ func (s *runner) settle(ctx context.Context, r *run) {
 		s.promises.keep(r)
 	case r.durable:
 		s.runs.remove(r)
-		s.admission.change(0, 1)
+		s.admission.changeStored(0, 1)
 		s.claimer.due(whenAgain(f), time.Now())
 	default:
 		r.again(whenAgain(f))
@@ -291,6 +292,16 @@ func (s *runner) settle(ctx context.Context, r *run) {
 		s.accept(ctx, r)
 	}
 	s.hook(ctx, message)
+}
+
+// refusedLevel is how loud it is that an outcome was refused: that a run which was taken away is refused is as it should be.
+func refusedLevel(r *run) slog.Level {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told == ErrTaken { //nolint:errorlint // it is ours, unwrapped
+		return slog.LevelInfo
+	}
+	return slog.LevelError
 }
 
 // cancelWaiting ends a plain func that has not started, without waiting for a slot.

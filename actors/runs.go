@@ -29,19 +29,22 @@ const (
 //
 // It lives outside of the runner's mailbox, so that a runner that crashes and is restarted finds what it had taken.
 type run struct {
-	seq     uint64 // the order of acceptance
-	task    messages.TaskRef
-	kind    *KindSpec // nil for a plain func
-	args    any       // what the handler takes; nil if it is still encoded
-	encoded []byte    // the arguments as recorded
-	last    []byte    // the result that the task had when it was claimed: of an earlier outcome
-	handle  func(ctx context.Context, args any) (any, error)
-	policy  policy
-	timeout time.Duration
-	durable bool     // it is in the store
-	promise *promise // of a task that is not recorded
-	notice  bool     // it never ran: it is only to be told of
+	seq      uint64 // the order of acceptance
+	task     messages.TaskRef
+	kind     *KindSpec // nil for a plain func
+	args     any       // what the handler takes; nil if it is still encoded
+	encoded  []byte    // the arguments as recorded
+	last     []byte    // the result that the task had when it was claimed: of an earlier outcome
+	handle   func(ctx context.Context, args any) (any, error)
+	policy   policy
+	timeout  time.Duration
+	priority int
+	durable  bool     // it is in the store
+	fresh    bool     // its id was made here
+	promise  *promise // of a task that is not recorded
+	notice   bool     // it never ran: it is only to be told of
 
+	inTx     atomic.Bool   // its handler has completed it in a transaction
 	progress atomic.Uint64 // the last reported fraction, as math.Float64bits
 
 	mu        sync.Mutex
@@ -248,6 +251,29 @@ func (t *runTable) get(id string) *run {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byID[id]
+}
+
+// knows reports whether this run, or a later one of its task, is here.
+func (t *runTable) knows(id store.RunID) bool {
+	run := t.get(id.TaskID)
+	return run != nil && run.task.Run >= id.Run
+}
+
+// underWay gives the recorded runs that the store must know as running here.
+func (t *runTable) underWay() map[store.RunID]*run {
+	under := map[store.RunID]*run{}
+	for _, r := range t.list() {
+		if r.isUnderWay() {
+			under[store.RunID{TaskID: r.task.TaskID, Run: r.task.Run}] = r
+		}
+	}
+	return under
+}
+
+func (r *run) isUnderWay() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.durable && !r.notice && r.ending == nil && (r.stage == accepted || r.stage == started)
 }
 
 // list gives the runs in the order of their acceptance.

@@ -41,6 +41,10 @@ type TaskRunnerConfig struct {
 	// is started.
 	Kinds Kinds
 
+	// InsertOnly has the runner take tasks, follow and change them, but run none: others of its name do, in other processes on
+	// the same Store. Its kinds need no handlers.
+	InsertOnly bool
+
 	// HandleInfo is told every outcome (messages.Completed, Failed, Cancelled, Snoozed), after it was recorded, and every
 	// message that the runner does not know. It runs in the runner, one message at a time: as long as it takes, nothing is
 	// started and nothing else is told. Its panic is logged and touches nothing.
@@ -62,6 +66,9 @@ type TaskRunnerConfig struct {
 	// abandoned: its task has its outcome then, and what its goroutine still does is only counted. Zero is DefaultGrace.
 	Grace time.Duration
 
+	// Retention says for how long recorded tasks are kept after their end.
+	Retention Retention
+
 	// Logger gets what goes wrong; nil: nobody does.
 	Logger *slog.Logger
 }
@@ -72,6 +79,7 @@ func (c TaskRunnerConfig) withDefaults() TaskRunnerConfig {
 	setDefault(&c.MaxUnrecorded, DefaultMaxUnrecorded)
 	setDefault(&c.DrainTimeout, DefaultDrainTimeout)
 	setDefault(&c.Grace, DefaultGrace)
+	c.Retention = c.Retention.withDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -88,7 +96,18 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// slots is how many tasks may run here.
+func (c TaskRunnerConfig) slots() int {
+	if c.InsertOnly {
+		return 0
+	}
+	return c.MaxChildren
+}
+
 func (c TaskRunnerConfig) validate() error {
+	if c.InsertOnly && c.Store == nil {
+		return errors.New("actors: TaskRunnerConfig: InsertOnly needs a Store, where other processes find the tasks")
+	}
 	if err := store.ValidName("Name", c.Name); err != nil {
 		return fmt.Errorf("actors: TaskRunnerConfig: %w", err)
 	}
@@ -103,7 +122,7 @@ func (c TaskRunnerConfig) validate() error {
 			return fmt.Errorf("actors: TaskRunnerConfig: %s is %d, want a positive value", limit.name, limit.value)
 		}
 	}
-	return nil
+	return c.Retention.validate()
 }
 
 // TaskRunner runs tasks. Its methods are safe from any goroutine.
@@ -126,7 +145,10 @@ type TaskRunner struct {
 	promises  *promises
 	writer    *writer
 	claimer   *claimer
+	keeper    *keeper
+	follower  *follower
 	reporter  *reporter
+	outcomes  announcement // of recorded outcomes
 
 	release  func()          // of the runner's name on the store
 	resumed  atomic.Bool     // what was in the store at the start is taken up
@@ -148,7 +170,7 @@ func StartTaskRunner(ctx context.Context, config TaskRunnerConfig) (*TaskRunner,
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	kinds, err := config.Kinds.index()
+	kinds, err := config.Kinds.index(config.InsertOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -166,13 +188,14 @@ func StartTaskRunner(ctx context.Context, config TaskRunnerConfig) (*TaskRunner,
 func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRunner {
 	r := &TaskRunner{
 		config: config, system: config.System, kinds: kinds, stopped: make(chan struct{}), watched: make(chan struct{}),
-		admission: newAdmission(config.Name, config.MaxChildren, config.MaxWaiting),
+		admission: newAdmission(config.Name, config.slots(), config.MaxWaiting),
 		runs:      newRunTable(), promises: newPromises(),
 	}
 	for _, k := range config.Kinds {
 		r.kindNames = append(r.kindNames, k.name)
 	}
 	r.writer, r.claimer, r.reporter = newWriter(r), newClaimer(r), newReporter(r)
+	r.keeper, r.follower = newKeeper(r), newFollower(r)
 	r.hurried, r.hurry = context.WithCancelCause(context.Background())
 	if r.system == nil {
 		r.system, r.ownSystem = NewSystem(SystemConfig{Logger: config.Logger}), true
@@ -184,7 +207,8 @@ func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRun
 // still run; and rest for one, because without its task supervisor the server knows nothing that holds any more (SH-10).
 func (r *TaskRunner) start(ctx context.Context) (err error) {
 	if r.config.Store != nil {
-		if r.release, err = r.config.Store.Hold(r.config.Name); err != nil {
+		holder := store.Holder{Runner: r.config.Name, Node: r.system.Node(), Notify: r.notified}
+		if r.release, err = r.config.Store.Hold(holder); err != nil {
 			return fmt.Errorf("actors: TaskRunnerConfig: Name: %w", err)
 		}
 	}
@@ -200,6 +224,20 @@ func (r *TaskRunner) start(ctx context.Context) (err error) {
 	}
 	go r.watch()
 	return nil
+}
+
+// notified passes on what the store says.
+func (r *TaskRunner) notified(s store.Signal) {
+	if s&store.SignalWork != 0 {
+		r.claimer.look()
+	}
+	if s&(store.SignalCancels|store.SignalTaken) != 0 {
+		r.keeper.ask(s)
+	}
+	if s&store.SignalOutcomes != 0 {
+		poke(r.follower.wake)
+		r.outcomes.announce()
+	}
 }
 
 func (r *TaskRunner) taskSupervisorSpec() supervisor.ChildSpec {
@@ -256,7 +294,7 @@ func (r *TaskRunner) resume(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	orphans, err := r.config.Store.Recover(ctx, now, r.config.Name, nil)
+	orphans, err := r.config.Store.Recover(ctx, now, r.config.Name)
 	if err != nil {
 		return fmt.Errorf("actors: take back orphaned tasks: %w", err)
 	}
@@ -268,7 +306,7 @@ func (r *TaskRunner) resume(ctx context.Context) error {
 		return fmt.Errorf("actors: count waiting tasks: %w", err)
 	}
 	waiting := counts[store.Scheduled] + counts[store.Available] + counts[store.Retryable]
-	r.admission.change(0, int(waiting))
+	r.admission.changeStored(0, int(waiting))
 	if waiting > 0 {
 		r.claimer.due(now, now)
 	}
@@ -378,7 +416,7 @@ type Stats struct {
 // Stats gives a snapshot. The error is the store's.
 func (r *TaskRunner) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{
-		Name: r.config.Name, MaxChildren: r.config.MaxChildren, MaxWaiting: r.config.MaxWaiting,
+		Name: r.config.Name, MaxChildren: r.config.slots(), MaxWaiting: r.config.MaxWaiting,
 		Unrecorded: r.writer.pending(), Abandoned: r.system.Abandoned(),
 	}
 	s.Running, s.Waiting = r.admission.counts()
@@ -434,7 +472,7 @@ func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.
 		run := r.runs.get(id)
 		return moved.Task, run != nil && run.tell(r.system, ErrTaskCancelled, r.config.Grace), nil
 	case moved.From.Waiting():
-		r.admission.change(0, -1)
+		r.admission.changeStored(0, -1)
 		r.tellCancelled(moved.Task)
 	}
 	return moved.Task, true, nil
@@ -487,10 +525,10 @@ func (r *TaskRunner) Retry(ctx context.Context, id string) (store.Task, error) {
 	now := time.Now()
 	moved, err := r.config.Store.Retry(ctx, now, id)
 	if err != nil {
-		r.admission.change(0, -room)
+		r.admission.changeStored(0, -room)
 		return store.Task{}, err
 	}
-	r.admission.change(0, waitingAfter(moved.From)-room) // somebody else may have been faster
+	r.admission.changeStored(0, waitingAfter(moved.From)-room) // somebody else may have been faster
 	r.claimer.due(now, now)
 	return moved.Task, nil
 }

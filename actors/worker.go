@@ -83,6 +83,9 @@ func (r *run) execute(ctx context.Context) ending {
 		args = decoded
 	}
 	value, err := r.handle(ctx, args)
+	if err == nil {
+		err = taskOf(ctx).checkTx()
+	}
 	if err != nil || !r.durable {
 		return ending{value: value, err: err}
 	}

@@ -61,7 +61,7 @@ func TestAttacksAreRefused(t *testing.T) {
 		"many fields of an input":   {`mutation{moveAssets(input:{` + build(2_500, func(i int) string { return fmt.Sprintf(`f%d:"x" `, i) }) + `}){id}}`, graphql.BadUserInput, ""},
 		"many variables":            {`query(` + build(2_000, func(i int) string { return fmt.Sprintf(`$v%d:ID `, i) }) + `){__typename}`, graphql.BadUserInput, ""},
 		"many operations":           {build(499, func(i int) string { return fmt.Sprintf(`query q%d{...f}`, i) }) + `fragment f on Query{__typename}`, graphql.BadUserInput, ""},
-		"all tasks with everything": {`{` + build(20, func(i int) string { return fmt.Sprintf(`t%d:tasks(first:100){...all}`, i) }) + `} fragment all on TaskConnection{edges{node{` + build(200, func(i int) string { return fmt.Sprintf(`e%d:errors{error} `, i) }) + `}}}`, graphql.LimitExceeded, "MaxComplexity"},
+		"all tasks with everything": {`{` + build(20, func(i int) string { return fmt.Sprintf(`t%d:tasks(first:100){...all}`, i) }) + `} fragment all on TaskConnection{edges{node{` + build(200, func(i int) string { return fmt.Sprintf(`e%d:history{error} `, i) }) + `}}}`, graphql.LimitExceeded, "MaxComplexity"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body, err := json.Marshal(map[string]string{"query": test.query})

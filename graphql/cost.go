@@ -13,7 +13,7 @@ const (
 	typename = "__typename"
 )
 
-// listLength is how many elements a list is taken to have if nothing in the query says how many: the errors of a task, and
+// listLength is how many elements a list is taken to have if nothing in the query says how many: the history of a task, and
 // the lists of the schema itself.
 const listLength = 10
 

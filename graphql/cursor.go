@@ -4,24 +4,37 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// cursorForm is what every cursor begins with before it is encoded. It changes with the form, so that a cursor of an old
-// form is refused and not misread.
-const cursorForm = "task:"
+// What a cursor begins with before it is encoded, for a task that has not ended and for one that has. They change with the form,
+// so that a cursor of an old form is refused and not misread.
+const (
+	activeCursor = "active:"
+	endedCursor  = "ended:"
+)
 
-// encodeCursor makes a cursor that stands for the place behind the task with this Seq.
-func encodeCursor(seq int64) string {
-	return base64.RawURLEncoding.EncodeToString(strconv.AppendInt([]byte(cursorForm), seq, 10))
+// encodeCursor makes a cursor that stands for the place of a task.
+func encodeCursor(place store.Place) string {
+	text := strconv.AppendInt([]byte(activeCursor), place.Seq, 10)
+	if place.Pos > 0 {
+		text = strconv.AppendInt([]byte(endedCursor), place.Pos, 10)
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// decodeCursor gives the Seq in a cursor. It takes only what encodeCursor makes of a Seq that a task can have: one place
+// decodeCursor gives the place in a cursor. It takes only what encodeCursor makes of a place that a task can have: one place
 // has one cursor.
-func decodeCursor(cursor string) (seq int64, ok bool) {
+func decodeCursor(cursor string) (place store.Place, ok bool) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
-		return 0, false
+		return place, false
 	}
-	seq, err = strconv.ParseInt(strings.TrimPrefix(string(text), cursorForm), 10, 64)
-	return seq, err == nil && seq > 0 && encodeCursor(seq) == cursor
+	if number, ended := strings.CutPrefix(string(text), endedCursor); ended {
+		place.Pos, err = strconv.ParseInt(number, 10, 64)
+	} else {
+		place.Seq, err = strconv.ParseInt(strings.TrimPrefix(string(text), activeCursor), 10, 64)
+	}
+	return place, err == nil && place.Seq >= 0 && place.Pos >= 0 && place != store.Place{} && encodeCursor(place) == cursor
 }

@@ -84,7 +84,7 @@ func FuzzRequest(f *testing.F) {
 		`{"query":"query($s:[TaskState!],$f:Int,$a:String){tasks(state:$s,first:$f,after:$a){edges{node{id}}}}","variables":{"s":["RUNNING"],"f":3,"a":"dGFzazox"}}`,
 		`{"query":"mutation($i:[MoveAssetInput!]!){moveAssets(input:$i){id}}","variables":{"i":[{"source":"a","destination":null}]}}`,
 		`{"query":"mutation($i:[MoveAssetInput!]!){moveAssets(input:$i){id}}","variables":{"i":{"source":1,"destination":[[]]}}}`,
-		`{"query":"query($i:ID!){task(id:$i){errors{at}}}","variables":{"i":1e9}}`,
+		`{"query":"query($i:ID!){task(id:$i){history{finishedAt}}}","variables":{"i":1e9}}`,
 		`{"query":"query($b:Boolean!){runner(name:\"x\") @skip(if:$b){states{count}}}","variables":{"b":false}}`,
 		`{"query":"{__schema{types{fields{name}}} __type(name:\"Task\"){...f}} fragment f on __Type{ofType{name}}"}`,
 		`{"query":"query a{x:__typename} mutation b{cancelTask(id:\"\"){id}}","operationName":"b"}`,

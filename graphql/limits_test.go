@@ -46,8 +46,8 @@ func TestLimitsOfQueries(t *testing.T) {
 			`{ tasks { edges { cursor node { __typename } } } }`,
 			`{ tasks { edges { cursor node { __typename } cursor } } }`},
 		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 2 + 3*10 },
-			`{ task(id: "` + anID + `") { errors { run node error } } }`,
-			`{ task(id: "` + anID + `") { errors { run node error } id } }`},
+			`{ task(id: "` + anID + `") { history { run node error } } }`,
+			`{ task(id: "` + anID + `") { history { run node error } id } }`},
 		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 51 },
 			`{ tasks(first: null) { __typename } }`, `query($first: Int = 1) { tasks(first: $first) { a: __typename __typename } b: tasks(first: 50) { __typename } }`},
 		{"MaxComplexity", func(l *graphql.Limits) { l.MaxComplexity = 1000 }, // 102 each
@@ -349,7 +349,7 @@ func TestNoMoveIsRecordedWithoutRoomForTheAnswer(t *testing.T) {
 	odd := map[string]any{"source": "https://old.example.com/\u00e4?b=1&c=2&d=3", "destination": "mem://new/" + strings.Repeat("&", 60) + strings.Repeat("\u2028", 60)}
 	for _, fields := range []string{
 		`id`, `i: id __typename`, `args`, `a: args b: args a_name_that_is_rather_long: args t: __typename`,
-		`...f ...f } } fragment f on Task { id kind state args errors { at } insertedAt scheduledAt startedAt finishedAt progress attempt`,
+		`...f ...f } } fragment f on Task { id kind state args history { finishedAt } insertedAt scheduledAt startedAt finishedAt progress attempt`,
 	} {
 		query := `mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) { ` + fields + ` } }`
 		if strings.Contains(fields, "fragment") {

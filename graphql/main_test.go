@@ -280,7 +280,7 @@ type attemptError struct {
 }
 
 const taskFields = `{ id kind state attempt maxAttempts progress args result error
-	errors { attempt run node error stack at } insertedAt scheduledAt startedAt finishedAt }`
+	history { attempt run state node error stack startedAt finishedAt } priority node insertedAt scheduledAt startedAt finishedAt }`
 
 const moveMutation = `mutation($input: [MoveAssetInput!]!) { moveAssets(input: $input) ` + taskFields + `}`
 

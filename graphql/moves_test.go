@@ -278,7 +278,7 @@ func TestManyRequestsAtOnce(t *testing.T) {
 				if r := s.call(t, string(body)); len(r.Errors) > 0 {
 					t.Errorf("got %.300s", r.body)
 				}
-				if r := s.call(t, `{"query":"{tasks(first:100){edges{node{id errors{at}}}} runner(name:\"assets\"){running states{count}}}"}`); len(r.Errors) > 0 {
+				if r := s.call(t, `{"query":"{tasks(first:100){edges{node{id history{finishedAt}}}} runner(name:\"assets\"){running states{count}}}"}`); len(r.Errors) > 0 {
 					t.Errorf("got %.300s", r.body)
 				}
 			}

@@ -35,17 +35,20 @@ func TestATaskIsShownAsItIsRecorded(t *testing.T) {
 	s := withTask(t, store.Task{
 		ID: anID, Seq: 9, Runner: "assets", Kind: "report", Key: "k", Args: []byte(`{"n": 12345678901234567890, "s": "<&>"}`),
 		State: store.Discarded, Run: 7, Attempt: 3, MaxAttempts: 3, Node: "node", Progress: 0.25,
-		Errors: []store.AttemptError{
-			{Attempt: 2, Run: 6, Node: "n1", At: at(3), Error: "first", Stack: "secret stack"},
-			{Attempt: 3, Run: 7, Node: "n2", At: at(4), Error: "last\nline \x01 \u2028"},
+		History: []store.Attempt{
+			{Attempt: 2, Run: 6, Node: "n1", State: store.Retryable, StartedAt: at(2), FinishedAt: at(3), Error: "first", Stack: "secret stack"},
+			{Attempt: 3, Run: 7, State: store.Discarded, FinishedAt: at(4), Error: "last\nline \x01 \u2028"},
 		},
+		Priority: 7,
 		InsertedAt: at(1), ScheduledAt: at(2), StartedAt: at(3), FinishedAt: at(4),
 	}, nil)
 	r := s.ask(`{ task(id: "`+anID+`") `+taskFields+`}`, nil)
 	want := `{"id":"` + anID + `","kind":"report","state":"DISCARDED","attempt":3,"maxAttempts":3,"progress":0.25,` +
 		`"args":{"n": 12345678901234567890, "s": "<&>"},"result":null,"error":"last\nline \u0001 ` + "\u2028" + `",` +
-		`"errors":[{"attempt":2,"run":6,"node":"n1","error":"first","stack":null,"at":"2026-03-04T05:06:03.891234Z"},` +
-		`{"attempt":3,"run":7,"node":"n2","error":"last\nline \u0001 ` + "\u2028" + `","stack":null,"at":"2026-03-04T05:06:04.891234Z"}],` +
+		`"history":[{"attempt":2,"run":6,"state":"RETRYABLE","node":"n1","error":"first","stack":null,` +
+		`"startedAt":"2026-03-04T05:06:02.891234Z","finishedAt":"2026-03-04T05:06:03.891234Z"},` +
+		`{"attempt":3,"run":7,"state":"DISCARDED","node":null,"error":"last\nline \u0001 ` + "\u2028" + `","stack":null,` +
+		`"startedAt":null,"finishedAt":"2026-03-04T05:06:04.891234Z"}],"priority":7,"node":"node",` +
 		`"insertedAt":"2026-03-04T05:06:01.891234Z","scheduledAt":"2026-03-04T05:06:02.891234Z",` +
 		`"startedAt":"2026-03-04T05:06:03.891234Z","finishedAt":"2026-03-04T05:06:04.891234Z"}`
 	if got := string(r.Data["task"]); got != want {
@@ -55,19 +58,19 @@ func TestATaskIsShownAsItIsRecorded(t *testing.T) {
 
 func TestWhatATaskHasNotIsNull(t *testing.T) {
 	t.Parallel()
-	old := []store.AttemptError{{Attempt: 1, Run: 1, Error: "of an earlier attempt", At: at(1)}}
+	old := []store.Attempt{{Attempt: 1, Run: 1, State: store.Retryable, Error: "of an earlier attempt", FinishedAt: at(1)}}
 	for _, test := range []struct {
 		task     store.Task
 		progress string
 		error    string
 	}{
 		{store.Task{State: store.Scheduled}, `null`, `null`},
-		{store.Task{State: store.Available, StartedAt: at(1), Progress: 0.5, Errors: old}, `0.5`, `null`},
-		{store.Task{State: store.Running, StartedAt: at(1), Errors: old}, `0`, `null`},
-		{store.Task{State: store.Retryable, StartedAt: at(1), Errors: old}, `0`, `"of an earlier attempt"`},
-		{store.Task{State: store.Completed, StartedAt: at(1), FinishedAt: at(2), Progress: 0.5, Errors: old}, `1`, `null`},
+		{store.Task{State: store.Available, StartedAt: at(1), Progress: 0.5, History: old}, `0.5`, `null`},
+		{store.Task{State: store.Running, StartedAt: at(1), History: old}, `0`, `null`},
+		{store.Task{State: store.Retryable, StartedAt: at(1), History: old}, `0`, `"of an earlier attempt"`},
+		{store.Task{State: store.Completed, StartedAt: at(1), FinishedAt: at(2), Progress: 0.5, History: old}, `1`, `null`},
 		{store.Task{State: store.Cancelled, FinishedAt: at(2)}, `null`, `null`},
-		{store.Task{State: store.Discarded, StartedAt: at(1), FinishedAt: at(2), Progress: 0.5, Errors: old}, `0.5`, `"of an earlier attempt"`},
+		{store.Task{State: store.Discarded, StartedAt: at(1), FinishedAt: at(2), Progress: 0.5, History: old}, `0.5`, `"of an earlier attempt"`},
 	} {
 		test.task.InsertedAt, test.task.ScheduledAt = at(0), at(0)
 		s := withTask(t, test.task, nil)
@@ -128,10 +131,10 @@ func TestOnlyACompletedTaskHasAResult(t *testing.T) {
 
 func TestStacksAreShownIfTheOperatorWantsIt(t *testing.T) {
 	t.Parallel()
-	failed := store.Task{State: store.Discarded, Errors: []store.AttemptError{{Error: "e", Stack: "goroutine 1"}, {Error: "e"}}}
+	failed := store.Task{State: store.Discarded, History: []store.Attempt{{Error: "e", Stack: "goroutine 1"}, {Error: "e"}}}
 	s := withTask(t, failed, func(c *graphql.Config) { c.ShowStacks = true })
-	r := s.ask(`{ task(id: "`+anID+`") { errors { stack } } }`, nil)
-	if got, want := string(r.Data["task"]), `{"errors":[{"stack":"goroutine 1"},{"stack":null}]}`; got != want {
+	r := s.ask(`{ task(id: "`+anID+`") { history { stack } } }`, nil)
+	if got, want := string(r.Data["task"]), `{"history":[{"stack":"goroutine 1"},{"stack":null}]}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -67,7 +67,7 @@ func (r *resolvers) shown(task store.Task, err error) (*gen.Task, error) {
 // defaultFirst is how many tasks a page has if the caller gives null; the schema has the same for who says nothing.
 const defaultFirst = 50
 
-// Tasks gives one page, newest first.
+// Tasks gives one page.
 func (q queries) Tasks(ctx context.Context, states []gen.TaskState, kind *string, first *int, after *string) (*gen.TaskConnection, error) {
 	size, err := q.pageSize(first)
 	if err != nil {
@@ -99,7 +99,7 @@ func taskQuery(states []gen.TaskState, kind, after *string) (query store.Query, 
 	}
 	if after != nil {
 		var ok bool
-		if query.Before, ok = decodeCursor(*after); !ok {
+		if query.After, ok = decodeCursor(*after); !ok {
 			return query, badInput("after is %s, want a cursor that this service has given", shown(*after))
 		}
 	}

@@ -21,7 +21,7 @@ type view struct {
 func (v view) task(t store.Task) gen.Task {
 	shown := gen.Task{
 		ID: t.ID, Kind: t.Kind, State: stateOf(t.State), Attempt: t.Attempt, MaxAttempts: t.MaxAttempts,
-		Progress: progress(t), Error: lastError(t), Errors: make([]gen.AttemptError, len(t.Errors)),
+		Progress: progress(t), Error: lastError(t), History: make([]gen.Attempt, len(t.History)), Priority: t.Priority,
 		InsertedAt: t.InsertedAt, ScheduledAt: t.ScheduledAt, StartedAt: unlessZero(t.StartedAt), FinishedAt: unlessZero(t.FinishedAt),
 	}
 	if !v.hidden(t.Kind) {
@@ -30,19 +30,31 @@ func (v view) task(t store.Task) gen.Task {
 			shown.Result = jsonOrNull(t.Result)
 		}
 	}
-	for i, e := range t.Errors {
-		shown.Errors[i] = v.attemptError(e)
+	shown.Node = unlessEmpty(t.Node)
+	for i, a := range t.History {
+		shown.History[i] = v.attempt(a)
 	}
 	return shown
 }
 
-// attemptError shows what a task says of itself. Its text is for whoever may see the task; a stack tells of the program.
-func (v view) attemptError(e store.AttemptError) gen.AttemptError {
-	shown := gen.AttemptError{Attempt: e.Attempt, Run: int(e.Run), Node: e.Node, Error: e.Error, At: e.At}
-	if v.stacks && e.Stack != "" {
-		shown.Stack = &e.Stack
+// attempt shows what a task says of itself. Its text is for whoever may see the task; a stack tells of the program.
+func (v view) attempt(a store.Attempt) gen.Attempt {
+	shown := gen.Attempt{
+		Attempt: a.Attempt, Run: int(a.Run), State: stateOf(a.State), StartedAt: unlessZero(a.StartedAt), FinishedAt: a.FinishedAt,
+		Node: unlessEmpty(a.Node), Error: unlessEmpty(a.Error),
+	}
+	if v.stacks {
+		shown.Stack = unlessEmpty(a.Stack)
 	}
 	return shown
+}
+
+// unlessEmpty gives a text that there is not as null.
+func unlessEmpty(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // stateOf is a state as the schema writes it.
@@ -65,10 +77,10 @@ func progress(t store.Task) *float64 {
 // lastError is why the task is where it is, nil if that is no failure.
 func lastError(t store.Task) *string {
 	failed := t.State == store.Retryable || t.State == store.Cancelled || t.State == store.Discarded
-	if !failed || len(t.Errors) == 0 {
+	if !failed || len(t.History) == 0 {
 		return nil
 	}
-	return &t.Errors[len(t.Errors)-1].Error
+	return unlessEmpty(t.History[len(t.History)-1].Error)
 }
 
 // jsonOrNull keeps what is not JSON out of the answer, which would break all of it. Arguments and results are JSON unless
@@ -109,7 +121,7 @@ func (v view) pageOf(tasks []store.Task, size int, after bool) gen.TaskConnectio
 		tasks = tasks[:size]
 	}
 	for _, t := range tasks {
-		page.Edges = append(page.Edges, gen.TaskEdge{Cursor: encodeCursor(t.Seq), Node: v.task(t)})
+		page.Edges = append(page.Edges, gen.TaskEdge{Cursor: encodeCursor(t.Place()), Node: v.task(t)})
 	}
 	if last := len(page.Edges) - 1; last >= 0 {
 		page.PageInfo.StartCursor, page.PageInfo.EndCursor = &page.Edges[0].Cursor, &page.Edges[last].Cursor

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
@@ -21,29 +22,38 @@ type recorded struct {
 // unfinishedRounds gives what was asked for before and has not all ended: every task of each mutation of which at least
 // one task is still to run, oldest first. The tasks of one mutation are recorded at the same moment, and so known.
 func unfinishedRounds(ctx context.Context, db store.Store, runner string) ([]recorded, error) {
-	rounds, since := map[time.Time]bool{}, time.Time{}
+	rounds := map[time.Time]bool{}
 	open := store.Query{Runner: runner, Kind: assets.KindName, States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
 	err := eachTask(ctx, db, open, func(t store.Task) bool {
 		rounds[t.InsertedAt] = true // to the microsecond: two mutations cannot share it by accident in a demo
-		since = t.InsertedAt        // they come newest first
 		return true
 	})
 	if err != nil || len(rounds) == 0 {
 		return nil, err
 	}
-	var found []recorded
+	var tasks []store.Task
 	err = eachTask(ctx, db, store.Query{Runner: runner, Kind: assets.KindName}, func(t store.Task) bool {
-		var move assets.Move
-		if rounds[t.InsertedAt] && json.Unmarshal(t.Args, &move) == nil {
-			found = append(found, recorded{t.ID, move})
+		if rounds[t.InsertedAt] {
+			tasks = append(tasks, t)
 		}
-		return !t.InsertedAt.Before(since)
+		return true
 	})
-	slices.Reverse(found)
-	return found, err
+	slices.SortFunc(tasks, func(a, b store.Task) int { return cmp.Compare(a.Seq, b.Seq) })
+	return movesOf(slices.CompactFunc(tasks, func(a, b store.Task) bool { return a.Seq == b.Seq })), err
 }
 
-// eachTask turns the pages of a query, newest first, until visit returns false.
+// movesOf leaves out what is no move.
+func movesOf(tasks []store.Task) (found []recorded) {
+	for _, t := range tasks {
+		var move assets.Move
+		if json.Unmarshal(t.Args, &move) == nil {
+			found = append(found, recorded{t.ID, move})
+		}
+	}
+	return found
+}
+
+// eachTask turns the pages of a query, in the order of a list, until visit returns false. A task that ends meanwhile may come twice.
 func eachTask(ctx context.Context, db store.Reader, query store.Query, visit func(store.Task) bool) error {
 	query.Limit = store.MaxList
 	for {
@@ -55,7 +65,7 @@ func eachTask(ctx context.Context, db store.Reader, query store.Query, visit fun
 			if !visit(task) {
 				return nil
 			}
-			query.Before = task.Seq
+			query.After = task.Place()
 		}
 		if len(page) < query.Limit {
 			return nil
@@ -63,7 +73,7 @@ func eachTask(ctx context.Context, db store.Reader, query store.Query, visit fun
 	}
 }
 
-// lastOrigin gives the address of the HTTP origin that the newest task reads from, "" if there is none on this machine.
+// lastOrigin gives the address of the HTTP origin that one of the last tasks reads from, "" if there is none on this machine.
 // It is how a demo that is started again knows the port its tasks need.
 func lastOrigin(ctx context.Context, db store.Store, runner string) (string, error) {
 	newest, err := db.List(ctx, store.Query{Runner: runner, Kind: assets.KindName, Limit: 1})

@@ -165,7 +165,7 @@ type Query {
   "The task with this id; null if there is none."
   task("As Task.id has it: a UUID of 36 characters in lower case." id: ID!): Task
 
-  "Tasks, newest first. What is inserted while somebody turns the pages appears on none of the later pages."
+  "Tasks: first those that wait or run, the newest first, then those that have ended, the last ended first. Who turns the pages sees each task; one that ends meanwhile may appear twice."
   tasks(
     "Only tasks in one of these states; null or an empty list: in any."
     state: [TaskState!]
@@ -249,8 +249,12 @@ type Task {
   result: JSON
   "Why it is RETRYABLE, CANCELLED or DISCARDED; null in every other state, and if it was cancelled without having failed."
   error: String
-  "What each run that failed has left, oldest first."
-  errors: [AttemptError!]!
+  "What each run has left that did not complete the task, and each outcome from before a retry by hand, oldest first."
+  history: [Attempt!]!
+  "How urgent it is while it waits, from 0, the most, to 9."
+  priority: Int!
+  "The process that runs it, or that ran it last; null while it waits. A new value for each start of a process."
+  node: String
   "When it was recorded."
   insertedAt: Time!
   "It runs then or soon after, not before."
@@ -261,25 +265,29 @@ type Task {
   finishedAt: Time
 }
 
-"What one failed run has left."
-type AttemptError {
+"What one run has left."
+type Attempt {
   "Which attempt it was, from 1. Several runs may be of one attempt: what is put off or given back uses none."
   attempt: Int!
   "Which run it was, from 1."
   run: Int!
-  "The process that ran it; a new value for each start of a process."
-  node: String!
-  "What went wrong."
-  error: String!
+  "What the task became by it."
+  state: TaskState!
+  "The process that ran it; null if it was cancelled while it waited."
+  node: String
+  "What went wrong; null if nothing did."
+  error: String
   "Where the task's code panicked; null if it did not, and if the server does not show stacks."
   stack: String
-  "When the run ended."
-  at: Time!
+  "When the run started; null if the task was cancelled before its first run."
+  startedAt: Time
+  "When it ended."
+  finishedAt: Time!
 }
 
 "One page of tasks."
 type TaskConnection {
-  "The tasks, each with its cursor, newest first."
+  "The tasks, each with its cursor: first those that wait or run, the newest first, then those that have ended, the last ended first."
   edges: [TaskEdge!]!
   "Where the page begins and ends."
   pageInfo: PageInfo!
@@ -340,22 +348,26 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
-func (ec *executionContext) childFields_AttemptError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+func (ec *executionContext) childFields_Attempt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "attempt":
-		return ec.fieldContext_AttemptError_attempt(ctx, field)
+		return ec.fieldContext_Attempt_attempt(ctx, field)
 	case "run":
-		return ec.fieldContext_AttemptError_run(ctx, field)
+		return ec.fieldContext_Attempt_run(ctx, field)
+	case "state":
+		return ec.fieldContext_Attempt_state(ctx, field)
 	case "node":
-		return ec.fieldContext_AttemptError_node(ctx, field)
+		return ec.fieldContext_Attempt_node(ctx, field)
 	case "error":
-		return ec.fieldContext_AttemptError_error(ctx, field)
+		return ec.fieldContext_Attempt_error(ctx, field)
 	case "stack":
-		return ec.fieldContext_AttemptError_stack(ctx, field)
-	case "at":
-		return ec.fieldContext_AttemptError_at(ctx, field)
+		return ec.fieldContext_Attempt_stack(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_Attempt_startedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_Attempt_finishedAt(ctx, field)
 	}
-	return nil, fmt.Errorf("no field named %q was found under type AttemptError", field.Name)
+	return nil, fmt.Errorf("no field named %q was found under type Attempt", field.Name)
 }
 
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -424,8 +436,12 @@ func (ec *executionContext) childFields_Task(ctx context.Context, field graphql.
 		return ec.fieldContext_Task_result(ctx, field)
 	case "error":
 		return ec.fieldContext_Task_error(ctx, field)
-	case "errors":
-		return ec.fieldContext_Task_errors(ctx, field)
+	case "history":
+		return ec.fieldContext_Task_history(ctx, field)
+	case "priority":
+		return ec.fieldContext_Task_priority(ctx, field)
+	case "node":
+		return ec.fieldContext_Task_node(ctx, field)
 	case "insertedAt":
 		return ec.fieldContext_Task_insertedAt(ctx, field)
 	case "scheduledAt":
@@ -770,13 +786,13 @@ func (ec *executionContext) field___Type_inputFields_args(ctx context.Context, r
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _AttemptError_attempt(ctx context.Context, field graphql.CollectedField, obj *AttemptError) (ret graphql.Marshaler) {
+func (ec *executionContext) _Attempt_attempt(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttemptError_attempt(ctx, field)
+			return ec.fieldContext_Attempt_attempt(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Attempt, nil
@@ -789,17 +805,17 @@ func (ec *executionContext) _AttemptError_attempt(ctx context.Context, field gra
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_AttemptError_attempt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AttemptError", field, false, false, "Int")
+func (ec *executionContext) fieldContext_Attempt_attempt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "Int")
 }
 
-func (ec *executionContext) _AttemptError_run(ctx context.Context, field graphql.CollectedField, obj *AttemptError) (ret graphql.Marshaler) {
+func (ec *executionContext) _Attempt_run(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttemptError_run(ctx, field)
+			return ec.fieldContext_Attempt_run(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Run, nil
@@ -812,63 +828,86 @@ func (ec *executionContext) _AttemptError_run(ctx context.Context, field graphql
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_AttemptError_run(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AttemptError", field, false, false, "Int")
+func (ec *executionContext) fieldContext_Attempt_run(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "Int")
 }
 
-func (ec *executionContext) _AttemptError_node(ctx context.Context, field graphql.CollectedField, obj *AttemptError) (ret graphql.Marshaler) {
+func (ec *executionContext) _Attempt_state(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttemptError_node(ctx, field)
+			return ec.fieldContext_Attempt_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v TaskState) graphql.Marshaler {
+			return ec.marshalNTaskState2githubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐTaskState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "TaskState")
+}
+
+func (ec *executionContext) _Attempt_node(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_node(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
-func (ec *executionContext) fieldContext_AttemptError_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AttemptError", field, false, false, "String")
+func (ec *executionContext) fieldContext_Attempt_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "String")
 }
 
-func (ec *executionContext) _AttemptError_error(ctx context.Context, field graphql.CollectedField, obj *AttemptError) (ret graphql.Marshaler) {
+func (ec *executionContext) _Attempt_error(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttemptError_error(ctx, field)
+			return ec.fieldContext_Attempt_error(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Error, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
-func (ec *executionContext) fieldContext_AttemptError_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AttemptError", field, false, false, "String")
+func (ec *executionContext) fieldContext_Attempt_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "String")
 }
 
-func (ec *executionContext) _AttemptError_stack(ctx context.Context, field graphql.CollectedField, obj *AttemptError) (ret graphql.Marshaler) {
+func (ec *executionContext) _Attempt_stack(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttemptError_stack(ctx, field)
+			return ec.fieldContext_Attempt_stack(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Stack, nil
@@ -881,20 +920,43 @@ func (ec *executionContext) _AttemptError_stack(ctx context.Context, field graph
 		false,
 	)
 }
-func (ec *executionContext) fieldContext_AttemptError_stack(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AttemptError", field, false, false, "String")
+func (ec *executionContext) fieldContext_Attempt_stack(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "String")
 }
 
-func (ec *executionContext) _AttemptError_at(ctx context.Context, field graphql.CollectedField, obj *AttemptError) (ret graphql.Marshaler) {
+func (ec *executionContext) _Attempt_startedAt(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttemptError_at(ctx, field)
+			return ec.fieldContext_Attempt_startedAt(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.At, nil
+			return obj.StartedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_startedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Attempt_finishedAt(ctx context.Context, field graphql.CollectedField, obj *Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_finishedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FinishedAt, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
@@ -904,8 +966,8 @@ func (ec *executionContext) _AttemptError_at(ctx context.Context, field graphql.
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_AttemptError_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AttemptError", field, false, false, "Time")
+func (ec *executionContext) fieldContext_Attempt_finishedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, "Time")
 }
 
 func (ec *executionContext) _Mutation_moveAssets(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -1786,36 +1848,82 @@ func (ec *executionContext) fieldContext_Task_error(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Task", field, false, false, "String")
 }
 
-func (ec *executionContext) _Task_errors(ctx context.Context, field graphql.CollectedField, obj *Task) (ret graphql.Marshaler) {
+func (ec *executionContext) _Task_history(ctx context.Context, field graphql.CollectedField, obj *Task) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Task_errors(ctx, field)
+			return ec.fieldContext_Task_history(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Errors, nil
+			return obj.History, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []AttemptError) graphql.Marshaler {
-			return ec.marshalNAttemptError2ᚕgithubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttemptErrorᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []Attempt) graphql.Marshaler {
+			return ec.marshalNAttempt2ᚕgithubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttemptᚄ(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Task_errors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Task_history(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "Task",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_AttemptError(ctx, field)
+			return ec.childFields_Attempt(ctx, field)
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Task_priority(ctx context.Context, field graphql.CollectedField, obj *Task) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Task_priority(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Priority, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Task_priority(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Task", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Task_node(ctx context.Context, field graphql.CollectedField, obj *Task) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Task_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Task_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Task", field, false, false, "String")
 }
 
 func (ec *executionContext) _Task_insertedAt(ctx context.Context, field graphql.CollectedField, obj *Task) (ret graphql.Marshaler) {
@@ -3159,44 +3267,54 @@ func UnmarshalMoveAssetInput(ctx context.Context, raw any) (MoveAssetInput, erro
 
 // region    **************************** object.gotpl ****************************
 
-var attemptErrorImplementors = []string{"AttemptError"}
+var attemptImplementors = []string{"Attempt"}
 
-func (ec *executionContext) _AttemptError(ctx context.Context, sel ast.SelectionSet, obj *AttemptError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, attemptErrorImplementors)
+func (ec *executionContext) _Attempt(ctx context.Context, sel ast.SelectionSet, obj *Attempt) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, attemptImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferred := graphql.NewDeferredGroup(ctx)
 	for i, field := range fields {
 		switch field.Name {
 		case "__typename":
-			out.Values[i] = graphql.MarshalString("AttemptError")
+			out.Values[i] = graphql.MarshalString("Attempt")
 		case "attempt":
-			out.Values[i] = ec._AttemptError_attempt(ctx, field, obj)
+			out.Values[i] = ec._Attempt_attempt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "run":
-			out.Values[i] = ec._AttemptError_run(ctx, field, obj)
+			out.Values[i] = ec._Attempt_run(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._Attempt_state(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "node":
-			out.Values[i] = ec._AttemptError_node(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
-		case "error":
-			out.Values[i] = ec._AttemptError_error(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
-		case "stack":
-			out.Values[i] = ec._AttemptError_stack(ctx, field, obj)
+			out.Values[i] = ec._Attempt_node(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
-		case "at":
-			out.Values[i] = ec._AttemptError_at(ctx, field, obj)
+		case "error":
+			out.Values[i] = ec._Attempt_error(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "stack":
+			out.Values[i] = ec._Attempt_stack(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "startedAt":
+			out.Values[i] = ec._Attempt_startedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "finishedAt":
+			out.Values[i] = ec._Attempt_finishedAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3552,9 +3670,19 @@ func (ec *executionContext) _Task(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
-		case "errors":
-			out.Values[i] = ec._Task_errors(ctx, field, obj)
+		case "history":
+			out.Values[i] = ec._Task_history(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "priority":
+			out.Values[i] = ec._Task_priority(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._Task_node(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "insertedAt":
@@ -4032,15 +4160,15 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 
 // region    ***************************** type.gotpl *****************************
 
-func (ec *executionContext) marshalNAttemptError2githubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttemptError(ctx context.Context, sel ast.SelectionSet, v AttemptError) graphql.Marshaler {
-	return ec._AttemptError(ctx, sel, &v)
+func (ec *executionContext) marshalNAttempt2githubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttempt(ctx context.Context, sel ast.SelectionSet, v Attempt) graphql.Marshaler {
+	return ec._Attempt(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAttemptError2ᚕgithubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttemptErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []AttemptError) graphql.Marshaler {
+func (ec *executionContext) marshalNAttempt2ᚕgithubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttemptᚄ(ctx context.Context, sel ast.SelectionSet, v []Attempt) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 2, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNAttemptError2githubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttemptError(ctx, sel, v[i])
+		return ec.marshalNAttempt2githubᚗcomᚋtaskrunnerᚑgoᚋtaskrunnerᚋgraphqlᚋinternalᚋgenᚐAttempt(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

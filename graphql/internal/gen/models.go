@@ -11,20 +11,24 @@ import (
 	"time"
 )
 
-// What one failed run has left.
-type AttemptError struct {
+// What one run has left.
+type Attempt struct {
 	// Which attempt it was, from 1. Several runs may be of one attempt: what is put off or given back uses none.
 	Attempt int `json:"attempt"`
 	// Which run it was, from 1.
 	Run int `json:"run"`
-	// The process that ran it; a new value for each start of a process.
-	Node string `json:"node"`
-	// What went wrong.
-	Error string `json:"error"`
+	// What the task became by it.
+	State TaskState `json:"state"`
+	// The process that ran it; null if it was cancelled while it waited.
+	Node *string `json:"node,omitempty"`
+	// What went wrong; null if nothing did.
+	Error *string `json:"error,omitempty"`
 	// Where the task's code panicked; null if it did not, and if the server does not show stacks.
 	Stack *string `json:"stack,omitempty"`
-	// When the run ended.
-	At time.Time `json:"at"`
+	// When the run started; null if the task was cancelled before its first run.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// When it ended.
+	FinishedAt time.Time `json:"finishedAt"`
 }
 
 // One asset that is to move.
@@ -95,8 +99,12 @@ type Task struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	// Why it is RETRYABLE, CANCELLED or DISCARDED; null in every other state, and if it was cancelled without having failed.
 	Error *string `json:"error,omitempty"`
-	// What each run that failed has left, oldest first.
-	Errors []AttemptError `json:"errors"`
+	// What each run has left that did not complete the task, and each outcome from before a retry by hand, oldest first.
+	History []Attempt `json:"history"`
+	// How urgent it is while it waits, from 0, the most, to 9.
+	Priority int `json:"priority"`
+	// The process that runs it, or that ran it last; null while it waits. A new value for each start of a process.
+	Node *string `json:"node,omitempty"`
 	// When it was recorded.
 	InsertedAt time.Time `json:"insertedAt"`
 	// It runs then or soon after, not before.
@@ -109,7 +117,7 @@ type Task struct {
 
 // One page of tasks.
 type TaskConnection struct {
-	// The tasks, each with its cursor, newest first.
+	// The tasks, each with its cursor: first those that wait or run, the newest first, then those that have ended, the last ended first.
 	Edges []TaskEdge `json:"edges"`
 	// Where the page begins and ends.
 	PageInfo PageInfo `json:"pageInfo"`

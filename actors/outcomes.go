@@ -1,0 +1,92 @@
+package actors
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Outcomes gives the outcomes of the runner's recorded tasks, of whatever process they come, in the one order in which they were
+// recorded, and waits for more until ctx ends or the runner stops. Each is the task as it was then; its Pos is the cursor.
+//
+// It is for those who must not miss one: keep the Pos of the last that you have dealt with, and begin behind it (after) when you
+// come back, after a restart too. Each outcome comes at least once; one comes twice to those who have not kept their cursor. Begin
+// with store.FromOldest or store.FromNow. The sequence ends with an error: the cause of ctx, ErrStopping, what the store says, or
+// store.ErrCursorExpired, if outcomes behind the cursor were deleted before they were read (see Retention).
+//
+// It holds nothing between two outcomes and no limit applies: whoever is slow reads later. Any number may read at once.
+func (r *TaskRunner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.Task, error] {
+	return func(yield func(store.Task, error) bool) {
+		if r.config.Store == nil {
+			yield(store.Task{}, ErrNoStore)
+			return
+		}
+		for {
+			more := r.outcomes.changed() // before the look: what is recorded meanwhile is seen or told
+			page, err := r.config.Store.Outcomes(ctx, store.OutcomeQuery{Runner: r.config.Name, After: after, Limit: store.MaxList})
+			if err != nil {
+				yield(store.Task{}, causeOr(ctx, err))
+				return
+			}
+			for _, task := range page.Tasks {
+				if !yield(task, nil) {
+					return
+				}
+			}
+			if page.Next != after {
+				after = page.Next
+				continue
+			}
+			if err := r.waitFor(ctx, more); err != nil {
+				yield(store.Task{}, err)
+				return
+			}
+		}
+	}
+}
+
+// causeOr prefers why ctx has ended.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (r *TaskRunner) waitFor(ctx context.Context, more <-chan struct{}) error {
+	select {
+	case <-more:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-r.watched:
+		return ErrStopping
+	}
+}
+
+// announcement tells any number of goroutines that something has changed. Its zero value is ready.
+type announcement struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+// changed gives a channel that is closed at the next change.
+func (a *announcement) changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next == nil {
+		a.next = make(chan struct{})
+	}
+	return a.next
+}
+
+func (a *announcement) announce() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next != nil {
+		close(a.next)
+		a.next = nil
+	}
+}
