@@ -5,6 +5,9 @@ import "fmt"
 // Kill kills the runner's server, as a crash of ours would.
 func (r *TaskRunner) Kill() { r.system.Kill(r.server().PID()) }
 
+// Node is the process that the runner lives in, as stores know it.
+func (r *TaskRunner) Node() string { return r.system.Node() }
+
 // KillTasks kills the runner's task supervisor.
 func (r *TaskRunner) KillTasks() { r.system.Kill(r.tasks.Load().Supervisor().PID()) }
 

@@ -51,11 +51,11 @@ func TestRetryTask(t *testing.T) {
 	s.end(assetMove{err: messages.Discard(errors.New("404"))})
 
 	again := into[task](s, "retryTask", retryTask, vars{"id": id})
-	if again.State != "AVAILABLE" || len(again.Errors) != 1 || again.Error != nil || again.FinishedAt != nil {
+	if again.State != "AVAILABLE" || len(again.History) != 1 || again.Error != nil || again.FinishedAt != nil {
 		t.Errorf("a task that is retried is %+v, want it to wait, with its history", again)
 	}
 	s.end(assetMove{})
-	if got := s.task(id); got.State != "COMPLETED" || got.Attempt != 2 || len(got.Errors) != 1 || string(got.Result) == "null" {
+	if got := s.task(id); got.State != "COMPLETED" || got.Attempt != 2 || len(got.History) != 1 || string(got.Result) == "null" {
 		t.Errorf("after its second attempt the task is %+v", got)
 	}
 }

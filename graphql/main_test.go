@@ -267,16 +267,16 @@ type task struct {
 	Progress                *float64
 	Args, Result            json.RawMessage
 	Error                   *string
-	Errors                  []attemptError
+	History                 []attempt
 	InsertedAt, ScheduledAt time.Time
 	StartedAt, FinishedAt   *time.Time
 }
 
-type attemptError struct {
-	Attempt, Run int
-	Node, Error  string
-	Stack        *string
-	At           time.Time
+type attempt struct {
+	Attempt, Run       int
+	State, Node, Error string
+	Stack              *string
+	FinishedAt         time.Time
 }
 
 const taskFields = `{ id kind state attempt maxAttempts progress args result error

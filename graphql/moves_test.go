@@ -48,7 +48,7 @@ func TestMovesToTheirEnds(t *testing.T) {
 
 	good := s.start("good.svg")[0]
 	s.end(assetMove{})
-	if good = s.task(good.ID); good.State != "COMPLETED" || good.FinishedAt == nil || *good.Progress != 1 || good.Error != nil || len(good.Errors) != 0 {
+	if good = s.task(good.ID); good.State != "COMPLETED" || good.FinishedAt == nil || *good.Progress != 1 || good.Error != nil || len(good.History) != 0 {
 		t.Errorf("a move that succeeded is %+v", good)
 	}
 	var result assets.Moved
@@ -58,13 +58,13 @@ func TestMovesToTheirEnds(t *testing.T) {
 
 	bad := s.start("bad.svg")[0]
 	s.end(assetMove{err: messages.Discard(errors.New("404"))})
-	if bad = s.task(bad.ID); bad.State != "DISCARDED" || bad.Error == nil || !strings.Contains(*bad.Error, "404") || len(bad.Errors) != 1 {
+	if bad = s.task(bad.ID); bad.State != "DISCARDED" || bad.Error == nil || !strings.Contains(*bad.Error, "404") || len(bad.History) != 1 {
 		t.Errorf("a move that failed for good is %+v", bad)
 	}
 
 	panics := s.start("panics.svg")[0]
 	s.end(assetMove{panic: true})
-	if panics = s.task(panics.ID); panics.State != "RETRYABLE" || len(panics.Errors) != 1 || panics.Errors[0].Stack != nil || !panics.ScheduledAt.After(panics.InsertedAt) {
+	if panics = s.task(panics.ID); panics.State != "RETRYABLE" || len(panics.History) != 1 || panics.History[0].Stack != nil || !panics.ScheduledAt.After(panics.InsertedAt) {
 		t.Errorf("a move that panicked is %+v, want it to be tried again, and no stack to be seen", panics)
 	}
 }
