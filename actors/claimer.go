@@ -204,7 +204,8 @@ func (r *TaskRunner) recordedRun(t *store.Task) *run {
 	p := kind.policy
 	p.maxAttempts = t.MaxAttempts
 	recorded := &run{
-		task: refOf(*t), kind: kind, encoded: t.Args, last: t.Result, handle: kind.handle, policy: p, timeout: t.Timeout,
+		runner: r,
+		task:   refOf(*t), kind: kind, encoded: t.Args, last: t.Result, handle: kind.handle, policy: p, timeout: t.Timeout,
 		durable: true, slot: true, stage: accepted,
 	}
 	if t.CancelRequested {

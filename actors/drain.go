@@ -29,13 +29,15 @@ func (s *runner) Terminate(ctx context.Context, reason error) {
 	}
 	s.stopLoop(ctx, 0) // the claimer first: nothing new comes then
 	s.letFinish(patient, s.config.DrainTimeout)
+	s.flushHook(ctx)
 	for _, r := range s.runs.list() {
-		r.tell(s.system, ErrStopping, s.config.Grace)
+		r.tell(ErrStopping)
 	}
 	s.letFinish(patient, longer(s.config.Grace, s.config.Grace))
 	s.giveUpRunning(ctx)
 	s.putBackWaiting(ctx)
 	s.flush(ctx)
+	s.flushHook(ctx)
 	s.stopLoops(ctx)
 	s.drained.Store(true)
 }

@@ -160,7 +160,7 @@ func TestBadInput(t *testing.T) {
 			"unknown kind":  {func() error { _, err := actors.Run[int](ctx, r, "nope", 1); return err }, actors.ErrUnknownKind, "nope"},
 			"wrong type":    {func() error { _, err := actors.Run[int](ctx, r, "double", "1"); return err }, nil, "want int"},
 			"undecodable":   {func() error { _, err := actors.Run[int](ctx, r, "double", json.RawMessage(`{`)); return err }, nil, "JSON"},
-			"more than one": {func() error { _, err := actors.Run[int](ctx, r, "double", json.RawMessage(`1 2`)); return err }, nil, "more behind"},
+			"more than one": {func() error { _, err := actors.Run[int](ctx, r, "double", json.RawMessage(`1 2`)); return err }, nil, "after top-level value"},
 			"too large": {func() error {
 				_, err := actors.Run[int](ctx, r, "fail", strings.Repeat("x", store.MaxArgs))
 				return err

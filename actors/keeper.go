@@ -88,7 +88,7 @@ func (k *keeper) cancel(ctx context.Context) error {
 	ids, err := k.runner.config.Store.CancelRequests(ctx, k.runner.config.Name, k.runner.system.Node())
 	for _, id := range ids {
 		if run := k.runner.runs.get(id); run != nil {
-			run.tell(k.runner.system, ErrTaskCancelled, k.runner.config.Grace)
+			run.tell(ErrTaskCancelled)
 		}
 	}
 	return err

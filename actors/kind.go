@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 
 	"github.com/taskrunner-go/taskrunner/store"
@@ -78,12 +77,8 @@ func (k KindSpec) validate() error {
 
 func decodeArgs[A any](data []byte) (any, error) {
 	var args A
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	if err := decoder.Decode(&args); err != nil {
-		return nil, fmt.Errorf("want %T as JSON: %w", args, err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("want one %T as JSON, got more behind it", args)
+	if err := json.Unmarshal(data, &args); err != nil {
+		return nil, fmt.Errorf("want one %T as JSON: %w", args, err)
 	}
 	return args, nil
 }

@@ -38,7 +38,7 @@ func (c *reconciler) reconcile(ctx context.Context) error {
 	for id, run := range here {
 		if !there[id] && run.isUnderWay() {
 			r.config.Logger.Warn("a task was taken from this process", "runner", r.config.Name, "task", id.TaskID, "run", id.Run)
-			run.tell(r.system, ErrTaken, r.config.Grace)
+			run.tell(ErrTaken)
 		}
 	}
 	lost := c.lost(recorded, claims, claiming)

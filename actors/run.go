@@ -200,6 +200,7 @@ func newKindRun(runner *TaskRunner, k *KindSpec, args any, o options) (r *run, e
 
 func newRun(runner *TaskRunner, kind string, p policy, o options) *run {
 	return &run{
+		runner: runner,
 		task: messages.TaskRef{
 			TaskID: o.id, Kind: kind, Runner: runner.config.Name, Run: 1, Attempt: 1, MaxAttempts: p.maxAttempts,
 		},

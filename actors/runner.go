@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"time"
 
-	"github.com/taskrunner-go/taskrunner/internal/process"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
-	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
 // What the runner is told.
@@ -20,6 +17,7 @@ type (
 	startRuns     []*run             // cast: accepted, start them
 	cancelWaiting struct{ run *run } // cast: a plain func that has not started
 	refill        struct{}           // cast: slots may be free
+	childrenEnded struct{}           // info: see departures
 	recordedRuns  []*run             // info: the store has answered
 )
 
@@ -27,9 +25,8 @@ type (
 // far each run has come stands in the run itself, so a runner that is restarted goes on with all of them.
 type runner struct {
 	*TaskRunner
-	queue []*run                // plain funcs that wait for a slot, oldest first
-	down  map[messages.Ref]*run // whose end is awaited
-	turn  bool                  // a free slot goes to recorded tasks and to the queue by turns
+	queue []*run // plain funcs that wait for a slot, oldest first
+	turn  bool   // a free slot goes to recorded tasks and to the queue by turns
 
 	loops    []messages.PID // the writer, the claimer and the reporter
 	draining bool
@@ -45,7 +42,7 @@ func (s *runner) FormatStatus() any {
 }
 
 func newRunner(r *TaskRunner) *runner {
-	return &runner{TaskRunner: r, down: map[messages.Ref]*run{}}
+	return &runner{TaskRunner: r}
 }
 
 // Init starts the loops beside the runner and takes up what an earlier incarnation has left; the first one, what is in the
@@ -63,10 +60,12 @@ func (s *runner) Init(ctx context.Context) error {
 			s.loops = append(s.loops, pid)
 		}
 	}
+	s.handleEnds(ctx)
 	for _, r := range s.runs.list() {
 		s.step(ctx, r)
 	}
 	s.fill(ctx)
+	s.flushHook(ctx)
 	poke(s.claimer.wake)
 	return nil
 }
@@ -79,9 +78,8 @@ func (s *runner) step(ctx context.Context, r *run) {
 	switch stage {
 	case entering: // its caller casts it when it is recorded
 	case accepted:
-		s.accept(ctx, r)
-	case started:
-		s.await(ctx, r)
+		s.accept(ctx, []*run{r})
+	case started: // its child ends, or whoever was about to start it says that it is not
 	case decided:
 		s.record(ctx, r)
 	case recorded:
@@ -91,11 +89,10 @@ func (s *runner) step(ctx context.Context, r *run) {
 
 // HandleCast takes Run messages.
 func (s *runner) HandleCast(ctx context.Context, message any) error {
+	defer s.flushHook(ctx)
 	switch m := message.(type) {
 	case startRuns:
-		for _, r := range m {
-			s.accept(ctx, r)
-		}
+		s.accept(ctx, m)
 	case refill:
 		s.fill(ctx)
 	case cancelWaiting:
@@ -107,7 +104,7 @@ func (s *runner) HandleCast(ctx context.Context, message any) error {
 			return s.runMessage(ctx, *m)
 		}
 	default:
-		s.hook(ctx, message)
+		s.hook(message)
 	}
 	return nil
 }
@@ -133,14 +130,10 @@ func (s *runner) runMessage(ctx context.Context, m messages.Run) error {
 
 // HandleInfo takes completion messages. What it does not know is the user's.
 func (s *runner) HandleInfo(ctx context.Context, message any) error {
+	defer s.flushHook(ctx)
 	switch m := message.(type) {
-	case messages.Down:
-		r := s.down[m.Ref]
-		if r == nil {
-			break
-		}
-		delete(s.down, m.Ref)
-		s.ended(ctx, r, m.Reason)
+	case childrenEnded:
+		s.handleEnds(ctx)
 		s.fill(ctx)
 		return nil
 	case recordedRuns:
@@ -154,16 +147,25 @@ func (s *runner) HandleInfo(ctx context.Context, message any) error {
 			return m.Reason // a mistake of ours; the supervisor starts all anew
 		}
 	}
-	s.hook(ctx, message)
+	s.hook(message)
 	return nil
 }
 
-// accept starts a run that has a slot, and queues one that has none; it comes back when it is due.
-func (s *runner) accept(ctx context.Context, r *run) {
-	if r.hasSlot() {
-		s.start(ctx, r)
-		return
+// accept starts the runs that have a slot, and queues those that have none; one that is not due comes back when it is.
+func (s *runner) accept(ctx context.Context, runs []*run) {
+	starting := make([]*run, 0, len(runs))
+	for _, r := range runs {
+		if r.hasSlot() {
+			starting = append(starting, r)
+			continue
+		}
+		s.enqueue(r)
 	}
+	s.launch(ctx, starting)
+	s.fill(ctx)
+}
+
+func (s *runner) enqueue(r *run) {
 	server := s.server()
 	if r.wait(time.Now(), func() { server.Cast(context.Background(), startRuns{r}) }) {
 		return
@@ -172,60 +174,6 @@ func (s *runner) accept(ctx context.Context, r *run) {
 		s.admission.lineUp(1)
 	}
 	s.queue = append(s.queue, r)
-	s.fill(ctx)
-}
-
-// start has the supervisor start a child for the run, and reports whether it took the run's turn. One that was cancelled
-// before ends without a child.
-func (s *runner) start(ctx context.Context, r *run) bool {
-	r.mu.Lock()
-	if r.stage != accepted {
-		r.mu.Unlock()
-		return false // an earlier incarnation of the runner has started it, or it was cancelled
-	}
-	r.stage, r.slot, r.startedAt = started, true, time.Now()
-	err := r.told
-	if err == nil {
-		if err = s.startChild(ctx, r); err != nil && ctx.Err() != nil {
-			r.stage = accepted // the server was killed in this moment: the next incarnation starts it
-			r.mu.Unlock()
-			return true
-		}
-	}
-	if err != nil && r.ending == nil {
-		r.ending = &ending{err: err, told: r.told, at: time.Now()}
-		r.fate = decideFate(*r.ending, r.task.Attempt, policy{}, time.Now(), 0)
-	}
-	r.mu.Unlock()
-	if err != nil {
-		s.ended(ctx, r, err)
-	} else {
-		s.await(ctx, r)
-	}
-	return true
-}
-
-// startChild is called with the run's lock, so that nobody tells it to stop while its process is not known yet. It waits for
-// the answer also if the runner is killed meanwhile: a child that nobody knows of would run beside the next try.
-func (s *runner) startChild(ctx context.Context, r *run) (err error) {
-	r.pid, err = s.tasks.Load().start(context.WithoutCancel(ctx), taskStart{
-		id: r.task.TaskID, options: taskOptions{restart: supervisor.Temporary, shutdown: s.config.Grace},
-		run: func(ctx context.Context) error { return r.work(ctx, s.TaskRunner) }, process: process.Options{What: r},
-	})
-	if err != nil {
-		return fmt.Errorf("%w: %w", messages.Snooze(childPause), err)
-	}
-	if r.timeout > 0 {
-		r.killAfter(s.system, longer(r.timeout, s.config.Grace))
-	}
-	return nil
-}
-
-// childPause is how long a task is put off when the task supervisor could not start it: the system is stopping.
-const childPause = time.Second
-
-func (s *runner) await(ctx context.Context, r *run) {
-	s.down[s.system.Monitor(ctx, r.pid)] = r
 }
 
 // ended decides what becomes of a run whose process is gone, and frees its slot.
@@ -289,9 +237,9 @@ func (s *runner) settle(ctx context.Context, r *run) {
 	default:
 		r.again(whenAgain(f))
 		s.admission.change(0, 1)
-		s.accept(ctx, r)
+		s.enqueue(r)
 	}
-	s.hook(ctx, message)
+	s.hook(message)
 }
 
 // refusedLevel is how loud it is that an outcome was refused: that a run which was taken away is refused is as it should be.
@@ -333,6 +281,16 @@ func whenAgain(f fate) time.Time {
 
 // fill gives free slots to what waits: to the queue and, if recorded tasks wait too, the last one by turns.
 func (s *runner) fill(ctx context.Context) {
+	for _, r := range s.launch(ctx, s.fromQueue()) {
+		_ = r // an earlier incarnation, not quite dead, has taken it in this moment
+		s.admission.change(-1, 1)
+		s.admission.lineUp(1)
+	}
+	s.wakeClaimer()
+}
+
+// fromQueue takes those from the queue for which there are slots.
+func (s *runner) fromQueue() (begun []*run) {
 	for len(s.queue) > 0 {
 		r := s.queue[0]
 		if !r.inQueue() {
@@ -347,12 +305,10 @@ func (s *runner) fill(ctx context.Context) {
 		if !s.admission.begin() {
 			break
 		}
-		if s.dequeue(); !s.start(ctx, r) {
-			s.admission.change(-1, 1) // an earlier incarnation, not quite dead, has taken it in this moment
-			s.admission.lineUp(1)
-		}
+		s.dequeue()
+		begun = append(begun, r)
 	}
-	s.wakeClaimer()
+	return begun
 }
 
 func (s *runner) dequeue() {
@@ -364,25 +320,6 @@ func (s *runner) wakeClaimer() {
 	if s.config.Store != nil && s.admission.hasBacklog() {
 		poke(s.claimer.wake)
 	}
-}
-
-// hook runs the user's HandleInfo and waits for it. It is an observer: its panic is logged, and the runner goes on. It has
-// a goroutine of its own, because a Goexit could not be held up in the runner's.
-func (s *runner) hook(ctx context.Context, message any) {
-	if s.config.HandleInfo == nil || message == nil {
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() {
-			if value := recover(); value != nil {
-				s.config.Logger.Error("HandleInfo panicked", "runner", s.config.Name, "panic", value, "stack", string(debug.Stack()))
-			}
-		}()
-		s.config.HandleInfo(ctx, message)
-	}()
-	<-done
 }
 
 // message is what the hook is told of a run; nil for one that was given back, which had no outcome.

@@ -29,6 +29,7 @@ const (
 //
 // It lives outside of the runner's mailbox, so that a runner that crashes and is restarted finds what it had taken.
 type run struct {
+	runner   *TaskRunner
 	seq      uint64 // the order of acceptance
 	task     messages.TaskRef
 	kind     *KindSpec // nil for a plain func
@@ -91,7 +92,7 @@ func (r *run) stopKiller() {
 // tell tells the run to stop, once: its context is cancelled with the cause, and if its handler has not returned when the
 // grace is over, it is declared dead. A run that has not started will not. It reports false if it is too late: the run has
 // ended, and its fate does not know of the cause.
-func (r *run) tell(system *System, cause error, grace time.Duration) bool {
+func (r *run) tell(cause error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ending != nil {
@@ -101,17 +102,22 @@ func (r *run) tell(system *System, cause error, grace time.Duration) bool {
 		return true
 	}
 	r.told = cause
-	if r.stage == started {
-		system.Exit(context.Background(), r.pid, cause)
-		r.killAfter(system, grace)
+	if r.stage == started && !r.pid.IsZero() { // else it will see it when it starts
+		r.interrupt()
 	}
 	return true
 }
 
+// interrupt is called with the lock.
+func (r *run) interrupt() {
+	r.runner.system.Exit(context.Background(), r.pid, r.told)
+	r.killAfter(r.runner.config.Grace)
+}
+
 // killAfter is called with the lock.
-func (r *run) killAfter(system *System, d time.Duration) {
+func (r *run) killAfter(d time.Duration) {
 	r.stopKiller()
-	pid := r.pid
+	system, pid := r.runner.system, r.pid
 	r.killer = time.AfterFunc(d, func() { system.Kill(pid) })
 }
 

@@ -149,6 +149,8 @@ type TaskRunner struct {
 	follower  *follower
 	reporter  *reporter
 	outcomes  announcement // of recorded outcomes
+	departed  departures
+	untold    untold
 
 	release  func()          // of the runner's name on the store
 	resumed  atomic.Bool     // what was in the store at the start is taken up
@@ -470,7 +472,7 @@ func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.
 		return store.Task{}, false, err
 	case moved.State == store.Running && moved.Node == r.system.Node():
 		run := r.runs.get(id)
-		return moved.Task, run != nil && run.tell(r.system, ErrTaskCancelled, r.config.Grace), nil
+		return moved.Task, run != nil && run.tell(ErrTaskCancelled), nil
 	case moved.From.Waiting():
 		r.admission.changeStored(0, -1)
 		r.tellCancelled(moved.Task)
@@ -481,7 +483,8 @@ func (r *TaskRunner) cancelRecorded(ctx context.Context, id string) (task store.
 // tellCancelled has everybody told of a task that came to its end without a run.
 func (r *TaskRunner) tellCancelled(t store.Task) {
 	notice := &run{
-		task: refOf(t), durable: true, notice: true, stage: recorded, fate: failed(store.Cancelled, ErrTaskCancelled),
+		runner: r,
+		task:   refOf(t), durable: true, notice: true, stage: recorded, fate: failed(store.Cancelled, ErrTaskCancelled),
 		ending: &ending{err: ErrTaskCancelled, at: t.FinishedAt},
 	}
 	r.runs.addNotice(notice)
@@ -493,7 +496,7 @@ func refOf(t store.Task) messages.TaskRef {
 }
 
 func (r *TaskRunner) cancelPlain(run *run) store.Task {
-	run.tell(r.system, ErrTaskCancelled, r.config.Grace)
+	run.tell(ErrTaskCancelled)
 	r.server().Cast(context.Background(), cancelWaiting{run})
 	run.mu.Lock()
 	defer run.mu.Unlock()

@@ -14,14 +14,11 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// ProcessTitle is what is shown of the run's process.
-func (r *run) ProcessTitle() string { return "task " + r.task.Kind + " " + r.task.TaskID }
-
 // work is the life of one run: it runs in a process of its own and leaves its ending and its fate in the run before that
 // process ends, so that whoever hears of the end finds them there. Each deferred step sees every way out of those before
 // it: a value, an error, a panic, and a Goexit, which is none of these. The process itself always ends well: its reason
 // would be looked at by its supervisor, which must not run code of the user's.
-func (r *run) work(ctx context.Context, runner *TaskRunner) error {
+func (r *run) work(ctx context.Context) error {
 	ctx, cancel := r.bounded(ctx)
 	e, f := ending{err: messages.ErrGoexit}, fate{}
 	defer func() { r.end(e, f) }()
@@ -34,7 +31,7 @@ func (r *run) work(ctx context.Context, runner *TaskRunner) error {
 		e.at, cause = time.Now(), context.Cause(ctx)
 		cancel()
 	}()
-	e = r.execute(&taskContext{Context: ctx, runner: runner, run: r})
+	e = r.execute(&taskContext{Context: ctx, runner: r.runner, run: r})
 	return nil
 }
 

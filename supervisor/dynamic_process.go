@@ -57,6 +57,8 @@ func (d *dynamic) answer(ctx context.Context, r *process.Request) {
 	switch m := r.Message.(type) {
 	case startChild:
 		r.From.Reply(d.start(ctx, m.spec))
+	case process.StartWork:
+		r.From.Reply(d.startWork(ctx, m), nil)
 	case terminateChild:
 		d.terminateChild(ctx, m.pid, r.From)
 	case whichChildren:
@@ -80,6 +82,24 @@ func (d *dynamic) start(ctx context.Context, spec ChildSpec) (messages.PID, erro
 		return messages.PID{}, err
 	}
 	return c.pid, nil
+}
+
+// startWork starts work. It is none of the user's specs, so Extra is not for it.
+func (d *dynamic) startWork(ctx context.Context, m process.StartWork) []process.Started {
+	answers := make([]process.Started, len(m.Work))
+	for i, work := range m.Work {
+		if d.full() {
+			answers[i].Err = &MaxChildrenError{Limit: max(d.config.MaxChildren, 0)}
+			continue
+		}
+		c := &child{spec: ChildSpec{ID: work.ID(), Restart: Temporary, Shutdown: m.Shutdown}}
+		c.pid, c.ending, answers[i].Err = process.SpawnWork(ctx, d.system, work)
+		if answers[i].Err == nil {
+			d.children[c.pid] = c
+			answers[i].PID = c.pid
+		}
+	}
+	return answers
 }
 
 // withExtra asks for the Start anew at each start, within it: it is the user's code, and may fail.

@@ -30,6 +30,7 @@ type proc struct {
 	place    atomic.Pointer[Place]     // under its supervisor; nil without one
 	tracer   atomic.Pointer[tracer]    // nil unless somebody looks on
 	after    func(reason error)        // is told of the end when all others have been; nil: nothing is
+	work     Work                      // the same, of a process that SpawnWork has started
 
 	dead    atomic.Bool
 	exiting atomic.Bool // exit is set: the process is to end before it handles anything more
@@ -171,6 +172,9 @@ func (p *proc) leave() {
 	p.sys.table.remove(p)
 	if p.after != nil {
 		p.after(p.reason)
+	}
+	if p.work != nil {
+		p.work.Ended(p.reason)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
