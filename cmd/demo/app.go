@@ -55,6 +55,30 @@ func env(prefix, flag string) cli.ValueSourceChain {
 	return cli.EnvVars(prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")))
 }
 
+// defaultStore is where serve keeps its tasks.
+const defaultStore = "sqlite:taskrunner.db"
+
+// storeFlag says where the tasks are kept.
+func storeFlag(prefix, otherwise string) cli.Flag {
+	return &cli.StringFlag{
+		Name: "store", Usage: "where the tasks are kept, a `URL`: sqlite:///path/to/file, or postgres://user@host/database" + otherwise,
+		Sources: env(prefix, "store"), Local: true,
+	}
+}
+
+// storeOf is what --store says. Without it the tasks are in that file, or in memory.
+func storeOf(c *cli.Command, file string) (storeURL, error) {
+	text := c.String("store")
+	if text == "" {
+		return storeURL{file: file}, nil
+	}
+	where, err := parseStore(text)
+	if err != nil {
+		return where, fmt.Errorf("--store %w", err)
+	}
+	return where, nil
+}
+
 // levelFlag is for the commands that have a log. The demo has none but warnings: it talks to a person.
 func levelFlag(prefix string, level slog.Level) cli.Flag {
 	return &cli.StringFlag{Name: "log-level", Usage: "what is logged on the standard error: debug, info, warn or error", Value: strings.ToLower(level.String()), Sources: env(prefix, "log-level")}

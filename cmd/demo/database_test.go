@@ -100,11 +100,11 @@ func TestDatabaseThatCannotBeUsed(t *testing.T) {
 			test.spoil(t, path)
 			before, _ := os.ReadFile(path)
 			commands := [][]string{
-				{"move", "mem://from/", "mem://to/", "--db", path},
-				{"serve", "--listen", "127.0.0.1:0", "--allow", "mem://x/", "--db", path},
+				{"move", "mem://from/", "mem://to/", "--store", path},
+				{"serve", "--listen", "127.0.0.1:0", "--allow", "mem://x/", "--store", path},
 			}
 			if test.name != "nowhere" { // the demo makes its folders
-				commands = append(commands, []string{"--dir", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0", "--db", path})
+				commands = append(commands, []string{"--dir", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0", "--store", path})
 			}
 			for _, args := range commands {
 				cmd := command(args...)
@@ -151,7 +151,7 @@ func TestDatabaseErrors(t *testing.T) {
 	t.Parallel()
 	for _, sentinel := range []error{store.ErrLocked, store.ErrReadOnly, store.ErrCorrupt, store.ErrNewerVersion, store.ErrFull} {
 		err := databaseError("/x/tasks.db", fmt.Errorf("sqlite: %w", sentinel))
-		if codeOf(err) != exitDatabase || !strings.Contains(err.Error(), "/x/tasks.db") || !strings.Contains(err.Error(), "--db") {
+		if codeOf(err) != exitDatabase || !strings.Contains(err.Error(), "/x/tasks.db") || !strings.Contains(err.Error(), "--store") {
 			t.Errorf("%v: %d %v", sentinel, codeOf(err), err)
 		}
 	}

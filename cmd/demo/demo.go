@@ -34,11 +34,11 @@ const (
 
 // demoConfig is what the flags say.
 type demoConfig struct {
-	dir      string
-	database string
-	listen   string
-	origin   string // where the old provider listens; empty: where it did the last time, or anywhere
-	exit     bool
+	dir    string
+	store  storeURL
+	listen string
+	origin string // where the old provider listens; empty: where it did the last time, or anywhere
+	exit   bool
 }
 
 // demo is the whole story in one process.
@@ -72,12 +72,12 @@ func (d *demo) start(ctx context.Context) error {
 	if d.folder, err = folderURL(d.newProvider()); err != nil {
 		return other(err)
 	}
-	for _, dir := range []string{d.newProvider(), d.temp(), filepath.Dir(d.database)} {
+	for _, dir := range []string{d.newProvider(), d.temp(), filepath.Dir(d.store.file)} {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return failf(exitOther, "a folder for the demo cannot be made: %w; give another one with --dir", err)
 		}
 	}
-	db, err := openDatabase(ctx, d.database)
+	db, err := openDatabase(ctx, d.store)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func demoWeb(address string) webConfig {
 // startOldProvider listens where the tasks of an earlier start will look for it: the port is in their sources.
 func (d *demo) startOldProvider(ctx context.Context, db store.Store) (err error) {
 	if d.rounds, err = unfinishedRounds(ctx, db, demoRunner); err != nil {
-		return databaseError(d.database, err)
+		return databaseError(d.store, err)
 	}
 	listener, err := d.listenOrigin(ctx, db)
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *demo) listenOrigin(ctx context.Context, db store.Store) (net.Listener, 
 	last, err := lastOrigin(ctx, db, demoRunner)
 	switch {
 	case err != nil:
-		return nil, databaseError(d.database, err)
+		return nil, databaseError(d.store, err)
 	case len(d.rounds) > 0 && originOf(d.rounds[0].move) != "":
 		needed := originOf(d.rounds[0].move)
 		listener, err := listen(ctx, "--origin", needed)
@@ -170,7 +170,7 @@ func (d *demo) play(ctx context.Context) error {
 	go func() { ended <- follower.wait() }() // until the runner stops, at the latest
 	looker := newLooker(d.service, follower)
 	stopWatching := d.screen.watch(func() status { return looker.look(len(moves)) })
-	writable, stopAsking := whileWritable(ctx, d.service.db, d.database)
+	writable, stopAsking := whileWritable(ctx, d.service.db, d.store)
 	defer stopAsking()
 	select {
 	case <-writable.Done():
@@ -232,7 +232,7 @@ func (d *demo) introduce() {
 	}
 	d.screen.printf("old provider   %s  (%d assets, %d of them faulty on purpose)\n", d.old.url("/"), len(d.samples), faulty)
 	d.screen.printf("new provider   %s\n", d.newProvider())
-	d.screen.printf("database       %s\n", d.database)
+	d.screen.printf("database       %s\n", d.store)
 	d.screen.printf("GraphQL        %s\n", d.service.web.url(graphql.Path))
 	d.screen.printf("GraphiQL       %s\n", d.service.web.url(graphql.PagePath))
 }

@@ -18,7 +18,7 @@ func (a app) demoCommand() *cli.Command {
 		Usage: "move assets between storage providers, supervised",
 		UsageText: `demo [--exit] [flags]
 demo move FROM TO [flags]
-demo serve --db FILE --allow PREFIX [flags]`,
+demo serve --store URL --allow PREFIX [flags]`,
 		Description: `Without a command it tells the whole story on this machine: it makes an old provider with 232 assets, some
 of them faulty on purpose, and a new provider, a local folder; starts a TaskRunner on a SQLite file and a GraphQL
 server; sends the mutation that moves all assets; and shows how each ends. Then it stays up, with GraphiQL to play
@@ -37,7 +37,7 @@ Examples:
 				Name: "dir", Usage: "the `FOLDER` of the demo: its database, new provider and temporary files; default: taskrunner-demo in the user's cache folder",
 				Local: true, Sources: env(demoEnv, "dir"), TakesFile: true,
 			},
-			&cli.StringFlag{Name: "db", Usage: "the database `FILE`; default: demo.db in --dir", Local: true, Sources: env(demoEnv, "db"), TakesFile: true},
+			storeFlag(demoEnv, "; default: demo.db in --dir"),
 			&cli.StringFlag{Name: "listen", Usage: "where GraphQL is served, a `HOST:PORT` of this machine only", Value: defaultListen, Local: true, Sources: env(demoEnv, "listen")},
 			&cli.StringFlag{
 				Name: "origin", Usage: "where the old provider is served, a `HOST:PORT` of this machine only; default: where it was the last time, or any free port; moves that have not ended need the one they began with",
@@ -59,7 +59,7 @@ Examples:
 
 // demoFlags checks what the flags say, before anything is made or opened.
 func demoFlags(c *cli.Command) (demoConfig, error) {
-	config := demoConfig{dir: c.String("dir"), database: c.String("db"), listen: c.String("listen"), origin: c.String("origin"), exit: c.Bool("exit")}
+	config := demoConfig{dir: c.String("dir"), listen: c.String("listen"), origin: c.String("origin"), exit: c.Bool("exit")}
 	for flag, address := range map[string]string{"--listen": config.listen, "--origin": config.origin} {
 		if address == "" && flag == "--origin" {
 			continue
@@ -77,8 +77,7 @@ func demoFlags(c *cli.Command) (demoConfig, error) {
 		}
 		config.dir = filepath.Join(cache, "taskrunner-demo")
 	}
-	if config.database == "" {
-		config.database = filepath.Join(config.dir, "demo.db")
-	}
-	return config, nil
+	where, err := storeOf(c, filepath.Join(config.dir, "demo.db"))
+	config.store = where
+	return config, err
 }

@@ -97,11 +97,11 @@ func databaseTrouble(err error) string {
 		is   error
 		says string
 	}{
-		{store.ErrLocked, "is in use by another process: stop that one, or give another file with --db"},
-		{store.ErrReadOnly, "cannot be written to: give another file with --db, or the right to write"},
+		{store.ErrLocked, "is in use by another process: stop that one, or give another one with --store"},
+		{store.ErrReadOnly, "cannot be written to: give another one with --store, or the right to write"},
 		{store.ErrCorrupt, "is damaged, or no database of this program: give another file with --db, or restore it"},
-		{store.ErrNewerVersion, "was written by a newer version of this program: use that one, or give another file with --db"},
-		{store.ErrFull, "has no room, the disk is full: make some, or give another file with --db; nothing that was recorded is lost"},
+		{store.ErrNewerVersion, "was written by a newer version of this program: use that one, or give another one with --store"},
+		{store.ErrFull, "has no room, the disk is full: make some, or give another one with --store; nothing that was recorded is lost"},
 	} {
 		if errors.Is(err, row.is) {
 			return row.says

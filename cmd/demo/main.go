@@ -54,7 +54,7 @@ type service struct {
 // serviceConfig says what a service is. Zero values are the defaults of the packages.
 type serviceConfig struct {
 	db     store.Store // which the service closes
-	path   string      // of its file, for error texts
+	store  storeURL    // where that is, for error texts
 	assets assets.Config
 	runner actors.TaskRunnerConfig // without Kinds, Store and System
 	kind   []actors.Option         // of the moves
@@ -109,7 +109,7 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger
 	c.runner.Kinds = actors.Kinds{assets.Kind(s.mover, c.kind...)}
 	if s.runner, err = actors.StartTaskRunner(ctx, c.runner); err != nil {
-		return databaseError(c.path, err)
+		return databaseError(c.store, err)
 	}
 	s.stops.push("the runner", s.runner.Stop)
 

@@ -36,7 +36,7 @@ type moveConfig struct {
 	from, to  place
 	list      string // a file of names, - for stdin; empty: all that is there
 	stdin     io.Reader
-	database  string // empty: in memory
+	store     storeURL
 	transfers int
 	attempts  int
 	limits    limits
@@ -75,7 +75,7 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 		seen.listing = !m.listed.Load()
 		return seen
 	})
-	writable, stopAsking := whileWritable(ctx, m.service.db, m.database)
+	writable, stopAsking := whileWritable(ctx, m.service.db, m.store)
 	err = m.moveAll(writable, names)
 	stopAsking()
 	t, stopErr := m.stop(ctx)
@@ -88,13 +88,13 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 
 // start starts a service that serves nobody.
 func (m *moving) start(ctx context.Context) error {
-	db, err := openDatabase(ctx, m.database)
+	db, err := openDatabase(ctx, m.store)
 	if err != nil {
 		return err
 	}
 	m.service, err = start(ctx, serviceConfig{
-		db:   db,
-		path: m.database,
+		db:    db,
+		store: m.store,
 		assets: assets.Config{
 			Allow:          append([]string{m.from.source(), m.to.destination()}, m.allow...),
 			AllowAddresses: ownNetworks(),
@@ -175,7 +175,7 @@ func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.S
 
 // resume follows what an earlier run has recorded and not ended; the runner has taken it up already.
 func (m *moving) resume(ctx context.Context) error {
-	if m.database == "" {
+	if m.store.memory() {
 		return nil
 	}
 	query := store.Query{Runner: m.service.runner.Name(), States: []store.State{store.Scheduled, store.Available, store.Running, store.Retryable}}
@@ -188,7 +188,7 @@ func (m *moving) resume(ctx context.Context) error {
 		return true
 	})
 	if err != nil {
-		return databaseError(m.database, err)
+		return databaseError(m.store, err)
 	}
 	for _, r := range open {
 		m.open[r.move] = true
@@ -265,7 +265,7 @@ func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 			return context.Cause(ctx) // it waited for room
 		}
 		if databaseTrouble(err) != "" {
-			return databaseError(m.database, err)
+			return databaseError(m.store, err)
 		}
 		return other(err)
 	}
@@ -289,7 +289,7 @@ func (m *moving) stop(ctx context.Context) (tally, error) {
 func (m *moving) conclude(ctx context.Context, t tally, took time.Duration, err error) error {
 	m.screen.printf("%s in %s\n", t.arrival(), took.Round(time.Millisecond*100))
 	switch {
-	case asked(ctx) && m.database != "":
+	case asked(ctx) && !m.store.memory():
 		m.screen.notef("the same command goes on from here\n")
 	case t.broken != nil:
 		err = errors.Join(err, other(t.broken))

@@ -22,7 +22,7 @@ Parameters of a bucket stand in its URL or in the environment of its provider:
   s3://bucket/img?endpoint=http://127.0.0.1:7070&region=us-east-1&use_path_style=true
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE
 
-With --db the tasks are in a file, which must not lie below TO, and the same command goes on where it was interrupted,
+With --store the tasks are in a database, whose file must not lie below TO, and the same command goes on where it was interrupted,
 and copies nothing that is unchanged. Without it they are in memory, about 3 kB each, and a second run copies everything
 again.
 
@@ -30,7 +30,7 @@ Content types and cache headers come along. In a folder they stand in .attrs fil
 given as file:///srv/new/?metadata=skip.
 
 Examples:
-  demo move https://old.example.com/img/ s3://new-bucket/img --db move.db
+  demo move https://old.example.com/img/ s3://new-bucket/img --store sqlite:move.db
   demo move ./public s3://new-bucket?region=eu-central-1 --transfers 64
   find . -name '*.svg' | demo move . /srv/icons --list -
 
@@ -42,7 +42,7 @@ Examples:
 			timeoutFlag(moveEnv, moveTimeout),
 			stallTimeoutFlag(moveEnv),
 			maxBytesFlag(moveEnv),
-			&cli.StringFlag{Name: "db", Usage: "the database `FILE`; without it nothing is kept", Sources: env(moveEnv, "db"), TakesFile: true},
+			storeFlag(moveEnv, "; without it nothing is kept"),
 			&cli.StringFlag{Name: "temp-dir", Usage: "the `FOLDER` for temporary files; default: the system's", Sources: env(moveEnv, "temp-dir"), TakesFile: true},
 			&cli.StringSliceFlag{Name: "allow", Usage: "where FROM may redirect to, a URL `PREFIX`; can be given several times", Sources: env(moveEnv, "allow")},
 			levelFlag(moveEnv, slog.LevelWarn),
@@ -68,7 +68,7 @@ func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 		return config, fmt.Errorf("move has %d arguments, want FROM and TO", c.Args().Len())
 	}
 	config = moveConfig{
-		list: c.String("list"), stdin: a.stdin, database: c.String("db"), transfers: c.Int("transfers"), attempts: c.Int("attempts"),
+		list: c.String("list"), stdin: a.stdin, transfers: c.Int("transfers"), attempts: c.Int("attempts"),
 		tempDir: c.String("temp-dir"), allow: words(c.StringSlice("allow")),
 	}
 	from, to := c.Args().Get(0), c.Args().Get(1)
@@ -84,8 +84,11 @@ func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 	if err = checkApart(config.from, config.to); err != nil {
 		return config, err
 	}
-	if writableAbove(config.database, []string{config.to.destination()}) != "" {
-		return config, fmt.Errorf("--db %s lies below TO %s, where an asset could overwrite it: have it elsewhere", config.database, to)
+	if config.store, err = storeOf(c, ""); err != nil {
+		return config, err
+	}
+	if writableAbove(config.store.file, []string{config.to.destination()}) != "" {
+		return config, fmt.Errorf("--store %s lies below TO %s, where an asset could overwrite it: have it elsewhere", config.store, to)
 	}
 	if config.limits, err = limitsOf(c); err != nil {
 		return config, err

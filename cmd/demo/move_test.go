@@ -71,14 +71,14 @@ func TestMoveAgainCopiesWhatChanged(t *testing.T) {
 	t.Parallel()
 	from, to, db := folder(t, map[string]string{"a": "1", "b": "2"}), t.TempDir(), filepath.Join(t.TempDir(), "move.db")
 	for _, want := range []string{"2 arrived (2 copied, 0 unchanged)", "2 arrived (0 copied, 2 unchanged)"} {
-		if stdout, _, code := runToEnd(t, "move", from, to, "--db", db); code != exitOK || !strings.HasPrefix(lastLine(stdout), want) {
+		if stdout, _, code := runToEnd(t, "move", from, to, "--store", db); code != exitOK || !strings.HasPrefix(lastLine(stdout), want) {
 			t.Errorf("exit code %d: %s, want %s", code, stdout, want)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(from, "a"), []byte("new"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if stdout, _, code := runToEnd(t, "move", from, to, "--db", db); code != exitOK || !strings.HasPrefix(lastLine(stdout), "2 arrived (1 copied, 1 unchanged)") {
+	if stdout, _, code := runToEnd(t, "move", from, to, "--store", db); code != exitOK || !strings.HasPrefix(lastLine(stdout), "2 arrived (1 copied, 1 unchanged)") {
 		t.Errorf("exit code %d: %s", code, stdout)
 	}
 	checkFiles(t, to, map[string]string{"a": "new", "b": "2"})
@@ -192,7 +192,7 @@ func TestMoveGoesOn(t *testing.T) {
 			const count, first = 200, 40
 			url, release, list := slowOrigin(t, count, first)
 			to, db := t.TempDir(), filepath.Join(t.TempDir(), "move.db")
-			args := []string{"move", url, to, "--list", list, "--db", db, "--transfers", "8"}
+			args := []string{"move", url, to, "--list", list, "--store", db, "--transfers", "8"}
 			c := launch(t, args...)
 			eventually(t, func() error {
 				if arrived, _ := filepath.Glob(filepath.Join(to, "[0-9][0-9][0-9][0-9]")); len(arrived) < first {
@@ -249,7 +249,7 @@ func TestMovesShareDatabase(t *testing.T) {
 	t.Parallel()
 	url, _, list := slowOrigin(t, 20, 0)
 	db := filepath.Join(t.TempDir(), "move.db")
-	c := launch(t, "move", url, t.TempDir(), "--list", list, "--db", db, "--transfers", "4")
+	c := launch(t, "move", url, t.TempDir(), "--list", list, "--store", db, "--transfers", "4")
 	eventually(t, func() error {
 		if info, err := os.Stat(db); err != nil || info.Size() == 0 {
 			return fmt.Errorf("the database is not there (%w)", err)
@@ -259,7 +259,7 @@ func TestMovesShareDatabase(t *testing.T) {
 	c.signal(interrupt)
 	c.end()
 	left := len(inDatabase(t, db))
-	stdout, stderr, code := runToEnd(t, "move", folder(t, map[string]string{"a": "1"}), t.TempDir(), "--db", db)
+	stdout, stderr, code := runToEnd(t, "move", folder(t, map[string]string{"a": "1"}), t.TempDir(), "--store", db)
 	if code != exitOK || !strings.HasPrefix(lastLine(stdout), "1 arrived") || strings.Contains(stderr, "going on") {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}

@@ -72,7 +72,7 @@ func someSVGs(t *testing.T, every int) map[string]string {
 func moveReal(t *testing.T, from, to string, files map[string]string) {
 	t.Helper()
 	db := filepath.Join(t.TempDir(), "move.db")
-	stdout, stderr, code := runToEnd(t, "move", from, to, "--transfers", "64", "--db", db)
+	stdout, stderr, code := runToEnd(t, "move", from, to, "--transfers", "64", "--store", db)
 	if want := fmt.Sprintf("%d arrived (%d copied, 0 unchanged), ", len(files), len(files)); code != exitOK || !strings.HasPrefix(lastLine(stdout), want) {
 		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
 	}

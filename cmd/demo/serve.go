@@ -17,7 +17,7 @@ import (
 // serveConfig is what the flags say.
 type serveConfig struct {
 	web         webConfig
-	database    string
+	store       storeURL
 	allow       []string
 	addresses   []netip.Prefix
 	maxChildren int
@@ -41,13 +41,13 @@ const (
 
 // runServe serves until ctx ends.
 func runServe(ctx context.Context, c serveConfig) error {
-	db, err := openDatabase(ctx, c.database)
+	db, err := openDatabase(ctx, c.store)
 	if err != nil {
 		return err
 	}
 	s, err := start(ctx, serviceConfig{
-		db:   db,
-		path: c.database,
+		db:    db,
+		store: c.store,
 		assets: assets.Config{
 			Allow: c.allow, AllowAddresses: c.addresses, MaxPerHost: c.perHost, TempDir: c.tempDir,
 			StallTimeout: c.limits.stall, MaxBytes: c.limits.maxBytes,
@@ -65,7 +65,7 @@ func runServe(ctx context.Context, c serveConfig) error {
 	if err != nil {
 		return inWords(err)
 	}
-	c.logger.Info("serving", "graphql", s.web.url(graphql.Path), "graphiql", s.web.url(graphql.PagePath), "database", c.database, "max-connections", c.web.connections)
+	c.logger.Info("serving", "graphql", s.web.url(graphql.Path), "graphiql", s.web.url(graphql.PagePath), "database", c.store.String(), "max-connections", c.web.connections)
 	select {
 	case <-ctx.Done():
 		c.logger.Info("stopping", "because", endedBy(ctx), "at most", c.stopLimit())

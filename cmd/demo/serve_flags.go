@@ -19,7 +19,7 @@ func (a app) serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "serve",
 		Usage:     "serve GraphQL, and move what it is asked to",
-		UsageText: "demo serve --db FILE --allow PREFIX [flags]",
+		UsageText: "demo serve [--store URL] --allow PREFIX [flags]",
 		Description: `Callers of GraphQL choose which assets move; where the service may reach is said here, by --allow alone:
   https://old.example.com/img/      may be read
   s3://bucket/img?region=eu-west-1  may be read and written
@@ -39,14 +39,14 @@ what does not goes back into the database and runs at the next start, and the da
 SIGTERM, half a second later or more, stops at once.
 
 Examples:
-  demo serve --db tasks.db --allow https://old.example.com/ --allow s3://new-bucket
-  TASKRUNNER_TOKEN=… demo serve --listen 0.0.0.0:8080 --host tasks.example.com --db tasks.db --allow s3://a --allow s3://b
+  demo serve --store sqlite:///var/lib/assets/tasks.db --allow https://old.example.com/ --allow s3://new-bucket
+  TASKRUNNER_TOKEN=… demo serve --listen 0.0.0.0:8080 --host tasks.example.com --store postgres://assets@db.example.com/assets --allow s3://a --allow s3://b
 
 ` + exitHelp,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "where to listen, a `HOST:PORT`", Value: defaultListen, Sources: env(serveEnv, "listen")},
 			&cli.IntFlag{Name: "max-connections", Usage: "how many connections there may be at once; never more than half of the open files that the system allows. Who connects beyond that waits", Value: defaultConnections, Sources: env(serveEnv, "max-connections")},
-			&cli.StringFlag{Name: "db", Usage: "the database `FILE`", Sources: env(serveEnv, "db"), TakesFile: true},
+			storeFlag(serveEnv, "; default: "+defaultStore),
 			&cli.StringSliceFlag{Name: "allow", Usage: "a URL `PREFIX` below which assets may be read or written; can be given several times", Sources: env(serveEnv, "allow")},
 			&cli.StringSliceFlag{Name: "allow-address", Usage: "a `CIDR` that hosts in --allow may be at although it is not public; can be given several times", Sources: env(serveEnv, "allow-address")},
 			&cli.StringFlag{Name: "token", Usage: "what callers must have, as in \"Authorization: Bearer …\"; better given in the environment", Sources: env(serveEnv, "token")},
@@ -78,13 +78,18 @@ Examples:
 // serveFlags checks what the flags say, before anything is made or opened. What the packages check themselves (the
 // prefixes, the folder) is found out when they are started, which is before any task runs.
 func (a app) serveFlags(c *cli.Command) (config serveConfig, err error) {
+	where, err := storeOf(c, strings.TrimPrefix(defaultStore, "sqlite:"))
+	if err != nil {
+		return config, err
+	}
 	config = serveConfig{
+		store: where,
 		web: webConfig{
 			address: c.String("listen"), connections: connectionLimit(c.Int("max-connections"), openFiles()),
 			token: c.String("token"), hosts: words(c.StringSlice("host")), origins: words(c.StringSlice("web-origin")),
 			notice: c.Duration("notice"), finish: serveFinish,
 		},
-		database: c.String("db"), allow: words(c.StringSlice("allow")),
+		allow:       words(c.StringSlice("allow")),
 		maxChildren: c.Int("max-children"), maxWaiting: c.Int("max-waiting"), perHost: c.Int("per-host"), attempts: c.Int("attempts"),
 		tempDir: c.String("temp-dir"), drain: c.Duration("drain"),
 	}
@@ -124,8 +129,6 @@ func networks(texts []string) (found []netip.Prefix, err error) {
 // check checks what must be there, and what must fit together.
 func (c serveConfig) check() error {
 	switch {
-	case c.database == "":
-		return errors.New("--db is missing, want a file for the tasks")
 	case len(c.allow) == 0:
 		return errors.New("--allow is missing, want at least one URL prefix: without it nothing may be moved")
 	case c.drain < 0 || c.web.notice < 0:
@@ -148,7 +151,7 @@ func (c serveConfig) checkAllow() error {
 			return fmt.Errorf("--allow %q is the whole disk, want a folder such as file:///srv/assets/; who means the whole disk names its folders one by one", line)
 		}
 	}
-	for _, own := range []struct{ flag, path string }{{"--db", c.database}, {"--temp-dir", c.tempDir}} {
+	for _, own := range []struct{ flag, path string }{{"--store", c.store.file}, {"--temp-dir", c.tempDir}} {
 		if line := writableAbove(own.path, c.allow); line != "" {
 			return fmt.Errorf("%s %s lies below --allow %s, where callers may write: they could overwrite it; have it elsewhere", own.flag, own.path, line)
 		}

@@ -86,7 +86,7 @@ func mustFolderURL(t *testing.T, dir string) string {
 
 func TestServeWithToken(t *testing.T) {
 	t.Parallel()
-	cmd := command("serve", "--listen", "0.0.0.0:0", "--db", filepath.Join(t.TempDir(), "tasks.db"), "--allow", "https://example.com/")
+	cmd := command("serve", "--listen", "0.0.0.0:0", "--store", filepath.Join(t.TempDir(), "tasks.db"), "--allow", "https://example.com/")
 	cmd.Env = append(cmd.Env, "TASKRUNNER_TOKEN="+testToken)
 	c := launchCommand(t, cmd)
 	port := c.await(`graphql=http://\S+:(\d+)/graphql`)
@@ -108,7 +108,7 @@ func TestServeDrains(t *testing.T) {
 	url, release, _ := slowOrigin(t, 1, 0)
 	to, db := t.TempDir(), filepath.Join(t.TempDir(), "tasks.db")
 	toURL := mustFolderURL(t, to)
-	c := launch(t, "serve", "--listen", "127.0.0.1:0", "--db", db, "--allow", url+"/", "--allow", "destination:"+toURL, "--notice", "3s")
+	c := launch(t, "serve", "--listen", "127.0.0.1:0", "--store", db, "--allow", url+"/", "--allow", "destination:"+toURL, "--notice", "3s")
 	graphQL := c.await(`graphql=(\S+)`)
 	ready := strings.TrimSuffix(graphQL, "/graphql") + "/readyz"
 	if _, err := sendMoves(t.Context(), graphQL, []assets.Move{{Source: url + "/0000", Destination: toURL + "moved"}}); err != nil {
@@ -146,7 +146,7 @@ func TestServeDrainsForNoTime(t *testing.T) {
 	url, _, _ := slowOrigin(t, 1, 0)
 	db := filepath.Join(t.TempDir(), "tasks.db")
 	toURL := mustFolderURL(t, t.TempDir())
-	c := launch(t, "serve", "--listen", "127.0.0.1:0", "--db", db, "--allow", url+"/", "--allow", "destination:"+toURL, "--notice", "0s", "--drain", "0s")
+	c := launch(t, "serve", "--listen", "127.0.0.1:0", "--store", db, "--allow", url+"/", "--allow", "destination:"+toURL, "--notice", "0s", "--drain", "0s")
 	graphQL := c.await(`graphql=(\S+)`)
 	if _, err := sendMoves(t.Context(), graphQL, []assets.Move{{Source: url + "/0000", Destination: toURL + "moved"}}); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestServeLimitsMoves(t *testing.T) {
 			t.Parallel()
 			db, toURL := filepath.Join(t.TempDir(), "tasks.db"), mustFolderURL(t, t.TempDir())
 			args := []string{
-				"serve", "--listen", "127.0.0.1:0", "--db", db, "--allow", slow + "/", "--allow", "source:" + large,
+				"serve", "--listen", "127.0.0.1:0", "--store", db, "--allow", slow + "/", "--allow", "source:" + large,
 				"--allow", "destination:" + toURL, "--attempts", "1", "--notice", "0s",
 			}
 			c := launch(t, append(args, test.flags...)...)

@@ -15,7 +15,7 @@ func TestWrongUsage(t *testing.T) {
 	db := filepath.Join(dir, "tasks.db")
 	serve := func(args ...string) []string {
 		// Any port: that 8080 is taken would be another error. The last --listen counts.
-		return append([]string{"serve", "--db", db, "--allow", "https://example.com/", "--listen", "127.0.0.1:0"}, args...)
+		return append([]string{"serve", "--store", db, "--allow", "https://example.com/", "--listen", "127.0.0.1:0"}, args...)
 	}
 	for _, test := range []struct {
 		args []string
@@ -45,10 +45,13 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"move", "--timeout", "-1s", dir, "mem://b/"}, "--timeout is -1s"},
 		{[]string{"move", "--stall-timeout", "0s", dir, "mem://b/"}, "--stall-timeout is 0s"},
 		{[]string{"move", "--max-bytes", "0", dir, "mem://b/"}, "--max-bytes is 0"},
-		{[]string{"move", "--db", filepath.Join(dir, "new", "move.db"), "mem://b/", filepath.Join(dir, "new")}, "lies below TO"},
+		{[]string{"move", "--store", filepath.Join(dir, "new", "move.db"), "mem://b/", filepath.Join(dir, "new")}, "lies below TO"},
 		{[]string{"move", "--log-level", "loud", dir, "mem://b/"}, "--log-level"},
-		{[]string{"serve", "--db", db}, "--allow is missing"},
-		{[]string{"serve", "--allow", "https://example.com/"}, "--db is missing"},
+		{[]string{"serve", "--store", db}, "--allow is missing"},
+		{serve("--store", "mysql://host/db"), "--store is a mysql: URL"},
+		{serve("--store", "sqlite://host/db"), "three slashes"},
+		{serve("--store", "sqlite:"), "want a file in it"},
+		{serve("--store", "sqlite:///%zz"), "want a file in it"},
 		{serve("extra"), "extra"},
 		{serve("--allow", "ftp://host/"), "--allow"},
 		{serve("--allow", "file:///no/such/folder/"), "--allow"},
@@ -63,8 +66,8 @@ func TestWrongUsage(t *testing.T) {
 		{serve("--allow", "FILE://localhost/"), "whole disk"},
 		{serve("--allow", "source:file:///"), "whole disk"},
 		{serve("--allow", "destination:file:///?create_dir=1"), "whole disk"},
-		{serve("--allow", "file://"+dir), "--db " + db + " lies below --allow file://" + dir},
-		{serve("--allow", "destination:file://"+filepath.Dir(dir)+"/?metadata=skip"), "--db"},
+		{serve("--allow", "file://"+dir), "--store " + db + " lies below --allow file://" + dir},
+		{serve("--allow", "destination:file://"+filepath.Dir(dir)+"/?metadata=skip"), "--store"},
 		{serve("--allow", "file:///srv/new/", "--temp-dir", "/srv/new/tmp"), "--temp-dir /srv/new/tmp lies below --allow file:///srv/new/"},
 		{serve("--timeout", "-1s"), "--timeout is -1s"},
 		{serve("--stall-timeout", "-1s"), "--stall-timeout is -1s"},

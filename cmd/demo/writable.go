@@ -16,7 +16,7 @@ const (
 
 // whileWritable gives a context that ends also when the database cannot be written to any more, with the reason as its
 // cause: the runner would try for as long as it lives, and whoever waits for a command wants to be told.
-func whileWritable(ctx context.Context, db store.Store, path string) (context.Context, func()) {
+func whileWritable(ctx context.Context, db store.Store, where storeURL) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	gone := make(chan struct{})
 	go func() {
@@ -35,7 +35,7 @@ func whileWritable(ctx context.Context, db store.Store, path string) (context.Co
 			case err == nil:
 				failures = 0
 			case failures == writablePatience && ctx.Err() == nil:
-				cancel(databaseError(path, err))
+				cancel(databaseError(where, err))
 			}
 		}
 	}()
