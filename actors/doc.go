@@ -6,7 +6,7 @@
 // A service gets a request that starts slow work and must not wait for it. [Run] hands the work to a TaskRunner and
 // returns as soon as that is certain. The runner starts a short-lived child for each task, under a supervisor, and returns
 // to its mailbox; the end of each child comes back to it as one message; and the outcome is told to whoever wants it: the
-// HandleInfo hook of the config, which sees all of them, and [Handle.Await].
+// HandleInfo hook of the config, which sees all that ended here, [Handle.Await], and [TaskRunner.Outcomes], which misses none.
 //
 // Each run of a task ends in exactly one of these:
 //
@@ -23,7 +23,10 @@
 //     what the methods of its error do, which are called in its own process.
 //   - With a store, accepted means recorded, and every accepted task reaches one recorded outcome, also if the program is
 //     killed; a handler may therefore run more than once. Outcomes are told after they were recorded. If the program dies in
-//     between, nobody is told by a hook, but Await, by the task's id, still answers.
+//     between, nobody is told by a hook, but Await, by the task's id, still answers, and Outcomes still gives it.
+//   - On a store for several processes, runners of one name in any number of them share its tasks. Await, Cancel, Retry and
+//     Outcomes do not depend on where a task runs. What is taken from a process that was thought dead is cancelled there with the
+//     cause [ErrTaken], and whatever it still brings is refused.
 //   - The death of the program uses an attempt of each task that was running, so that a task which kills its program ends
 //     discarded; an ordinary stop uses none, also one that is cut short.
 //   - Without a store, and for plain funcs ([RunFunc]), accepted means that the runner has it. It is gone with the program.
@@ -36,7 +39,8 @@
 //
 // # Order
 //
-// Recorded tasks start in the order of their times, and those with equal times in the order in which they were recorded.
+// Of the recorded tasks that wait, the most urgent start first ([WithPriority]), of these the longest due, and those with equal
+// times in the order in which they were recorded.
 // Plain funcs start in the order in which they were accepted. Free slots go to both by turns. Outcomes are told in the
 // order in which the runner learned of them.
 //

@@ -331,7 +331,7 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 
 // runByMessage is Run for arguments that are encoded.
 func (r *TaskRunner) runByMessage(ctx context.Context, m messages.Run) error {
-	o := options{id: m.TaskID, at: m.ScheduledAt, maxAttempts: m.MaxAttempts, timeout: m.Timeout}
+	o := options{id: m.TaskID, at: m.ScheduledAt, maxAttempts: m.MaxAttempts, timeout: m.Timeout, priority: m.Priority, prioritized: m.Priority != 0}
 	if err := o.validate("Run"); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ type Run struct {
 	ScheduledAt time.Time     // not before; zero is now
 	MaxAttempts int           // zero is the kind's
 	Timeout     time.Duration // of each run; zero is the kind's
+	Priority    int           // how urgent it is while it waits, from 0 down to 9; zero is the kind's
 }
 
 // LogValue is what a log and a report of a crash show of it: the id, the kind and how large Args are, and never Args, which may

@@ -115,7 +115,7 @@ func toWire(message any) (kind string, body proto.Message) {
 	case Run:
 		return kindRun, &WireRun{
 			TaskId: m.TaskID, Kind: m.Kind, Args: m.Args, ScheduledAt: timeToWire(m.ScheduledAt),
-			MaxAttempts: int32(m.MaxAttempts), Timeout: durationToWire(m.Timeout),
+			MaxAttempts: int32(m.MaxAttempts), Timeout: durationToWire(m.Timeout), Priority: int32(m.Priority),
 		}
 	case Completed:
 		return kindCompleted, &WireCompleted{

@@ -119,6 +119,7 @@ func (c *checker) run(m Run) {
 	c.size("Args", len(m.Args), MaxArgs, "MaxArgs")
 	c.time("ScheduledAt", m.ScheduledAt)
 	c.count("MaxAttempts", m.MaxAttempts)
+	c.count("Priority", m.Priority)
 	if m.Timeout < 0 {
 		c.invalid("Timeout", m.Timeout, "0 or more")
 	}

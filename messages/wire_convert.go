@@ -17,6 +17,7 @@ func (c *checker) message(body proto.Message) any {
 		return Run{
 			TaskID: m.GetTaskId(), Kind: m.GetKind(), Args: m.GetArgs(), ScheduledAt: c.wireTime("scheduled_at", m.GetScheduledAt()),
 			MaxAttempts: int(m.GetMaxAttempts()), Timeout: c.wireDuration("timeout", m.GetTimeout()),
+			Priority: int(m.GetPriority()),
 		}
 	case *WireCompleted:
 		return Completed{

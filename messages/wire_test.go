@@ -97,7 +97,7 @@ func TestWhatIsSentArrives(t *testing.T) {
 			ref := genRef.Draw(t, "ref")
 			return messages.Run{
 				TaskID: ref.TaskID, Kind: genName.Draw(t, "kind"), Args: genBytes.Draw(t, "args"), ScheduledAt: genTime.Draw(t, "at"),
-				MaxAttempts: ref.MaxAttempts, Timeout: time.Duration(rapid.Int64Min(0).Draw(t, "timeout")),
+				MaxAttempts: ref.MaxAttempts, Timeout: time.Duration(rapid.Int64Min(0).Draw(t, "timeout")), Priority: rapid.IntRange(0, 9).Draw(t, "priority"),
 			}
 		},
 		"completed": func(t *rapid.T) any {
@@ -204,6 +204,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"a long kind":        {run(func(r *messages.Run) { r.Kind = strings.Repeat("k", messages.MaxName+1) }), messages.ErrTooLarge, "MaxName"},
 		"large args":         {run(func(r *messages.Run) { r.Args = make([]byte, messages.MaxArgs+1) }), messages.ErrTooLarge, "MaxArgs"},
 		"attempts below 0":   {run(func(r *messages.Run) { r.MaxAttempts = -1 }), messages.ErrInvalid, "MaxAttempts"},
+		"priority below 0":   {run(func(r *messages.Run) { r.Priority = -1 }), messages.ErrInvalid, "Priority"},
 		"attempts over 2^31": {run(func(r *messages.Run) { r.MaxAttempts = 1 << 31 }), messages.ErrInvalid, "MaxAttempts"},
 		"timeout below 0":    {run(func(r *messages.Run) { r.Timeout = -1 }), messages.ErrInvalid, "Timeout"},
 		"the year 10000":     {run(func(r *messages.Run) { r.ScheduledAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }), messages.ErrInvalid, "ScheduledAt"},
