@@ -19,12 +19,15 @@ type Config struct {
 	// MaxBytes limits the size of the database file; a write for which there is no room answers store.ErrFull. The
 	// write-ahead log comes on top. 0 is no limit but the disk's.
 	MaxBytes int64
+	// TxTimeout is how long InTx lends a transaction; then it is rolled back. All other writes wait meanwhile. 0 is 5 seconds.
+	TxTimeout time.Duration
 }
 
 const (
 	defaultQueue       = 1024
 	defaultReaders     = 4
 	defaultBusyTimeout = 5 * time.Second
+	defaultTxTimeout   = 5 * time.Second
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -37,6 +40,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, refuse("BusyTimeout", c.BusyTimeout)
 	case c.MaxBytes < 0:
 		return c, refuse("MaxBytes", c.MaxBytes)
+	case c.TxTimeout < 0:
+		return c, refuse("TxTimeout", c.TxTimeout)
 	}
 	if c.Queue == 0 {
 		c.Queue = defaultQueue
@@ -46,6 +51,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.BusyTimeout == 0 {
 		c.BusyTimeout = defaultBusyTimeout
+	}
+	if c.TxTimeout == 0 {
+		c.TxTimeout = defaultTxTimeout
 	}
 	return c, nil
 }

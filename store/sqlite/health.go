@@ -13,12 +13,16 @@ import (
 // met.
 const checkedBytes = 256 << 20
 
-// spotChecks read both ends of the table and of its first index, and so the inner pages on the way there.
+// spotChecks read both ends of the tables and of their first indices, and so the inner pages on the way there.
 var spotChecks = [...]string{
-	`SELECT seq FROM tasks ORDER BY seq LIMIT 1`,
-	`SELECT seq FROM tasks ORDER BY seq DESC LIMIT 1`,
-	`SELECT seq FROM tasks INDEXED BY tasks_id ORDER BY id LIMIT 1`,
-	`SELECT seq FROM tasks INDEXED BY tasks_id ORDER BY id DESC LIMIT 1`,
+	`SELECT seq FROM taskrunner_tasks ORDER BY seq LIMIT 1`,
+	`SELECT seq FROM taskrunner_tasks ORDER BY seq DESC LIMIT 1`,
+	`SELECT seq FROM taskrunner_tasks INDEXED BY taskrunner_tasks_id ORDER BY id LIMIT 1`,
+	`SELECT seq FROM taskrunner_tasks INDEXED BY taskrunner_tasks_id ORDER BY id DESC LIMIT 1`,
+	`SELECT pos FROM taskrunner_finished ORDER BY pos LIMIT 1`,
+	`SELECT pos FROM taskrunner_finished ORDER BY pos DESC LIMIT 1`,
+	`SELECT pos FROM taskrunner_finished INDEXED BY taskrunner_finished_id WHERE superseded = 0 ORDER BY id LIMIT 1`,
+	`SELECT pos FROM taskrunner_finished INDEXED BY taskrunner_finished_id WHERE superseded = 0 ORDER BY id DESC LIMIT 1`,
 }
 
 // checkHealth looks for damage before anything is written. That the file is shorter than its header says, SQLite
@@ -28,6 +32,9 @@ func (c *conn) checkHealth(id identity, bytes int64) error {
 		return nil // new: there is nothing to be damaged
 	}
 	if bytes > checkedBytes {
+		if id.version < 2 {
+			return nil // about to be read whole, by the migration
+		}
 		return c.checkSpots()
 	}
 	var verdict string

@@ -23,6 +23,8 @@ type migration struct {
 	version  int
 	name     string
 	up, down string
+	filled   func(*conn) error // what is done after up that SQL cannot do; may be nil
+	emptied  func(*conn) error // likewise, before down
 }
 
 // migrations reads the embedded files in the order of their versions, which count from 1 without a gap.
@@ -48,6 +50,7 @@ func migrations() ([]migration, error) {
 		}
 		steps[i] = migration{version: i + 1, name: name, up: string(upText), down: string(downText)}
 	}
+	steps[1].filled, steps[1].emptied = copyUp, copyDown
 	return steps, nil
 }
 
@@ -80,8 +83,8 @@ func (id identity) judge(latest int) error {
 	case id == identity{}:
 		return nil
 	}
-	return fmt.Errorf("it is the database of another application (application id %#x, %d tables and indices); "+
-		"it was left as it is", id.application, id.objects)
+	return fmt.Errorf("%w: it is the database of another application (application id %#x, %d tables and indices); "+
+		"it was left as it is", store.ErrSchema, id.application, id.objects)
 }
 
 // createMigrations is the record of what was done to the schema, for a person who looks into the file; the version that
@@ -91,6 +94,14 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS migrations (
 	name TEXT NOT NULL,
 	applied_at INTEGER NOT NULL DEFAULT (unixepoch()) -- in seconds
 ) STRICT`
+
+// migrationsTable is the name of that table in a schema of this version.
+func migrationsTable(version int) string {
+	if version < 2 {
+		return "migrations"
+	}
+	return "taskrunner_migrations"
+}
 
 // migrate takes the schema from one version to the other, up or down, in one transaction: all of it or nothing.
 func (c *conn) migrate(steps []migration, from, to int) (err error) {
@@ -105,30 +116,63 @@ func (c *conn) migrate(steps []migration, from, to int) (err error) {
 			_ = c.script(rollback)
 		}
 	}()
-	for _, text := range migrationScripts(steps, from, to) {
-		if err := c.script(text); err != nil {
-			return fmt.Errorf("from schema version %d to %d: %w", from, to, err)
-		}
+	if err := c.migrateAll(steps, from, to); err != nil {
+		return fmt.Errorf("from schema version %d to %d: %w", from, to, err)
 	}
 	return c.script(commit)
 }
 
-// migrationScripts is what migrate runs, in order. The numbers in the header are set in the same transaction, so that no
-// crash leaves a schema with the number of another.
-func migrationScripts(steps []migration, from, to int) []string {
-	scripts := []string{createMigrations}
+// migrateAll sets the numbers in the header in the same transaction, so that no crash leaves a schema with the number of another.
+func (c *conn) migrateAll(steps []migration, from, to int) error {
+	if from == 0 {
+		if err := c.script(createMigrations); err != nil {
+			return err
+		}
+	}
 	for _, step := range steps[from:max(from, to)] {
-		scripts = append(scripts, step.up,
-			fmt.Sprintf("INSERT INTO migrations (version, name) VALUES (%d, '%s')", step.version, step.name))
+		if err := c.goUp(step); err != nil {
+			return err
+		}
 	}
 	for _, step := range slices.Backward(steps[to:max(from, to)]) {
-		scripts = append(scripts, step.down, fmt.Sprintf("DELETE FROM migrations WHERE version = %d", step.version))
+		if err := c.goDown(step); err != nil {
+			return err
+		}
 	}
 	application := applicationID
-	if to == 0 { // an empty file that anybody may use
+	if to == 0 { // a file that anybody may use
 		application = 0
-		scripts = append(scripts, "DROP TABLE migrations")
+		if err := c.script("DROP TABLE migrations"); err != nil {
+			return err
+		}
 	}
-	return append(scripts,
-		fmt.Sprintf("PRAGMA application_id = %d", application), fmt.Sprintf("PRAGMA user_version = %d", to))
+	if err := c.script(fmt.Sprintf("PRAGMA application_id = %d", application)); err != nil {
+		return err
+	}
+	return c.script(fmt.Sprint(writeUserVersion, to))
+}
+
+func (c *conn) goUp(step migration) error {
+	if err := c.script(step.up); err != nil {
+		return err
+	}
+	if step.filled != nil {
+		if err := step.filled(c); err != nil {
+			return err
+		}
+	}
+	return c.script(fmt.Sprintf("INSERT INTO %s (version, name) VALUES (%d, '%s')",
+		migrationsTable(step.version), step.version, step.name))
+}
+
+func (c *conn) goDown(step migration) error {
+	if step.emptied != nil {
+		if err := step.emptied(c); err != nil {
+			return err
+		}
+	}
+	if err := c.script(step.down); err != nil {
+		return err
+	}
+	return c.script(fmt.Sprintf("DELETE FROM %s WHERE version = %d", migrationsTable(step.version-1), step.version))
 }

@@ -16,8 +16,9 @@ import (
 type file struct {
 	path   string
 	lock   *flock.Flock
-	conn   *conn
-	schema int // its version
+	dsn    string // of the writer
+	conn   *conn  // the writer's
+	schema int    // its version
 }
 
 // openFile locks the file and opens it. It changes nothing in a file that is not ours.
@@ -45,10 +46,22 @@ func (f *file) open(ctx context.Context, cfg Config, steps []migration) (err err
 	if err = f.tryWriting(); err != nil {
 		return fault(f.path, "opening", err)
 	}
-	if f.conn, err = dial(ctx, dsn(f.path, false, writerPragmas(cfg)...)); err == nil {
+	f.dsn = dsn(f.path, false, writerPragmas(cfg)...)
+	if f.conn, err = dialGuarded(ctx, f.dsn); err == nil {
 		err = f.examine(steps)
 	}
 	return fault(f.path, "opening", f.explain(err))
+}
+
+// reopen gives the writer a new connection. The old one is closed last, so that the file stays open meanwhile.
+func (f *file) reopen(ctx context.Context) error {
+	c, err := dialGuarded(ctx, f.dsn)
+	if err != nil {
+		return err
+	}
+	_ = f.conn.close() // whatever it complains of, it is over
+	f.conn = c
+	return nil
 }
 
 // tryWriting opens the file for writing, and makes it if it is not there: for its owner alone, since arguments and results
@@ -114,6 +127,9 @@ func (f *file) examine(steps []migration) error {
 		return err
 	}
 	f.schema = int(id.version)
+	if err := f.conn.checkSchema(steps, f.schema); err != nil {
+		return err
+	}
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return err
@@ -163,8 +179,9 @@ const (
 
 func writerPragmas(cfg Config) []string {
 	pragmas := append(commonPragmas(cfg),
-		"synchronous(FULL)", // in WAL mode: a sync at each commit, without which the last ones are lost with the power
-		"foreign_keys(1)",
+		"auto_vacuum(INCREMENTAL)", // of a new file, before anything is in it; costs nothing that can be measured
+		"synchronous(FULL)",        // in WAL mode: a sync at each commit, without which the last ones are lost with the power
+		"foreign_keys(1)",          // for an application's own tables, which a lent transaction writes to
 		fmt.Sprintf("cache_size(%d)", -cacheKiB),
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
 		fmt.Sprintf("journal_size_limit(%d)", logBytes))

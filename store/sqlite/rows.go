@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,13 +21,13 @@ var stateCodes = [...]store.State{
 // stateCode is the number of a valid state; of another it would be -1, which the table's CHECK refuses.
 func stateCode(s store.State) int64 { return int64(slices.Index(stateCodes[:], s)) }
 
-// key is the 16 bytes of a canonical UUID, which the caller has checked.
-func key(id string) driver.Value {
+// key is the UUID of a canonical id, which the caller has checked.
+func key(id string) uuid.UUID {
 	u, err := uuid.Parse(id)
 	if err != nil {
-		return nil // equals no id
+		return uuid.Nil // equals no id
 	}
-	return u[:]
+	return u
 }
 
 // moment is a time as it is stored: microseconds, or NULL. An integer sorts as the times do, and takes a third of a text.
@@ -44,19 +46,19 @@ func blob(b []byte) driver.Value {
 	return b
 }
 
+// text is NULL for none: then it is in no index.
+func text(s string) driver.Value {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
 func flag(b bool) driver.Value {
 	if b {
 		return int64(1)
 	}
 	return int64(0)
-}
-
-// taskRow is a task as insertTasks takes it.
-func taskRow(t *store.Task) [insertColumns]driver.Value {
-	return [insertColumns]driver.Value{
-		key(t.ID), stateCode(t.State), t.Run, int64(t.Attempt), int64(t.MaxAttempts), t.Runner, t.Kind, t.Key, t.Node,
-		t.Timeout.Microseconds(), moment(t.InsertedAt), moment(t.ScheduledAt), moment(t.StartedAt), blob(t.Args),
-	}
 }
 
 // columns takes the values of a row one after the other. What is of another type than the schema says comes from a
@@ -77,10 +79,11 @@ func next[T any](c *columns) (value T) {
 	return value
 }
 
-func (c *columns) id() string {
-	var u uuid.UUID
-	copy(u[:], next[[]byte](c))
-	return u.String()
+func (c *columns) id() (id uuid.UUID) {
+	if b := next[[]byte](c); copy(id[:], b) != len(id) && c.err == nil {
+		c.err = errColumn(b, id)
+	}
+	return id
 }
 
 func (c *columns) state() store.State {
@@ -100,33 +103,56 @@ func (c *columns) time() time.Time {
 	return time.UnixMicro(next[int64](c)).UTC()
 }
 
-// decodeTask reads allColumns, or runColumns: then the other fields stay empty.
-func decodeTask(row []driver.Value) (t store.Task, err error) {
-	c := columns{row: row}
-	t = store.Task{
-		ID: c.id(), Seq: next[int64](&c), State: c.state(), Run: next[int64](&c), Attempt: int(next[int64](&c)),
-		MaxAttempts: int(next[int64](&c)), CancelRequested: next[int64](&c) != 0,
-		Runner: next[string](&c), Node: next[string](&c), ScheduledAt: c.time(),
+// record is a task with what only the store knows of it.
+type record struct {
+	store.Task
+	key        uuid.UUID
+	kind       int64
+	hasHistory bool // in taskrunner_attempts
+	superseded bool
+}
+
+// complete makes a task of a row. names are those of the kinds.
+func (r row) complete(names []kindName, state store.State) (rec record, err error) {
+	if r.kind < 1 || r.kind > int64(len(names)) {
+		return rec, fmt.Errorf("%w: task %v has the kind %d, there are %d", store.ErrCorrupt, r.id, r.kind, len(names))
 	}
-	if len(c.row) == 0 {
-		return t, c.err
+	name := names[r.kind-1]
+	rec = record{key: r.id, kind: r.kind, Task: store.Task{
+		ID: r.id.String(), Seq: r.seq, Runner: name.runner, Kind: name.kind, Key: r.key, State: state,
+		Result: slices.Clone(r.result),
+	}}
+	rec.hasHistory, err = readBody(r.body, &rec.Task)
+	return rec, err
+}
+
+func (c *columns) task() (row, store.State) {
+	return row{
+		id: c.id(), seq: next[int64](c), kind: next[int64](c), key: next[string](c), body: next[[]byte](c), result: next[[]byte](c),
+	}, c.state()
+}
+
+// decodeTask reads taskColumns, or finishedColumns.
+func decodeTask(names []kindName, values []driver.Value) (rec record, err error) {
+	c := columns{row: values}
+	r, state := c.task()
+	if c.err != nil {
+		return rec, c.err
 	}
-	t.Progress, t.Kind, t.Key = next[float64](&c), next[string](&c), next[string](&c)
-	t.Timeout = time.Duration(next[int64](&c)) * time.Microsecond
-	t.InsertedAt, t.StartedAt, t.FinishedAt = c.time(), c.time(), c.time()
-	t.Args, t.Result = next[[]byte](&c), next[[]byte](&c)
-	return t, c.err
+	if rec, err = r.complete(names, state); err != nil || len(c.row) == 0 {
+		return rec, err
+	}
+	rec.Pos, rec.FinishedAt, rec.superseded = next[int64](&c), c.time(), next[int64](&c) != 0
+	if history := next[[]byte](&c); rec.superseded && c.err == nil {
+		rec.History, c.err = readHistory(history)
+	}
+	return rec, c.err
 }
 
 // lookUpAll runs the statement for all keys, a chunk at a time, and gives the rows to each. A chunk that is not full is
 // filled up with NULL: that costs at most 7 µs, to prepare a statement for each number of keys up to a hundred.
 func (c *conn) lookUpAll(ctx context.Context, k keyed, keys []driver.Value, each func([]driver.Value) error) error {
-	for part := range slices.Chunk(keys, chunk) {
-		text := k.one
-		if len(part) > 1 {
-			text = k.many
-			part = append(slices.Clip(part), make([]driver.Value, chunk-len(part))...)
-		}
+	for text, part := range k.parts(keys) {
 		if err := c.query(ctx, text, each, part...); err != nil {
 			return err
 		}
@@ -134,34 +160,56 @@ func (c *conn) lookUpAll(ctx context.Context, k keyed, keys []driver.Value, each
 	return nil
 }
 
-// load gives the tasks of these keys, in no order; what does not exist is left out.
-func (c *conn) load(ctx context.Context, k keyed, keys []driver.Value) ([]store.Task, error) {
-	tasks := make([]store.Task, 0, len(keys))
-	err := c.lookUpAll(ctx, k, keys, func(row []driver.Value) error {
-		task, err := decodeTask(row)
-		tasks = append(tasks, task)
-		return err
-	})
-	return tasks, err
+// parts cuts keys into what the statements take.
+func (k keyed) parts(keys []driver.Value) func(yield func(string, []driver.Value) bool) {
+	return func(yield func(string, []driver.Value) bool) {
+		for part := range slices.Chunk(keys, chunk) {
+			text := k.one
+			if len(part) > 1 {
+				text = k.many
+				part = append(slices.Clip(part), make([]driver.Value, chunk-len(part))...)
+			}
+			if !yield(text, part) {
+				return
+			}
+		}
+	}
 }
 
-// loadHistories reads what earlier runs left of these tasks.
-func (c *conn) loadHistories(ctx context.Context, tasks []store.Task) error {
-	keys := make([]driver.Value, len(tasks))
-	bySeq := make(map[int64]*store.Task, len(tasks))
-	for i := range tasks {
-		keys[i] = tasks[i].Seq
-		bySeq[tasks[i].Seq] = &tasks[i]
+// load gives the tasks of these keys, in no order; what does not exist is left out.
+func (c *conn) load(ctx context.Context, names []kindName, k keyed, keys []driver.Value) ([]record, error) {
+	found := make([]record, 0, len(keys))
+	err := c.lookUpAll(ctx, k, keys, collectTasks(names, &found))
+	return found, err
+}
+
+func collectTasks(names []kindName, found *[]record) func([]driver.Value) error {
+	return func(values []driver.Value) error {
+		rec, err := decodeTask(names, values)
+		*found = append(*found, rec)
+		return err
 	}
-	return c.lookUpAll(ctx, histories, keys, func(row []driver.Value) error {
-		c := columns{row: row}
-		task := bySeq[next[int64](&c)]
-		if task == nil {
-			return errColumn(row[0], int64(0))
+}
+
+// loadHistories reads what earlier runs left of these tasks. A superseded outcome has its own history.
+func (c *conn) loadHistories(ctx context.Context, tasks []record) error {
+	var keys []driver.Value
+	byKey := map[uuid.UUID]*store.Task{}
+	for i := range tasks {
+		if tasks[i].hasHistory && !tasks[i].superseded {
+			keys = append(keys, tasks[i].key[:])
+			byKey[tasks[i].key] = &tasks[i].Task
 		}
-		task.Errors = append(task.Errors, store.AttemptError{
-			Attempt: int(next[int64](&c)), Run: next[int64](&c), Node: next[string](&c), At: c.time(),
-			Error: next[string](&c), Stack: next[string](&c),
+	}
+	return c.lookUpAll(ctx, histories, keys, func(values []driver.Value) error {
+		c := columns{row: values}
+		task := byKey[c.id()]
+		if task == nil {
+			return cmp.Or(c.err, errColumn(values[0], uuid.UUID{}))
+		}
+		task.History = append(task.History, store.Attempt{
+			Attempt: int(next[int64](&c)), Run: next[int64](&c), Node: next[string](&c), State: c.state(), StartedAt: c.time(),
+			FinishedAt: c.time(), Error: next[string](&c), Stack: next[string](&c),
 		})
 		return c.err
 	})

@@ -10,12 +10,10 @@ import "strings"
 const chunk = 64
 
 const (
-	// What it takes to end a run. A batch of outcomes reads only these: the others would be a third of its time.
-	runColumns = `t.id, t.seq, t.state, t.run, t.attempt, t.max_attempts, t.cancel_requested, t.runner, t.node, t.scheduled_at`
-	allColumns = runColumns + `, t.progress, t.kind, t.key, t.timeout, t.inserted_at, t.started_at, t.finished_at, t.args, t.result`
+	taskColumns     = `t.id, t.seq, t.kind, t.key, t.body, t.result, t.state`
+	finishedColumns = `f.id, f.seq, f.kind, f.key, f.body, f.result, f.state, f.pos, f.finished_at, f.superseded, f.history`
 
-	byID  = `wanted CROSS JOIN tasks t INDEXED BY tasks_id ON t.id = wanted.k`
-	bySeq = `wanted CROSS JOIN tasks t ON t.seq = wanted.k`
+	latest = `f.superseded = 0`
 )
 
 // keyed is a statement that looks up one key or a chunk of keys. Unused keys of a chunk are NULL, which nothing equals.
@@ -23,87 +21,137 @@ type keyed struct{ one, many string }
 
 func lookUp(columns, from, order string) keyed {
 	text := func(n int) string {
-		return `WITH wanted (k) AS (VALUES ` + repeat("(?)", n) + `) SELECT ` + columns + ` FROM ` + from + order
+		return `WITH wanted (k) AS (VALUES ` + repeat("(?)", n) + `) SELECT ` + columns + ` FROM wanted CROSS JOIN ` + from + order
 	}
 	return keyed{one: text(1), many: text(chunk)}
 }
 
 var (
-	runsByID   = lookUp(runColumns, byID, "")
-	tasksByID  = lookUp(allColumns, byID, "")
-	tasksBySeq = lookUp(allColumns, bySeq, "")
-	histories  = lookUp(`a.task, a.attempt, a.run, a.node, a.at, a.error, a.stack`,
-		`wanted CROSS JOIN attempts a INDEXED BY attempts_task ON a.task = wanted.k`, ` ORDER BY a.task, a.run`)
+	tasksByID     = lookUp(taskColumns, `taskrunner_tasks t INDEXED BY taskrunner_tasks_id ON t.id = wanted.k`, "")
+	tasksBySeq    = lookUp(taskColumns, `taskrunner_tasks t ON t.seq = wanted.k`, "")
+	finishedByID  = lookUp(finishedColumns, `taskrunner_finished f INDEXED BY taskrunner_finished_id ON f.id = wanted.k AND `+latest, "")
+	finishedByPos = lookUp(finishedColumns, `taskrunner_finished f ON f.pos = wanted.k`, "")
+	prunedByPos   = lookUp(`f.pos, f.id, f.kind, f.state, f.superseded`, `taskrunner_finished f ON f.pos = wanted.k`, "")
+	histories     = lookUp(`a.task, a.attempt, a.run, a.node, a.state, a.started_at, a.finished_at, a.error, a.stack`,
+		`taskrunner_attempts a INDEXED BY taskrunner_attempts_task ON a.task = wanted.k`, ` ORDER BY a.task, a.id`)
 )
 
 // insertSizes are the numbers of rows for which there is an INSERT, the largest first.
 var insertSizes = [...]int{chunk, 8, 1}
 
-var insertTasks = [...]string{insertText(insertSizes[0]), insertText(insertSizes[1]), insertText(insertSizes[2])}
-
-// insertColumns is how many values insertText takes for each row.
-const insertColumns = 14
-
-func insertText(rows int) string {
-	return `INSERT INTO tasks (id, state, run, attempt, max_attempts, runner, kind, key, node, timeout, inserted_at,
-		scheduled_at, started_at, args, cancel_requested, progress) VALUES ` +
-		repeat(`(`+repeat("?", insertColumns)+`,0,0)`, rows) + ` ON CONFLICT (id) DO NOTHING`
+// insert is a statement that inserts rows, for each of the sizes.
+type insert struct {
+	columns int
+	texts   [len(insertSizes)]string
 }
+
+func inserting(columns int, into, values string) (s insert) {
+	s.columns = columns
+	for i, rows := range insertSizes {
+		s.texts[i] = `INSERT INTO ` + into + ` VALUES ` + repeat(values, rows)
+	}
+	return s
+}
+
+var (
+	insertTasks = inserting(10,
+		`taskrunner_tasks (seq, id, kind, state, priority, scheduled_at, cancel_requested, key, body, result)`, `(?,?,?,?,?,?,?,?,?,?)`)
+	insertFinished = inserting(9,
+		`taskrunner_finished (pos, id, seq, kind, state, finished_at, key, body, result, superseded)`, `(?,?,?,?,?,?,?,?,?,0)`)
+)
+
+// deletes are statements that delete one row or a chunk of rows.
+var (
+	deleteTasks    = keyed{one: `DELETE FROM taskrunner_tasks WHERE seq = ?`, many: deleting(`taskrunner_tasks WHERE seq`)}
+	deleteFinished = keyed{one: `DELETE FROM taskrunner_finished WHERE pos = ?`, many: deleting(`taskrunner_finished WHERE pos`)}
+	deleteHistory  = keyed{
+		one:  `DELETE FROM taskrunner_attempts INDEXED BY taskrunner_attempts_task WHERE task = ?`,
+		many: deleting(`taskrunner_attempts INDEXED BY taskrunner_attempts_task WHERE task`),
+	}
+)
+
+func deleting(from string) string { return `DELETE FROM ` + from + ` IN (` + repeat("?", chunk) + `)` }
 
 func repeat(part string, n int) string { return strings.Repeat(part+",", n-1) + part }
 
 const (
-	// The end of a run changes these columns only. To bind and to compare fewer of them is worth 7% of a Finish.
-	updateEnd = `UPDATE tasks SET state = ?, attempt = ?, node = '', scheduled_at = ?, finished_at = ?, result = ? WHERE seq = ?`
-	// One that leaves the task waiting keeps the result of an earlier outcome, which was not read.
-	updateWaits = `UPDATE tasks SET state = ?, attempt = ?, node = '', scheduled_at = ? WHERE seq = ?`
+	selectNumbers = `SELECT mark, seq, pos FROM taskrunner_meta`
+	updateNumbers = `UPDATE taskrunner_meta SET mark = ?, seq = ?, pos = ?`
 
-	updateTask = `UPDATE tasks SET state = ?, run = ?, attempt = ?, max_attempts = ?, cancel_requested = ?, progress = ?,
-		node = ?, scheduled_at = ?, started_at = ?, finished_at = ?, result = ? WHERE seq = ?`
+	selectKinds = `SELECT id, runner, kind FROM taskrunner_kinds ORDER BY id`
+	insertKind  = `INSERT INTO taskrunner_kinds (id, runner, kind) VALUES (?, ?, ?)`
 
-	updateProgress = `UPDATE tasks INDEXED BY tasks_id SET progress = ? WHERE id = ? AND run = ? AND state = 3`
+	selectBundles = `SELECT id, tasks FROM taskrunner_bundles ORDER BY id`
+	insertBundle  = `INSERT INTO taskrunner_bundles (id, tasks) VALUES (?, ?)`
+	deleteBundle  = `DELETE FROM taskrunner_bundles WHERE id = ?`
 
-	// What is older than the newest entries that are kept; run only for tasks with so many runs.
-	deleteAttempts = `DELETE FROM attempts WHERE id IN
-		(SELECT id FROM attempts INDEXED BY attempts_task WHERE task = ? ORDER BY run DESC LIMIT -1 OFFSET ?)`
+	updateTask = `UPDATE taskrunner_tasks SET state = ?, scheduled_at = ?, cancel_requested = ?, body = ?, result = ?
+		WHERE seq = ?`
 
-	insertAttempt = `INSERT INTO attempts (task, attempt, run, node, at, error, stack) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	// The old outcome of a task that runs again.
+	supersede = `UPDATE taskrunner_finished SET superseded = 1, history = ? WHERE pos = ?`
 
-	addCount = `INSERT INTO counts (runner, state, tasks) VALUES (?, ?, ?)
-		ON CONFLICT (runner, state) DO UPDATE SET tasks = tasks + excluded.tasks`
+	insertAttempt = `INSERT INTO taskrunner_attempts (task, attempt, run, node, state, started_at, finished_at, error, stack)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	// What is older than the newest entries that are kept; run only for tasks that may have so many.
+	trimHistory = `DELETE FROM taskrunner_attempts WHERE id IN
+		(SELECT id FROM taskrunner_attempts INDEXED BY taskrunner_attempts_task WHERE task = ? ORDER BY id DESC LIMIT -1 OFFSET ?)`
 
-	selectCounts    = `SELECT state, sum(tasks) FROM counts WHERE runner = ? GROUP BY state`
-	selectAllCounts = `SELECT state, sum(tasks) FROM counts GROUP BY state`
+	addCount = `INSERT INTO taskrunner_counts (kind, state, tasks) VALUES (?, ?, ?)
+		ON CONFLICT (kind, state) DO UPDATE SET tasks = tasks + excluded.tasks`
 
-	// The waiting tasks of one kind in the order of claims. It is read only as far as needed.
-	selectWaiting = `SELECT seq, scheduled_at FROM tasks INDEXED BY tasks_waiting
-		WHERE state < 3 AND runner = ? AND kind = ? ORDER BY scheduled_at, seq`
+	// The kinds that a statement is about are a list in JSON; NULL is all kinds.
+	ofKinds = `(?1 IS NULL OR kind IN (SELECT value FROM json_each(?1)))`
 
-	selectRunning = `SELECT ` + runColumns + ` FROM tasks t INDEXED BY tasks_running WHERE state = 3 AND runner = ? ORDER BY seq`
+	selectCounts = `SELECT state, sum(tasks) FROM taskrunner_counts WHERE ` + ofKinds + ` GROUP BY state`
 
-	selectCancelRequests = `SELECT id FROM tasks INDEXED BY tasks_running
-		WHERE state = 3 AND runner = ? AND node = ? AND cancel_requested = 1`
+	// The tasks of one kind that can be claimed whatever the time is, in the order of claims. It is read only as far as needed.
+	selectAvailable = `SELECT priority, scheduled_at, seq FROM taskrunner_tasks INDEXED BY taskrunner_tasks_available
+		WHERE state = 1 AND kind = ? ORDER BY priority, scheduled_at, seq`
+	// Those of one kind and priority that wait for their time, and the most urgent priority that one has.
+	selectTimed = `SELECT priority, scheduled_at, seq FROM taskrunner_tasks INDEXED BY taskrunner_tasks_timed
+		WHERE state IN (0, 2) AND kind = ? AND priority = ? ORDER BY scheduled_at, seq`
+	selectUrgency = `SELECT min(priority) FROM taskrunner_tasks INDEXED BY taskrunner_tasks_timed
+		WHERE state IN (0, 2) AND kind = ? AND priority > ?`
 
-	selectLast = `SELECT seq FROM tasks INDEXED BY tasks_completed
-		WHERE state = 4 AND key <> '' AND kind = ? AND key = ? ORDER BY seq DESC LIMIT 1`
+	// Running tasks of some kinds; of those, the ones to be cancelled.
+	ofTheseKinds  = `kind IN (SELECT value FROM json_each(?))`
+	selectRunning = `SELECT ` + taskColumns + ` FROM taskrunner_tasks t INDEXED BY taskrunner_tasks_running
+		WHERE state = 3 AND ` + ofTheseKinds
+	selectCancels = selectRunning + ` AND cancel_requested = 1`
 
-	selectLastSeq = `SELECT max(seq) FROM tasks`
+	selectLast = `SELECT max(pos) FROM taskrunner_finished INDEXED BY taskrunner_finished_key
+		WHERE key IS NOT NULL AND state = 4 AND superseded = 0 AND kind = ? AND key = ?`
 
-	// A kind of which there are no more than so many is read by its own index.
-	countKind = `SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_kind WHERE kind = ? LIMIT ?)`
+	// Pages. The filters have no index of their own; what they cost is told at Store.List.
+	selectTaskPage = `SELECT ` + taskColumns + ` FROM taskrunner_tasks t NOT INDEXED
+		WHERE ` + ofKinds + ` AND state IN (SELECT value FROM json_each(?2)) AND seq < ?3 ORDER BY seq DESC LIMIT ?4`
+	selectRunningPage = `SELECT ` + taskColumns + ` FROM taskrunner_tasks t INDEXED BY taskrunner_tasks_running
+		WHERE state = 3 AND ` + ofKinds + ` AND seq < ?2 ORDER BY seq DESC LIMIT ?3`
+	selectFinishedPage = `SELECT ` + finishedColumns + ` FROM taskrunner_finished f NOT INDEXED
+		WHERE ` + latest + ` AND ` + ofKinds + ` AND state IN (SELECT value FROM json_each(?2)) AND pos < ?3 ORDER BY pos DESC LIMIT ?4`
+	selectRarePage = `SELECT ` + finishedColumns + ` FROM taskrunner_finished f INDEXED BY taskrunner_finished_rare
+		WHERE state > 4 AND ` + latest + ` AND ` + ofKinds + ` AND state = ?2 AND pos < ?3 ORDER BY pos DESC LIMIT ?4`
 
-	// Pages: of all states, of the running, of one other state, of a rare kind. The filter by runner has no index of its
-	// own; what it costs is told at Store.List.
-	page             = ` AND seq < ? AND (? = '' OR kind = ?) AND (? = '' OR runner = ?) ORDER BY seq DESC LIMIT ?`
-	selectPage       = `SELECT seq FROM tasks NOT INDEXED WHERE true` + page
-	selectRunPage    = `SELECT seq FROM tasks INDEXED BY tasks_running WHERE state = 3` + page
-	selectStatePage  = `SELECT seq FROM tasks INDEXED BY tasks_state WHERE state <> 3 AND state = ?` + page
-	selectKindPage   = `SELECT seq FROM tasks INDEXED BY tasks_kind WHERE kind = ?` + page
-	selectKindState  = `SELECT seq FROM tasks INDEXED BY tasks_kind WHERE state = ? AND kind = ?` + page
+	selectOutcomes = `SELECT ` + finishedColumns + ` FROM taskrunner_finished f NOT INDEXED
+		WHERE ` + ofKinds + ` AND pos > ?2 ORDER BY pos LIMIT ?3`
+
+	// Outcomes of a runner that may be old enough to be deleted.
+	selectOldCompleted = `SELECT pos, finished_at FROM taskrunner_finished NOT INDEXED
+		WHERE ` + ofTheseKinds + ` AND state = ? AND pos >= ? ORDER BY pos`
+	selectOldRare = `SELECT pos, finished_at FROM taskrunner_finished INDEXED BY taskrunner_finished_rare
+		WHERE state > 4 AND ` + ofTheseKinds + ` AND state = ? AND pos >= ? ORDER BY pos`
+
+	selectPruned    = `SELECT pos FROM taskrunner_pruned WHERE runner = ?`
+	selectAllPruned = `SELECT max(pos) FROM taskrunner_pruned`
+	updatePruned    = `INSERT INTO taskrunner_pruned (runner, pos) VALUES (?, ?)
+		ON CONFLICT (runner) DO UPDATE SET pos = max(pos, excluded.pos)`
+
 	beginWriting     = `BEGIN IMMEDIATE`
 	beginReading     = `BEGIN`
 	commit           = `COMMIT`
 	rollback         = `ROLLBACK`
+	giveBackPages    = `PRAGMA incremental_vacuum(256)`
 	truncateLog      = `PRAGMA wal_checkpoint(TRUNCATE)`
 	writeUserVersion = `PRAGMA user_version = ` // and the number
 )

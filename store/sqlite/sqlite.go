@@ -29,11 +29,13 @@ import (
 
 // Store is a store.Store in a SQLite file. All methods may be called from any goroutine.
 type Store struct {
-	store.Holders
-
+	cfg     Config
 	file    *file
+	memory  *memory
 	writer  *writer
 	readers *readers
+	holders store.Holders
+	places  places
 
 	calls gate
 	once  sync.Once
@@ -44,7 +46,7 @@ var _ store.Store = (*Store)(nil)
 
 // Open opens the store in the file at path, which is made if it does not exist; its directory must. Any path will do,
 // also one with spaces, percent or question marks; it is a path, not a URI. The error names the path, and is one of
-// store.ErrLocked, ErrReadOnly, ErrCorrupt, ErrNewerVersion or ErrFull where it applies. Close the store in the end.
+// store.ErrLocked, ErrReadOnly, ErrCorrupt, ErrSchema, ErrNewerVersion or ErrFull where it applies. Close the store in the end.
 func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -58,33 +60,37 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.makeReady(steps); err != nil {
+	s := &Store{
+		cfg: cfg, file: f, calls: gate{idle: make(chan struct{})},
+		readers: newReaders(f.path, dsn(f.path, true, readerPragmas(cfg)...), cfg.Readers),
+	}
+	if err := s.makeReady(ctx, steps); err != nil {
 		_ = f.close()
 		return nil, err
 	}
-	return &Store{
-		file:    f,
-		writer:  startWriter(f.path, f.conn, cfg.Queue),
-		readers: newReaders(f.path, dsn(f.path, true, readerPragmas(cfg)...), cfg.Readers),
-		calls:   gate{idle: make(chan struct{})},
-	}, nil
+	return s, nil
 }
 
-// makeReady brings the schema up to date, and tries whether the file can be written to.
-func (f *file) makeReady(steps []migration) error {
+// makeReady brings the schema up to date, has the memory know what the file does, and tries whether the file can be written to.
+func (s *Store) makeReady(ctx context.Context, steps []migration) error {
+	f := s.file
 	if err := f.conn.migrate(steps, f.schema, len(steps)); err != nil {
 		return fault(f.path, "migrating", err)
 	}
-	return fault(f.path, "trying to write", f.conn.rewriteVersion())
-}
-
-// rewriteVersion writes the number that is there already: a real write with a sync, which changes nothing.
-func (c *conn) rewriteVersion() error {
-	version, err := c.number(`PRAGMA user_version`)
+	m, err := f.conn.remember(ctx)
 	if err != nil {
-		return err
+		return fault(f.path, "reading", err)
 	}
-	return c.script(fmt.Sprint(writeUserVersion, version))
+	s.memory = m
+	s.writer = newWriter(f, m, &s.holders, s.cfg.Queue)
+	_, err = s.writer.transaction([]*operation{{run: func(x *tx) error {
+		x.changed = true
+		return x.unbundleAll()
+	}}})
+	if err == nil {
+		go s.writer.loop()
+	}
+	return err
 }
 
 // Migrate takes the schema of the file to the version, up or down, and closes the file again. Open does that by
@@ -126,17 +132,13 @@ func (s *Store) Close() error {
 
 // write has run take part in a transaction of the writer. rows is about how many it writes.
 func (s *Store) write(ctx context.Context, rows int, run func(*tx) error) error {
-	if !s.calls.enter() {
-		return store.ErrClosed
-	}
-	defer s.calls.leave()
-	return s.writer.do(ctx, rows, run)
+	return s.operate(ctx, &operation{rows: rows, run: run})
 }
 
-func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+func (s *Store) operate(ctx context.Context, o *operation) error {
 	if !s.calls.enter() {
 		return store.ErrClosed
 	}
 	defer s.calls.leave()
-	return s.readers.do(ctx, f)
+	return s.writer.do(ctx, o)
 }

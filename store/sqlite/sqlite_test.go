@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -13,10 +12,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(childPath); path != "" {
-		child(path)
-		return
-	}
 	goleak.VerifyTestMain(m)
 }
 

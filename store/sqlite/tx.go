@@ -1,12 +1,13 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql/driver"
-	"math"
+	"iter"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -14,247 +15,253 @@ import (
 // tx is one transaction of the writer. Its methods are what operations are made of. An error of theirs is the
 // database's and ends the whole transaction: an operation that merely refuses something returns nil, and tells its
 // caller otherwise.
+//
+// What it changes of the memory, it notes, and the writer does it when the transaction is committed.
 type tx struct {
 	*conn
+	mem     *memory
+	now     time.Time // of the process, for the age of bundles
+	numbers           // as this transaction leaves them
+	changed bool
+	names   []kindName      // new ones
 	counts  map[count]int64 // what the transaction adds to the table of this name
-	lastSeq int64           // the largest in the table before the next insert; -1 while unknown
+	waiting inserts         // rows of taskrunner_tasks
+	ended   inserts         // rows of taskrunner_finished
+	born    []*young        // tasks that begin to run
+	bundles []*bundle       // made of these
+	left    []*young        // young tasks of earlier transactions that are young no more
+	told    map[string]store.Signal
+
+	departed []*young            // those of left that were counted out of their bundles
+	newborn  map[uuid.UUID]*young // born, once somebody has asked for one
 }
 
 // count is one number in the table of counts.
 type count struct {
-	runner string
-	state  store.State
+	kind  int64
+	state store.State
 }
 
-func newTx(c *conn) *tx { return &tx{conn: c, counts: map[count]int64{}, lastSeq: -1} }
+func newTx(c *conn, m *memory, now time.Time) *tx {
+	return &tx{
+		conn: c, mem: m, now: now, numbers: m.numbers, counts: map[count]int64{}, told: map[string]store.Signal{},
+		waiting: inserts{insert: &insertTasks}, ended: inserts{insert: &insertFinished},
+	}
+}
 
-// insert inserts rows and answers for each, in their order. It cuts them into parts for which there is a statement, the
-// largest first: a statement of 64 rows takes 2.7 µs a row, one of a single row 4.9.
-func (x *tx) insert(rows []store.Task) ([]store.Inserted, error) {
-	answers := make([]store.Inserted, 0, len(rows))
-	for len(rows) > 0 {
-		size := slices.IndexFunc(insertSizes[:], func(n int) bool { return n <= len(rows) })
-		part := rows[:insertSizes[size]]
-		rows = rows[len(part):]
-		some, err := x.insertPart(insertTasks[size], part)
-		if err != nil {
-			return nil, err
+// inserts are rows that wait to be inserted with others.
+type inserts struct {
+	*insert
+	values []driver.Value
+}
+
+// add inserts when there are as many rows as the largest statement takes.
+func (x *tx) add(p *inserts, row ...driver.Value) error {
+	p.values = append(p.values, row...)
+	if len(p.values) < chunk*p.columns {
+		return nil
+	}
+	return x.drain(p)
+}
+
+// drain inserts all, with the largest statements that there are: one of 64 rows takes half of what 64 of one row do.
+func (x *tx) drain(p *inserts) error {
+	for rest := p.values; len(rest) > 0; {
+		size := slices.IndexFunc(insertSizes[:], func(n int) bool { return n*p.columns <= len(rest) })
+		n := insertSizes[size] * p.columns
+		if err := x.write(p.texts[size], rest[:n]...); err != nil {
+			return err
 		}
-		answers = append(answers, some...)
+		rest = rest[n:]
 	}
-	return answers, nil
+	clear(p.values) // large arguments must not be held until the next use
+	p.values = p.values[:0]
+	return nil
 }
 
-// insertPart inserts as many rows as the statement takes. That an id exists already is rare, so it is not looked for
-// beforehand: the statement passes such rows over, and the number of those inserted tells.
-func (x *tx) insertPart(text string, rows []store.Task) ([]store.Inserted, error) {
-	if err := x.knowLastSeq(); err != nil {
-		return nil, err
-	}
-	values := make([]driver.Value, 0, insertColumns*len(rows))
-	for i := range rows {
-		row := taskRow(&rows[i])
-		values = append(values, row[:]...)
-	}
-	result, err := x.exec(text, values...)
-	if err != nil {
-		return nil, err
-	}
-	if n, _ := result.RowsAffected(); n != int64(len(rows)) {
-		return x.insertedSome(rows)
-	}
-	last, _ := result.LastInsertId()
-	answers := make([]store.Inserted, len(rows))
-	for i := range rows {
-		answers[i].Task = rows[i]
-		answers[i].Seq = last - int64(len(rows)-1-i) // one statement numbers its rows without a gap
-		x.counts[count{rows[i].Runner, rows[i].State}]++
-	}
-	x.lastSeq = last
-	return answers, nil
-}
-
-// insertedSome finds out which rows were inserted, and which were there before: their Seq is not above the last one of
-// before, or the same id came earlier in these rows.
-func (x *tx) insertedSome(rows []store.Task) ([]store.Inserted, error) {
-	keys := make([]driver.Value, len(rows))
-	for i := range rows {
-		keys[i] = key(rows[i].ID)
-	}
-	found, err := x.tasks(keys...)
-	if err != nil {
-		return nil, err
-	}
-	byID := make(map[string]store.Task, len(found))
-	for _, task := range found {
-		byID[task.ID] = task
-	}
-	fresh := map[int64]bool{}
-	answers := make([]store.Inserted, len(rows))
-	before := x.lastSeq
-	for i := range rows {
-		task := byID[rows[i].ID]
-		existed := task.Seq <= before || fresh[task.Seq]
-		answers[i] = store.Inserted{Task: task, Existed: existed}
-		if existed {
-			continue
-		}
-		fresh[task.Seq] = true
-		x.counts[count{task.Runner, task.State}]++
-		x.lastSeq = max(x.lastSeq, task.Seq)
-	}
-	return answers, nil
-}
-
-// knowLastSeq reads the largest Seq once in a transaction; from then on, this transaction is the only one to raise it.
-func (x *tx) knowLastSeq() (err error) {
-	if x.lastSeq < 0 {
-		x.lastSeq, err = x.number(selectLastSeq)
-	}
+// write runs a statement that changes something.
+func (x *tx) write(text string, args ...driver.Value) error {
+	x.changed = true
+	_, err := x.exec(text, args...)
 	return err
 }
 
-// tasks loads whole tasks by their keys, with their histories.
-func (x *tx) tasks(keys ...driver.Value) ([]store.Task, error) {
-	found, err := x.load(context.Background(), tasksByID, keys)
-	if err != nil {
-		return nil, err
-	}
-	return found, x.loadHistories(context.Background(), found)
-}
-
-// rule changes a task, or refuses to; see store.ApplyOutcome.
-type rule func(*store.Task) (changed bool, refused error)
-
-// change has the rule change a task of which all is loaded, and records what it has become.
-func (x *tx) change(t *store.Task, r rule) (refused, err error) {
-	return x.changeAnd(t, r, x.saveTask)
-}
-
-// end is change for a rule that ends a run. Of the task only runColumns need be loaded, which makes a batch of outcomes
-// a tenth faster.
-func (x *tx) end(t *store.Task, r rule) (refused, err error) {
-	return x.changeAnd(t, r, x.saveEnd)
-}
-
-// changeAnd counts and remembers besides. A rule appends to Errors what the run has left; what was there before is in
-// the database already.
-func (x *tx) changeAnd(t *store.Task, r rule, save func(*store.Task) error) (refused, err error) {
-	from, known := t.State, len(t.Errors)
-	changed, refused := r(t)
-	if refused != nil || !changed {
-		return refused, nil
-	}
-	if err := save(t); err != nil {
-		return nil, err
-	}
-	added := t.Errors[known:]
-	for _, e := range added {
-		_, err := x.exec(insertAttempt, t.Seq, int64(e.Attempt), e.Run, e.Node, moment(e.At), e.Error, e.Stack)
-		if err != nil {
-			return nil, err
-		}
-	}
-	if len(added) > 0 && t.Run > store.MaxHistory {
-		if _, err := x.exec(deleteAttempts, t.Seq, int64(store.MaxHistory)); err != nil {
-			return nil, err
-		}
-		t.Errors = t.Errors[max(0, len(t.Errors)-store.MaxHistory):]
-	}
-	x.counts[count{t.Runner, from}]--
-	x.counts[count{t.Runner, t.State}]++
-	return nil, nil
-}
-
-func (x *tx) saveTask(t *store.Task) error {
-	_, err := x.exec(updateTask, stateCode(t.State), t.Run, int64(t.Attempt), int64(t.MaxAttempts), flag(t.CancelRequested),
-		t.Progress, t.Node, moment(t.ScheduledAt), moment(t.StartedAt), moment(t.FinishedAt), blob(t.Result), t.Seq)
-	return err
-}
-
-func (x *tx) saveEnd(t *store.Task) error {
-	if t.State.Waiting() {
-		_, err := x.exec(updateWaits, stateCode(t.State), int64(t.Attempt), moment(t.ScheduledAt), t.Seq)
+// settle inserts what waits. Whoever reads rows calls it first.
+func (x *tx) settle() error {
+	if err := x.drain(&x.waiting); err != nil {
 		return err
 	}
-	_, err := x.exec(updateEnd, stateCode(t.State), int64(t.Attempt), moment(t.ScheduledAt), moment(t.FinishedAt),
-		blob(t.Result), t.Seq)
-	return err
+	return x.drain(&x.ended)
 }
 
-// candidate is a waiting task: all of it that decides whether it is claimed, and all in the index.
-type candidate struct{ seq, scheduledAt int64 }
-
-func (c candidate) compare(other candidate) int {
-	return cmp.Or(cmp.Compare(c.scheduledAt, other.scheduledAt), cmp.Compare(c.seq, other.seq))
+// kind gives the number of a runner's kind.
+func (x *tx) kind(runner, kind string) (int64, error) {
+	if id, ok := x.mem.ids[runner][kind]; ok {
+		return id, nil
+	}
+	name := kindName{runner: runner, kind: kind}
+	before := int64(len(x.mem.names))
+	if i := slices.Index(x.names, name); i >= 0 {
+		return before + int64(i) + 1, nil
+	}
+	x.names = append(x.names, name)
+	id := before + int64(len(x.names))
+	return id, x.write(insertKind, id, runner, kind)
 }
 
-// firstWaiting gives the first n waiting tasks of these kinds, whether they are due or not. It reads each kind in the
-// order of its index, only as far as what it finds is among the first n: a claim of 64 looks at some hundred entries,
-// however many wait, and at none of a kind that the node does not know.
-func (x *tx) firstWaiting(runner string, kinds []string, n int) ([]candidate, error) {
-	var first []candidate
-	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
-		err := x.query(context.Background(), selectWaiting, func(row []driver.Value) error {
-			c := columns{row: row}
-			found := candidate{seq: next[int64](&c), scheduledAt: next[int64](&c)}
-			place, _ := slices.BinarySearchFunc(first, found, candidate.compare)
-			if place == n {
-				return errStop // the others of this kind come later still
+// kindNames are all that may stand in a row.
+func (x *tx) kindNames() []kindName {
+	if len(x.names) == 0 {
+		return x.mem.names
+	}
+	return slices.Concat(x.mem.names, x.names)
+}
+
+// youngOf gives the task if it is young still.
+func (x *tx) youngOf(id uuid.UUID) *young {
+	y := x.mem.young[id]
+	if y == nil && len(x.born) > 0 {
+		y = x.newbornOf(id)
+	}
+	if y == nil || y.leaving {
+		return nil
+	}
+	return y
+}
+
+// allYoung gives those that are young still, in no order.
+func (x *tx) allYoung() iter.Seq[*young] {
+	return func(yield func(*young) bool) {
+		for _, y := range x.born {
+			if !y.leaving && !yield(y) {
+				return
 			}
-			first = slices.Insert(first[:min(len(first), n-1)], place, found)
-			return c.err
-		}, runner, kind)
-		if err != nil {
-			return nil, err
+		}
+		for _, b := range x.mem.bundles {
+			for _, y := range b.tasks {
+				if !y.leaving && y.gone == 0 && !yield(y) {
+					return
+				}
+			}
 		}
 	}
-	return first, nil
 }
 
-// claim starts those of the claim's tasks that are due. It asks for one task more than it may start: that one is Next.
-func (x *tx) claim(now time.Time, claim store.Claim) (claimed store.Claimed, err error) {
-	waiting, err := x.firstWaiting(claim.Runner, claim.Kinds, min(claim.Limit, math.MaxInt-1)+1)
-	if err != nil {
-		return claimed, err
-	}
-	var due []driver.Value
-	for _, c := range waiting {
-		if len(due) == claim.Limit || c.scheduledAt > now.UnixMicro() {
-			claimed.Next = time.UnixMicro(c.scheduledAt).UTC()
-			break
-		}
-		due = append(due, c.seq)
-	}
-	claimed.Tasks, err = x.load(context.Background(), tasksBySeq, due)
-	if err != nil {
-		return claimed, err
-	}
-	// They come in the order of the keys, but SQL does not promise that.
-	slices.SortFunc(claimed.Tasks, func(a, b store.Task) int {
-		return cmp.Or(a.ScheduledAt.Compare(b.ScheduledAt), cmp.Compare(a.Seq, b.Seq))
-	})
-	for i := range claimed.Tasks {
-		_, err := x.change(&claimed.Tasks[i], func(t *store.Task) (bool, error) {
-			store.ApplyClaim(t, now, claim.Node)
-			return true, nil
-		})
-		if err != nil {
-			return claimed, err
+// newbornOf looks among those of this transaction. Their ids are not put into a map until somebody asks: that is rare, since
+// hardly anybody knows them yet.
+func (x *tx) newbornOf(id uuid.UUID) *young {
+	if len(x.newborn) != len(x.born) {
+		x.newborn = make(map[uuid.UUID]*young, len(x.born))
+		for _, y := range x.born {
+			x.newborn[y.id] = y
 		}
 	}
-	return claimed, nil
+	return x.newborn[id]
 }
 
-// flush records what the transaction adds to the counts: a few rows for a batch of any size.
+// bear has a task that runs begin as a young one; its row is nowhere. One that was young before in this very transaction cannot
+// be so again, because the memory has one place for it.
+func (x *tx) bear(y *young) error {
+	if x.mem.young[y.id] == nil && (len(x.left) == 0 || x.newbornOf(y.id) == nil) {
+		x.born = append(x.born, y)
+		x.changed = true
+		return nil
+	}
+	rec, err := y.complete(x.kindNames(), store.Running)
+	if err != nil {
+		return err
+	}
+	return x.put(&rec)
+}
+
+// leave ends the youth of a task. Its row is put somewhere else.
+func (x *tx) leave(y *young) {
+	y.leaving = true
+	if y.bundle != nil {
+		x.left = append(x.left, y)
+	}
+	x.changed = true
+}
+
+// put records a task that has no row where it belongs. An outcome gets its place in the order.
+func (x *tx) put(rec *record) error {
+	body := appendBody(nil, &rec.Task, rec.hasHistory)
+	if rec.State.Final() {
+		x.pos++
+		rec.Pos = x.pos
+		return x.putEnded(row{id: rec.key, seq: rec.Seq, kind: rec.kind, key: rec.Key, body: body, result: rec.Result},
+			rec.State, rec.Pos, rec.FinishedAt)
+	}
+	return x.add(&x.waiting, rec.Seq, rec.key[:], rec.kind, stateCode(rec.State), int64(rec.Priority), moment(rec.ScheduledAt),
+		flag(rec.CancelRequested), text(rec.Key), body, blob(rec.Result))
+}
+
+func (x *tx) putEnded(r row, state store.State, pos int64, finishedAt time.Time) error {
+	return x.add(&x.ended, pos, r.id[:], r.seq, r.kind, stateCode(state), moment(finishedAt), text(r.key), r.body, blob(r.result))
+}
+
+// move counts a task that was in one state and is in another; an empty state is none.
+func (x *tx) move(kind int64, from, to store.State) {
+	if from != "" {
+		x.counts[count{kind, from}]--
+	}
+	if to != "" {
+		x.counts[count{kind, to}]++
+	}
+}
+
+// tell has a runner told, or all if that is empty, when the transaction is committed.
+func (x *tx) tell(runner string, s store.Signal) { x.told[runner] |= s }
+
+// flush writes what was gathered. Then the transaction is ready for its commit.
 func (x *tx) flush() error {
+	if err := x.settle(); err != nil {
+		return err
+	}
+	if err := x.writeBundles(); err != nil {
+		return err
+	}
+	if err := x.writeCounts(); err != nil {
+		return err
+	}
+	if !x.changed {
+		return nil
+	}
+	x.mark++
+	return x.write(updateNumbers, x.mark, x.seq, x.pos)
+}
+
+// writeCounts records what the transaction adds to the counts: a few rows for a batch of any size.
+func (x *tx) writeCounts() error {
 	for c, n := range x.counts {
 		if n == 0 {
 			continue
 		}
-		if _, err := x.exec(addCount, c.runner, stateCode(c.state), n); err != nil {
+		if err := x.write(addCount, c.kind, stateCode(c.state), n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// find gives the tasks of these ids with where they are: in taskrunner_tasks, or with a Pos in taskrunner_finished. It does not
+// look among the young.
+func (x *tx) find(ids []driver.Value) (map[uuid.UUID]*record, error) {
+	if err := x.settle(); err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]*record, len(ids))
+	for _, from := range []keyed{tasksByID, finishedByID} {
+		found, err := x.load(context.Background(), x.kindNames(), from, ids)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			byID[found[i].key] = &found[i]
+		}
+		if len(byID) == len(ids) {
+			break
+		}
+	}
+	return byID, nil
 }

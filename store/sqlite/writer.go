@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -14,45 +15,47 @@ import (
 // transaction what has gathered, and then answers all: one sync of the disk serves hundreds. There is no timer: while
 // one commit is under way, the next batch gathers.
 type writer struct {
-	path  string
-	conn  *conn
-	queue chan *operation
-	done  chan struct{} // closed when the goroutine has ended
+	file    *file
+	memory  *memory
+	holders *store.Holders
+	queue   chan *operation
+	done    chan struct{} // closed when the goroutine has ended
+
+	alone *operation // taken from the queue, and to be run after the batch
+	doubt *tx        // of which it is not known whether it was committed; nil: none
 }
 
-// batchRows is how many rows a transaction may reach before it takes no further operation. Some 10 µs a row make it
-// about 20 ms, which bounds how long the first operation of a batch waits for the others. One operation may exceed it.
+// batchRows is how many rows a transaction may reach before it takes no further operation. Some 5 µs a row make it
+// about 10 ms, which bounds how long the first operation of a batch waits for the others. One operation may exceed it.
 const batchRows = 2048
 
 // operation is what one caller wants written.
 type operation struct {
 	rows  int
 	run   func(*tx) error // may be run twice, if the first transaction fails; only the second counts
+	alone bool            // it takes no others into its transaction, and is run once
 	taken atomic.Bool     // by the writer, or by a caller that no longer wants it
 	done  chan struct{}
 	err   error // valid when done is closed
 }
 
-// startWriter starts the goroutine. stop ends it.
-func startWriter(path string, c *conn, queue int) *writer {
-	w := &writer{path: path, conn: c, queue: make(chan *operation, queue), done: make(chan struct{})}
-	go w.loop()
-	return w
+func newWriter(f *file, m *memory, h *store.Holders, queue int) *writer {
+	return &writer{file: f, memory: m, holders: h, queue: make(chan *operation, queue), done: make(chan struct{})}
 }
 
-// stop has the writer finish what is in the queue, and waits for it. Nobody may call do any more.
+// stop has the loop finish what is in the queue, and waits for it. Nobody may call do any more.
 func (w *writer) stop() {
 	close(w.queue)
 	<-w.done
 }
 
-// do has run take part in a transaction. While the operation waits in the queue it respects ctx; once the writer has
+// do has the operation take part in a transaction. While it waits in the queue it respects ctx; once the writer has
 // taken it, the answer is waited for, because it cannot be taken back.
-func (w *writer) do(ctx context.Context, rows int, run func(*tx) error) error {
+func (w *writer) do(ctx context.Context, o *operation) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
-	o := &operation{rows: rows, run: run, done: make(chan struct{})}
+	o.done = make(chan struct{})
 	select {
 	case w.queue <- o:
 	case <-ctx.Done():
@@ -70,11 +73,15 @@ func (w *writer) do(ctx context.Context, rows int, run func(*tx) error) error {
 	return o.err
 }
 
-// loop ends when the queue is closed and empty.
+// loop is the goroutine. It ends when the queue is closed and empty.
 func (w *writer) loop() {
 	defer close(w.done)
 	for first := range w.queue {
 		w.commit(w.gather(first))
+		if o := w.alone; o != nil {
+			w.alone = nil
+			w.commit([]*operation{o})
+		}
 	}
 }
 
@@ -84,6 +91,10 @@ func (w *writer) gather(first *operation) (batch []*operation) {
 	rows := 0
 	for o := first; ; {
 		if o.taken.CompareAndSwap(false, true) {
+			if o.alone {
+				w.alone = o
+				return batch
+			}
 			batch = append(batch, o)
 			rows += max(1, o.rows) // or operations without rows could go on gathering for ever
 		}
@@ -109,11 +120,11 @@ func (w *writer) commit(batch []*operation) {
 	if len(batch) == 0 {
 		return
 	}
-	begun, err := w.transaction(batch)
-	if errors.Is(err, store.ErrFull) && w.makeRoom() {
-		begun, err = w.transaction(batch)
+	end, err := w.transaction(batch)
+	if end == undone && errors.Is(err, store.ErrFull) && !batch[0].alone && w.makeRoom() {
+		end, err = w.transaction(batch)
 	}
-	if err != nil && begun && len(batch) > 1 {
+	if end == undone && len(batch) > 1 {
 		for _, o := range batch {
 			w.commit([]*operation{o})
 		}
@@ -128,39 +139,42 @@ func (w *writer) commit(batch []*operation) {
 // makeRoom copies the log into the database and starts it anew, and reports whether that worked. On a small or full disk
 // the log would else stay as large as it was, up to checkpointPages, with most of it stale.
 func (w *writer) makeRoom() bool {
-	done, err := w.conn.truncateLog()
+	done, err := w.file.conn.truncateLog()
 	return done && err == nil
 }
 
-// transaction runs the batch in one transaction. begun tells whether it came as far as to run an operation: if it did
-// not, another program holds the database, and to let each operation wait for that in turn would only take longer.
-func (w *writer) transaction(batch []*operation) (begun bool, err error) {
-	if _, err := w.conn.exec(beginWriting); err != nil {
-		return false, fault(w.path, "starting to write", err)
+// ending is what has become of a transaction.
+type ending int
+
+const (
+	unbegun ending = iota // another program holds the database: to let each operation wait for that in turn would take longer
+	undone                // it was rolled back
+	done
+	unknown // the commit failed, and what became of it cannot be read now
+)
+
+// transaction runs the batch in one transaction, and has those told who are concerned.
+func (w *writer) transaction(batch []*operation) (ending, error) {
+	if err := w.begin(); err != nil {
+		return unbegun, fault(w.file.path, "starting to write", err)
 	}
-	if err := w.runAll(batch); err != nil {
-		// After some failures, such as a full disk, SQLite has rolled back by itself: then this is an error, and there is
-		// nothing left to undo.
-		_, _ = w.conn.exec(rollback)
-		return true, fault(w.path, "writing", err)
+	x := newTx(w.file.conn, w.memory, time.Now())
+	if err := x.runAll(batch); err != nil {
+		w.undo(x)
+		return undone, fault(w.file.path, "writing", err)
 	}
-	return true, nil
+	end, err := w.end(x)
+	return end, fault(w.file.path, "committing", err)
 }
 
-// runAll runs the operations one after the other and commits. SQLite's commit writes the changed pages to the log and
-// syncs it: when it returns, they survive the power.
-func (w *writer) runAll(batch []*operation) error {
-	x := newTx(w.conn)
+// runAll runs the operations one after the other.
+func (x *tx) runAll(batch []*operation) error {
 	for _, o := range batch {
 		if err := o.safely(x); err != nil {
 			return err
 		}
 	}
-	if err := x.flush(); err != nil {
-		return err
-	}
-	_, err := w.conn.exec(commit)
-	return err
+	return x.flush()
 }
 
 // safely turns a panic into an error, which names the place: it is a mistake of ours or of the driver, and those who

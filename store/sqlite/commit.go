@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+)
+
+// A transaction is published in the memory before its COMMIT, and settled or reverted after it. SQLite's commit writes the
+// changed pages to the log and syncs it: when it returns, they survive the power. When it fails, the transaction was rolled
+// back, as far as is known; but rather than believe that, the mark is read, which stands in the file if and only if the
+// transaction does. While not even that can be read, the writer refuses to go on, and readers see what the file holds.
+
+// begin begins a transaction, once it is known what became of the last one.
+func (w *writer) begin() error {
+	if w.doubt != nil {
+		if err := w.resolve(); err != nil {
+			return err
+		}
+	}
+	_, err := w.file.conn.exec(beginWriting)
+	return err
+}
+
+// undo rolls a transaction back that was not published.
+func (w *writer) undo(x *tx) {
+	w.memory.revert(x)
+	if !w.file.conn.backOut() {
+		w.doubt = newTx(w.file.conn, w.memory, x.now) // which changes nothing
+	}
+}
+
+// end commits.
+func (w *writer) end(x *tx) (ending, error) {
+	if !x.changed {
+		_, err := x.exec(commit)
+		if err != nil {
+			w.undo(x)
+			return undone, err
+		}
+		return done, nil
+	}
+	w.memory.publish(x)
+	_, err := x.exec(commit)
+	if err == nil {
+		w.settle(x)
+		return done, nil
+	}
+	w.doubt = x
+	if w.file.conn.backOut() {
+		if committed, unread := w.clear(); unread == nil && committed {
+			return done, nil
+		} else if unread == nil {
+			return undone, err
+		}
+	}
+	return unknown, err
+}
+
+func (w *writer) settle(x *tx) {
+	w.memory.settle(x)
+	for runner, s := range x.told {
+		w.holders.Notify(runner, s)
+	}
+}
+
+// clear reads what became of the transaction in doubt. No transaction may be open.
+func (w *writer) clear() (committed bool, err error) {
+	x := w.doubt
+	n, err := w.file.conn.numbers(context.Background())
+	if err != nil {
+		return false, err
+	}
+	switch n.mark {
+	case w.memory.mark: // it changed nothing, or was rolled back
+		w.memory.revert(x)
+	case w.memory.mark + 1:
+		w.settle(x)
+		committed = true
+	default:
+		return false, fmt.Errorf("the file is at transaction %d, after %d: another program has written to it", n.mark, w.memory.mark)
+	}
+	w.doubt = nil
+	return committed, nil
+}
+
+// resolve finds out with a new connection: the old one may be in any state.
+func (w *writer) resolve() error {
+	if err := w.file.reopen(context.Background()); err != nil {
+		return err
+	}
+	_, err := w.clear()
+	return err
+}
+
+// backOut ends a transaction that has failed, and reports whether there is none any more. After some failures, such as a full
+// disk, SQLite has rolled back by itself: then it is the ROLLBACK that fails, and there is nothing left to undo. That another
+// transaction can be begun is the proof.
+func (c *conn) backOut() bool {
+	_, _ = c.exec(rollback)
+	_, err := c.exec(beginReading)
+	if err == nil {
+		_, err = c.exec(rollback)
+	}
+	return err == nil
+}
+

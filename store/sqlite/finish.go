@@ -1,0 +1,104 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Finish implements store.Worker.
+func (s *Store) Finish(ctx context.Context, outcomes []store.Outcome) (refused []error, err error) {
+	keys := make([]uuid.UUID, len(outcomes))
+	invalid := make([]error, len(outcomes))
+	for i := range outcomes {
+		if invalid[i] = outcomes[i].Validate(); invalid[i] == nil {
+			keys[i] = key(outcomes[i].TaskID)
+		}
+	}
+	err = s.write(ctx, len(outcomes), func(x *tx) error {
+		refused = slices.Clone(invalid)
+		return x.finish(outcomes, keys, refused)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return refused, nil
+}
+
+// finish records the outcomes that are not refused yet, in their order. What is not young is loaded at once.
+func (x *tx) finish(outcomes []store.Outcome, keys []uuid.UUID, refused []error) error {
+	var others []uuid.UUID
+	for i, id := range keys {
+		if refused[i] == nil && x.youngOf(id) == nil {
+			others = append(others, id)
+		}
+	}
+	found, err := x.lookUp(others, false)
+	if err != nil {
+		return err
+	}
+	for i := range outcomes {
+		if refused[i] != nil {
+			continue
+		}
+		if y := x.youngOf(keys[i]); y != nil {
+			refused[i], err = x.finishYoung(y, &outcomes[i])
+		} else {
+			refused[i], err = x.finishFound(found, keys[i], &outcomes[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishYoung is short for the commonest end of a task: that it completed changes nothing but what has a column of its own.
+func (x *tx) finishYoung(y *young, o *store.Outcome) (refused, err error) {
+	if o.To == store.Completed {
+		t := store.Task{ID: o.TaskID, Run: y.run, State: store.Running}
+		if _, refused := store.ApplyOutcome(&t, *o); refused != nil {
+			return refused, nil
+		}
+		x.leave(y)
+		x.move(y.kind, store.Running, store.Completed)
+		x.tell("", store.SignalOutcomes)
+		x.pos++
+		ended := y.row
+		ended.result = t.Result
+		return nil, x.putEnded(ended, store.Completed, x.pos, t.FinishedAt)
+	}
+	rec, err := y.complete(x.kindNames(), store.Running)
+	if err != nil {
+		return nil, err
+	}
+	return x.change(&rec, y, applying(o))
+}
+
+func applying(o *store.Outcome) rule {
+	return func(t *store.Task) (bool, error) { return store.ApplyOutcome(t, *o) }
+}
+
+func (x *tx) finishFound(found map[uuid.UUID]*record, id uuid.UUID, o *store.Outcome) (refused, err error) {
+	rec, known := found[id]
+	if !known { // it was young, and an outcome before this one has ended that
+		again, err := x.lookUp([]uuid.UUID{id}, false)
+		if err != nil {
+			return nil, err
+		}
+		rec = again[id]
+	}
+	if rec == nil {
+		return notFound(o.TaskID), nil
+	}
+	if refused, err = x.change(rec, nil, applying(o)); refused != nil || err != nil {
+		return refused, err
+	}
+	return store.AsAsked(rec.State, *o), nil
+}
+
+func notFound(id string) error { return fmt.Errorf("%w: %s", store.ErrNotFound, id) }
