@@ -1,20 +1,26 @@
 // Package servertest starts the real servers, programs and data which the end-to-end tests run against: an nginx in
 // the role of the old provider, a versitygw in the role of the S3-compatible new one, a Chromium for the web pages,
-// and the 7,447 files of an npm package as assets. It is for tests only.
+// the 7,447 files of an npm package as assets, and for the stores a PostgreSQL, a PgBouncer and a Redis, with proxies
+// that cut their connections at a chosen moment. It is for tests only.
 //
 //   - Nothing is ever installed from here. A program that is missing skips the test with a sentence that says how to
 //     get it; with CI=true in the environment it fails the test instead, so that CI skips nothing.
-//   - Each server listens on a loopback port of its own, keeps its files in the test's temporary folder, and has
-//     ended when the test's cleanup is over. Tests may run in parallel.
+//   - Each server listens on a loopback port or a Unix socket of its own, keeps its files in a temporary folder, and
+//     has ended when the test's cleanup is over. Tests may run in parallel.
+//   - On Linux no server outlives the process that started it, however that ends. Its temporary folder may.
 //   - A server that cannot start fails the test with what it printed.
 package servertest
 
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -27,6 +33,8 @@ const (
 	startTimeout = 30 * time.Second
 	// stopTimeout is how long a server may take to end after it was asked, before it is killed.
 	stopTimeout = 10 * time.Second
+	// pollEvery is the time between two questions whether a server answers.
+	pollEvery = 10 * time.Millisecond
 )
 
 // toolsDir is the folder, at the top of the checkout, which ./test.sh --install fills.
@@ -77,42 +85,111 @@ func inTools(elem ...string) (path string, ok bool) {
 	}
 }
 
-// server is a program that runs until the test ends.
+// server is a program that runs.
 type server struct {
 	name   string
+	cmd    *exec.Cmd
 	output *lockedBuffer // what it printed, both streams
-	exited chan struct{} // closed when it has ended
+	exited chan struct{} // closed when it has ended, and with it every child that still held its output open
 }
 
-// start runs cmd until the cleanup of t, which asks it to end with SIGTERM, waits, and kills it if it does not.
+// start runs a program until the cleanup of t.
+func start(t testing.TB, path string, configure func(*exec.Cmd), args ...string) *server {
+	t.Helper()
+	s, err := launch(path, &lockedBuffer{}, configure, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
+	return s
+}
+
+// launch runs a program until its stop, and no longer than we live ourselves: should this process be killed, or end by
+// a panic that skips all cleanups, the kernel sends the program a SIGTERM, where the kernel can do that.
 //
 // The context is not t.Context(): that one ends before the first cleanup runs, and the test's own cleanups may still
 // want the server.
-func start(t testing.TB, path string, configure func(*exec.Cmd), args ...string) *server {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &server{name: filepath.Base(path), output: &lockedBuffer{}, exited: make(chan struct{})}
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Stdout, cmd.Stderr = s.output, s.output
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+func launch(path string, output *lockedBuffer, configure func(*exec.Cmd), args ...string) (*server, error) {
+	cmd := exec.CommandContext(context.Background(), path, args...)
+	cmd.Stdout, cmd.Stderr = output, output
 	cmd.WaitDelay = stopTimeout
+	dieWithUs(cmd, syscall.SIGTERM)
 	if configure != nil {
 		configure(cmd)
 	}
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatalf("servertest: %s does not start: %v", s.name, err)
+	s := &server{name: filepath.Base(path), cmd: cmd, output: output, exited: make(chan struct{})}
+	started := make(chan error)
+	go s.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("servertest: %s does not start: %w", s.name, err)
 	}
-	go func() {
-		defer close(s.exited)
-		_ = cmd.Wait() // how it ended is of no interest: it was told to, or whoever uses it fails and prints its output
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-s.exited
-	})
-	return s
+	return s, nil
 }
+
+// run starts the program and waits for its end, on a thread of its own: the kernel takes the end of the thread that
+// started a program for the end of us, and Go may end any thread which a goroutine has locked and not unlocked.
+func (s *server) run(started chan<- error) {
+	defer close(s.exited)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := s.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = s.cmd.Wait() // how it ended is of no interest: it was told to, or whoever uses it fails and prints its output
+	}
+}
+
+// stop asks the program by a signal to end and returns when it has. One that takes longer than stopTimeout is killed.
+func (s *server) stop(signal os.Signal) {
+	_ = s.cmd.Process.Signal(signal) // it may have ended already
+	timeout := time.NewTimer(stopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-s.exited:
+	case <-timeout.C:
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+	}
+}
+
+// await asks until ready gives no error, for startTimeout or until the server ends.
+func (s *server) await(ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-s.exited:
+			return errEnded
+		case <-ctx.Done():
+			return fmt.Errorf("servertest: no answer within %s: %w", startTimeout, err)
+		}
+	}
+}
+
+// awaitSocket returns when a server listens on its Unix socket. From then on the kernel keeps what comes for it.
+func (s *server) awaitSocket(t testing.TB, socket string) {
+	t.Helper()
+	err := s.await(func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	if err != nil {
+		t.Fatalf("servertest: %s does not listen: %v\n%s", s.name, err, s.output)
+	}
+}
+
+// errEnded says that the server ended before it answered.
+var errEnded = errors.New("servertest: the server has ended")
 
 // lockedBuffer keeps what a server prints. The program writes while the test reads.
 type lockedBuffer struct {

@@ -15,7 +15,10 @@ import (
 	"github.com/taskrunner-go/taskrunner/internal/servertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// postgres is for the tests that neither stop nor disturb it.
+var postgres = servertest.NewSharedPostgres()
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Around(m)) }
 
 // recorder is a test that notes how it was ended, and by what words.
 type recorder struct {
@@ -33,16 +36,27 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+func (r *recorder) Fatal(args ...any) {
+	r.failed = fmt.Sprint(args...)
+	runtime.Goexit()
+}
+
 // record runs f as a test would: in a goroutine that Skipf and Fatalf may end.
 func record(t *testing.T, f func(testing.TB)) *recorder {
 	r := &recorder{TB: t}
+	r.run(f)
+	return r
+}
+
+// run forgets how the test was ended and goes on with it, for servers that were made by it.
+func (r *recorder) run(f func(testing.TB)) {
+	r.skipped, r.failed = "", ""
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		f(r)
 	}()
 	<-done
-	return r
 }
 
 func TestNeedFindsToolsBeforePath(t *testing.T) {

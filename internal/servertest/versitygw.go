@@ -3,12 +3,10 @@ package servertest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 const (
@@ -18,8 +16,6 @@ const (
 	versitySecret = "servertest-secret"
 	// versityPorts is how many ports are tried, should another program be faster at taking one.
 	versityPorts = 5
-	// pollEvery is the time between two questions whether a server answers.
-	pollEvery = 10 * time.Millisecond
 )
 
 // Region is the region that [VersityGW] expects in signatures.
@@ -50,7 +46,8 @@ func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey 
 			"--health", "/health", "--keep-alive", "--quiet",
 			"posix", "--sidecar", sidecar, root)
 		endpoint = "http://" + address
-		switch err := s.poll(endpoint + "/health"); {
+		// It can neither inherit a socket nor say which port it took, so asking is the only way to learn that it listens.
+		switch err := s.await(func(ctx context.Context) error { return get(ctx, endpoint+"/health") }); {
 		case err == nil:
 			return endpoint, versityAccess, versitySecret
 		case !errors.Is(err, errEnded):
@@ -61,31 +58,6 @@ func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey 
 	}
 	t.Fatalf("servertest: versitygw ended at once on %d ports, see above", versityPorts)
 	return "", "", ""
-}
-
-// errEnded says that the server ended before it answered.
-var errEnded = errors.New("servertest: the server has ended")
-
-// poll asks url again and again until somebody answers. versitygw can neither inherit a socket nor say which port it
-// took, so asking is the only way to learn that it listens.
-func (s *server) poll(url string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := get(ctx, url)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-s.exited:
-			return errEnded
-		case <-ctx.Done():
-			return fmt.Errorf("servertest: no answer within %s: %w", startTimeout, err)
-		}
-	}
 }
 
 // freeAddress gives a loopback address that was free a moment ago.
