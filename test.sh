@@ -17,24 +17,36 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# For programs whose Debian packages have their names.
+# Is the program where the tests look for it? PostgreSQL's are not on the PATH in Debian.
+have() {
+  [ -x ".tools/bin/$1" ] || command -v "$1" >/dev/null || ls "/usr/lib/postgresql/"*"/bin/$1" >/dev/null 2>&1
+}
+
+# Each argument is a program whose Debian package has its name, or program:package.
 apt_install() {
   packages=
-  for program in "$@"; do
-    command -v "$program" >/dev/null || packages="$packages $program"
+  for wanted in "$@"; do
+    have "${wanted%:*}" || packages="$packages ${wanted#*:}"
   done
   [ -n "$packages" ] || return 0
   echo "-- installing$packages"
   as_root apt-get update -q
+  # The tests make PostgreSQL clusters of their own. Debian's would only run beside them.
+  own=/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+  as_root mkdir -p "${own%/*}"
+  echo "create_main_cluster = false" | as_root tee "$own" >/dev/null
+  installed=yes
   # shellcheck disable=SC2086 # one word for each package
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages || installed=
+  as_root rm "$own"
+  [ -n "$installed" ]
 }
 
 install_tools() {
   if command -v apt-get >/dev/null; then
-    apt_install nginx chromium npm
+    apt_install nginx chromium npm postgres:postgresql pgbouncer redis-server faketime
   else
-    echo "-- no apt-get here: install nginx, chromium and npm by hand"
+    echo "-- no apt-get here: install nginx, chromium, npm, postgresql, pgbouncer, redis and faketime by hand"
   fi
   mkdir -p .tools/bin
   if ! go version -m .tools/bin/versitygw 2>/dev/null | grep -q "versitygw[[:space:]]$VERSITYGW"; then
@@ -67,8 +79,8 @@ echo "-- go vet, without cgo, which nothing of ours may need"
 CGO_ENABLED=0 go vet ./...
 
 missing=
-for program in nginx versitygw chromium; do
-  [ -x ".tools/bin/$program" ] || command -v "$program" >/dev/null || missing="$missing $program"
+for program in nginx versitygw chromium postgres pgbouncer redis-server faketime; do
+  have "$program" || missing="$missing $program"
 done
 [ -d ".tools/mdi-svg-$MDI_SVG" ] || missing="$missing @mdi/svg"
 if [ -n "$missing" ]; then
