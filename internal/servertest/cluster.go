@@ -81,7 +81,8 @@ func (c *cluster) run(program string, args ...string) error {
 }
 
 // accessRules let the two users in by the socket, and any other user by a password.
-const accessRules = "local all " + superuser + "," + appUser + " trust\nlocal all all scram-sha-256\n"
+const accessRules = "local all " + superuser + "," + appUser + " trust\n" +
+	"local all all scram-sha-256\n" //nolint:dupword // all databases, all users
 
 // configure writes the whole configuration. What is not named here has PostgreSQL's default; fsync is on.
 func (c *cluster) configure() error {

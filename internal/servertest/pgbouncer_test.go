@@ -16,7 +16,7 @@ func connectSimply(t *testing.T, url string) *pgx.Conn {
 
 func TestPgBouncerSharesConnections(t *testing.T) {
 	t.Parallel()
-	bouncer := servertest.PgBouncer(t, postgres.Socket(t), "default_pool_size = 1")
+	bouncer := servertest.PgBouncer(t, postgres.Socket(t), "default_pool_size = 1", "query_wait_timeout = 10")
 	url := bouncer.Via(postgres.NewDatabase(t))
 	first, second := connectSimply(t, url), connectSimply(t, url)
 	run(t, first, "CREATE TABLE t AS SELECT 1")

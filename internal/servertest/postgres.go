@@ -42,6 +42,7 @@ func FakeClock() PostgresOption {
 // StopMode says how [PostgresServer.Stop] ends the server: by which signal.
 type StopMode syscall.Signal
 
+// The ways to end, by their names in PostgreSQL's own tools.
 const (
 	StopFast      = StopMode(syscall.SIGINT)  // rolls back what is open, ends all connections in order and writes a checkpoint
 	StopImmediate = StopMode(syscall.SIGQUIT) // does nothing of that; the next start recovers from the log
@@ -165,15 +166,16 @@ func (p *PostgresServer) check(err error) {
 func findPostgres(ctx context.Context) (bin string, ok bool) {
 	newest := -1
 	for _, program := range postgresPrograms() {
-		real, err := filepath.EvalSymlinks(program) // beside a link there may be no initdb
+		program, err := filepath.EvalSymlinks(program) // beside a link there may be no initdb
 		if err != nil {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(filepath.Dir(real), "initdb")); err != nil {
+		dir := filepath.Dir(program)
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
 			continue
 		}
-		if version := versionOf(ctx, real); version > newest {
-			newest, bin = version, filepath.Dir(real)
+		if version := versionOf(ctx, program); version > newest {
+			newest, bin = version, dir
 		}
 	}
 	return bin, newest >= 0

@@ -2,6 +2,7 @@ package servertest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -27,9 +28,9 @@ func connect(t *testing.T, url string) *pgx.Conn {
 }
 
 // run runs a statement that must succeed.
-func run(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+func run(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
-	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
@@ -246,6 +247,36 @@ func TestPostgresClockJumps(t *testing.T) {
 	server.Kill()
 	server.Start()
 	check(connect(t, server.URL()), 90*time.Minute)
+}
+
+// What a server measures, it measures by a clock that does not jump.
+func TestPostgresClockJumpsAndNoTimePasses(t *testing.T) {
+	t.Parallel()
+	server := servertest.Postgres(t, servertest.FakeClock())
+	holder, waiter := connect(t, server.URL()), connect(t, server.URL())
+	run(t, holder, "SELECT pg_advisory_lock(1)")
+	measured := make(chan string, 1)
+	go func() {
+		defer close(measured)
+		var plan string
+		if waiter.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) SELECT pg_advisory_lock(1)").Scan(&plan) == nil {
+			measured <- plan
+		}
+	}()
+	for !ask[bool](t, holder, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)") {
+		continue // it has not come that far
+	}
+	server.SetClock(time.Hour)
+	run(t, holder, "SELECT pg_advisory_unlock(1)")
+	var plan []struct {
+		Milliseconds float64 `json:"Execution Time"`
+	}
+	if text := <-measured; json.Unmarshal([]byte(text), &plan) != nil || len(plan) != 1 || plan[0].Milliseconds <= 0 {
+		t.Fatalf("the plan is %s", text)
+	}
+	if took := plan[0].Milliseconds; took > 60_000 {
+		t.Errorf("a wait took %v ms by the server's measure; want less than a minute", took)
+	}
 }
 
 func TestPostgresRefuses(t *testing.T) {

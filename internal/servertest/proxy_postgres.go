@@ -34,6 +34,7 @@ type Frame struct {
 // Verdict says what becomes of a Frame.
 type Verdict int
 
+// What may become of a frame.
 const (
 	Forward Verdict = iota // it goes on its way
 	Drop                   // it does not, but all else does
@@ -166,7 +167,7 @@ func (s *session) pass(l *link, to *bufio.Writer, f Frame) error {
 	case Drop:
 		return nil
 	default:
-		_, err := to.Write(appendMessage(nil, f.Kind, f.Payload))
+		_, err := to.Write(encode(f.Kind, f.Payload))
 		return err
 	}
 }

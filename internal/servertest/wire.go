@@ -64,8 +64,9 @@ func readBody(r *bufio.Reader) ([]byte, error) {
 	return payload, err
 }
 
-// appendMessage is the reverse of readMessage.
-func appendMessage(buf []byte, kind byte, payload []byte) []byte {
+// encode is the reverse of readMessage.
+func encode(kind byte, payload []byte) []byte {
+	buf := make([]byte, 0, len(payload)+5)
 	if kind != startupKind {
 		buf = append(buf, kind)
 	}
@@ -95,22 +96,23 @@ func execSQL(ctx context.Context, socket, user, database, sql string) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
 	startup := binary.BigEndian.AppendUint32(nil, protocolVersion)
 	startup = append(startup, "user\x00"+user+"\x00database\x00"+database+"\x00\x00"...)
 	reader := bufio.NewReader(conn)
-	for _, message := range [][]byte{
-		appendMessage(nil, startupKind, startup),
-		appendMessage(nil, queryKind, append([]byte(sql), 0)),
+	for _, request := range [][]byte{
+		encode(startupKind, startup),
+		encode(queryKind, append([]byte(sql), 0)),
 	} {
-		if _, err := conn.Write(message); err != nil {
+		if _, err := conn.Write(request); err != nil {
 			return err
 		}
 		if err := awaitReady(reader); err != nil {
 			return errors.Join(err, ctx.Err())
 		}
 	}
-	_, _ = conn.Write(appendMessage(nil, 'X', nil)) // a farewell, so that the server's log does not wonder
+	_, _ = conn.Write(encode('X', nil)) // a farewell, so that the server's log does not wonder
 	return nil
 }
 
