@@ -62,7 +62,7 @@ func TestPostgresPauseStopsAll(t *testing.T) {
 	server.Pause()
 	pids := family(t, server.PID())
 	for _, pid := range pids {
-		if state := servertest.ProcessState(pid); state != "T" {
+		if state := servertest.ProcessState(pid); state != "T" && state != "Z" { // one that ended just before still has its row
 			t.Errorf("process %d of %v is in state %q, want it stopped", pid, pids, state)
 		}
 	}
