@@ -197,8 +197,8 @@ func (c *cluster) kill() error {
 	if err := killAll(c.server.cmd.Process.Pid); err != nil {
 		return err
 	}
-	<-c.server.exited // none of them has the output open any more
-	c.resume()        // ends the guard; the dead do not mind
+	<-c.server.exited
+	c.resume() // ends the guard; the dead do not mind
 	return nil
 }
 

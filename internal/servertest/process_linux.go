@@ -90,13 +90,18 @@ func guardFrozen(family []int) (dismiss func(), err error) {
 	}, nil
 }
 
-// killAll kills a process and its children by SIGKILL. None of them sees another die.
+// killAll kills a process and its children by SIGKILL, and returns when they have ended. None of them sees another die.
 func killAll(pid int) error {
 	family, err := freeze(pid)
 	if err != nil {
 		return err
 	}
 	signalAll(family, syscall.SIGKILL)
+	for _, member := range family {
+		if err := awaitEnd(member); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -112,18 +117,38 @@ var errGone = errors.New("servertest: the process has ended")
 
 // awaitFrozen returns when SIGSTOP has had its effect on a process.
 func awaitFrozen(pid int) error {
+	switch state := awaitState(pid, "T"+ended); {
+	case state == "T":
+		return nil
+	case strings.Contains(ended, state):
+		return fmt.Errorf("%w: %d", errGone, pid)
+	default:
+		return fmt.Errorf("servertest: process %d does not stop within %s: it is in state %s", pid, stopTimeout, state)
+	}
+}
+
+// awaitEnd returns when SIGKILL has had its effect on a process.
+func awaitEnd(pid int) error {
+	if state := awaitState(pid, ended); !strings.Contains(ended, state) {
+		return fmt.Errorf("servertest: process %d does not end within %s: it is in state %s", pid, stopTimeout, state)
+	}
+	return nil
+}
+
+// ended are the states of a process that does nothing any more, whether or not its parent knows. So is "", no process.
+const ended = "ZX"
+
+// awaitState looks at a process until it is in one of the states, or gone, for stopTimeout, and gives its state then.
+func awaitState(pid int, states string) (state string) {
 	tick := time.NewTicker(signalPoll)
 	defer tick.Stop()
 	for end := time.Now().Add(stopTimeout); time.Now().Before(end); <-tick.C {
-		state, _, err := processStat(pid)
-		switch {
-		case err != nil, state == "Z", state == "X":
-			return fmt.Errorf("%w: %d", errGone, pid)
-		case state == "T":
-			return nil
+		state, _, _ = processStat(pid) // an error is the end of the process
+		if strings.Contains(states, state) {
+			break
 		}
 	}
-	return fmt.Errorf("servertest: process %d does not stop within %s", pid, stopTimeout)
+	return state
 }
 
 // childrenOf looks through all processes, for the kernel keeps no list of children that it shows on every machine.

@@ -153,7 +153,7 @@ func TestServersDieWithUs(t *testing.T) {
 	if len(pids) < 15 {
 		t.Errorf("there were the processes %v, want more of them", pids)
 	}
-	awaitEnd(t, pids)
+	awaitEndOf(t, pids)
 }
 
 // awaitLine reads until a line has text in it, or to the end, and gives what it read.
@@ -168,8 +168,8 @@ func awaitLine(r interface{ Read([]byte) (int, error) }, text string) string {
 	return said.String()
 }
 
-// awaitEnd returns when the processes have ended.
-func awaitEnd(t *testing.T, pids []int) {
+// awaitEndOf returns when the processes have ended.
+func awaitEndOf(t *testing.T, pids []int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

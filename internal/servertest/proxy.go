@@ -28,9 +28,9 @@ type carry func(l *link, fromClient bool) error
 
 // link is one connection of a client, with that to the server.
 type link struct {
-	ctx    context.Context // ends when the link is cut
+	ctx    context.Context // ends when the link is cut; for a call that takes long
 	cancel context.CancelFunc
-	gate   func(context.Context) error // waits while the proxy is stalled
+	gate   func() // waits while the proxy is stalled
 	client net.Conn
 
 	mu     sync.Mutex
@@ -149,7 +149,8 @@ func (p *ProxyServer) admit(client net.Conn) {
 // serve calls the server and carries until one side ends, which ends the other.
 func (p *ProxyServer) serve(l *link) {
 	defer l.close()
-	if p.gate(l.ctx) != nil || l.call(p.network, p.target) != nil {
+	p.gate()
+	if l.call(p.network, p.target) != nil {
 		return
 	}
 	carry := p.carrier()
@@ -163,19 +164,13 @@ func (p *ProxyServer) serve(l *link) {
 	ways.Wait()
 }
 
-// gate waits while the proxy is stalled, and gives an error if the connection is cut meanwhile.
-func (p *ProxyServer) gate(ctx context.Context) error {
+// gate waits while the proxy is stalled. Who is cut meanwhile learns it from its connections.
+func (p *ProxyServer) gate() {
 	p.mu.Lock()
 	stalled := p.stalled
 	p.mu.Unlock()
-	if stalled == nil {
-		return nil
-	}
-	select {
-	case <-stalled:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if stalled != nil {
+		<-stalled
 	}
 }
 
@@ -223,9 +218,7 @@ func carryBytes(l *link, fromClient bool) error {
 		if err != nil {
 			return err
 		}
-		if err := l.gate(l.ctx); err != nil {
-			return err
-		}
+		l.gate()
 		if _, err := to.Write(buf[:n]); err != nil {
 			return err
 		}

@@ -148,7 +148,11 @@ func TestProxyWithoutAServer(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "later")
 	proxy := servertest.Proxy(t, "unix", socket)
 	check(t, dial(t, proxy), "too early", false)
+	proxy.Stall()
+	early := dial(t, proxy)
 	echo(t, "unix", socket)
+	proxy.Pass()
+	check(t, early, "early enough", true) // a stalled proxy does not call the server either
 	check(t, dial(t, proxy), "now", true)
 }
 
