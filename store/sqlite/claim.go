@@ -161,10 +161,12 @@ func (x *tx) start(now time.Time, node string, due []candidate) ([]store.Task, e
 	return tasks, nil
 }
 
+// young makes a young task of one that was claimed. It shares nothing with the record, which is the claim's answer.
 func (rec *record) young() *young {
 	return &young{
 		row: row{
-			id: rec.key, seq: rec.Seq, kind: rec.kind, key: rec.Key, body: appendBody(nil, &rec.Task, rec.hasHistory), result: rec.Result,
+			id: rec.key, seq: rec.Seq, kind: rec.kind, key: rec.Key, body: appendBody(nil, &rec.Task, rec.hasHistory),
+			result: slices.Clone(rec.Result),
 		},
 		run: rec.Run, node: rec.Node,
 	}

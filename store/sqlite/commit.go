@@ -103,4 +103,3 @@ func (c *conn) backOut() bool {
 	}
 	return err == nil
 }
-

@@ -143,4 +143,3 @@ func (s *Store) Ping(ctx context.Context) error {
 		return nil
 	})
 }
-

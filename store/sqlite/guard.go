@@ -12,9 +12,9 @@ import (
 // guard stands at the writer's connection while it is lent, so that nothing that is done there outlasts the transaction, ends it
 // early, or touches our tables. SQLite asks it when a statement is prepared, and when a transaction ends.
 type guard struct {
-	lent     bool   // only then does it refuse anything
-	lost     bool   // SQLite has rolled the lent transaction back by itself
-	refused  string // what was refused last
+	lent    bool   // only then does it refuse anything
+	lost    bool   // SQLite has rolled the lent transaction back by itself
+	refused string // what was refused last
 }
 
 // ourPrefix is how the names of our tables and indices begin.
@@ -42,6 +42,13 @@ func dialGuarded(ctx context.Context, dsn string) (*conn, error) {
 	hooks.RegisterRollbackHook(g.rolledBack)
 	c.guard = g
 	return c, nil
+}
+
+// lend has the guard refuse things, or not, from now on. It gives whether the transaction was lost before.
+func (g *guard) lend(on bool) (lost bool) {
+	lost = g.lost
+	g.lent, g.lost, g.refused = on, false, ""
+	return lost
 }
 
 // authorize decides whether a statement may do something.

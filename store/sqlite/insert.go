@@ -127,4 +127,3 @@ func cloned(t store.Task) store.Task {
 	t.Args, t.Result, t.History = append([]byte(nil), t.Args...), append([]byte(nil), t.Result...), append([]store.Attempt(nil), t.History...)
 	return t
 }
-

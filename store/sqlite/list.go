@@ -37,7 +37,9 @@ type page struct {
 	found  []record
 }
 
-func (p *page) wants(state store.State) bool { return len(p.States) == 0 || slices.Contains(p.States, state) }
+func (p *page) wants(state store.State) bool {
+	return len(p.States) == 0 || slices.Contains(p.States, state)
+}
 
 // bounds are the places before which the page begins, in the two parts of a list. active is false if the first is over.
 func (p *page) bounds() (seq, pos int64, active bool) {

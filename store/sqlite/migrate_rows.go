@@ -127,4 +127,3 @@ func (x *tx) putOld(rec *record) error {
 		flag(t.CancelRequested), t.Progress, t.Runner, t.Kind, t.Key, t.Node, t.Timeout.Microseconds(), moment(t.InsertedAt),
 		moment(t.ScheduledAt), moment(t.StartedAt), moment(t.FinishedAt), blob(t.Args), blob(t.Result))
 }
-

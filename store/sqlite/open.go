@@ -137,6 +137,11 @@ func (f *file) examine(steps []migration) error {
 	if err := f.conn.checkHealth(id, info.Size()); err != nil {
 		return err
 	}
+	if f.schema == 0 { // later it would do nothing; what it costs cannot be measured
+		if err := f.conn.script(`PRAGMA auto_vacuum = INCREMENTAL`); err != nil {
+			return err
+		}
+	}
 	if err := f.conn.useLog(); err != nil {
 		return err
 	}
@@ -179,9 +184,8 @@ const (
 
 func writerPragmas(cfg Config) []string {
 	pragmas := append(commonPragmas(cfg),
-		"auto_vacuum(INCREMENTAL)", // of a new file, before anything is in it; costs nothing that can be measured
-		"synchronous(FULL)",        // in WAL mode: a sync at each commit, without which the last ones are lost with the power
-		"foreign_keys(1)",          // for an application's own tables, which a lent transaction writes to
+		"synchronous(FULL)", // in WAL mode: a sync at each commit, without which the last ones are lost with the power
+		"foreign_keys(1)",   // for an application's own tables, which a lent transaction writes to
 		fmt.Sprintf("cache_size(%d)", -cacheKiB),
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
 		fmt.Sprintf("journal_size_limit(%d)", logBytes))

@@ -30,14 +30,14 @@ func (c *conn) schema() (map[string]object, error) {
 const selectSchema = `SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'`
 
 // plain is the text of a statement without its comments, and with one space between words: both may change in the files of the
-// migrations, and a database keeps those it was made with.
+// migrations, and a database keeps those it was made with. Quotes are those that a RENAME adds.
 func plain(text string) string {
 	var words []string
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "--")
 		words = append(words, strings.Fields(line)...)
 	}
-	return strings.Join(words, " ")
+	return strings.ReplaceAll(strings.Join(words, " "), `"`, "")
 }
 
 // checkSchema compares our objects in the database with what the migrations up to the version make. Whatever stands on our

@@ -30,6 +30,7 @@ import (
 // Store is a store.Store in a SQLite file. All methods may be called from any goroutine.
 type Store struct {
 	cfg     Config
+	steps   []migration
 	file    *file
 	memory  *memory
 	writer  *writer
@@ -61,7 +62,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		cfg: cfg, file: f, calls: gate{idle: make(chan struct{})},
+		cfg: cfg, steps: steps, file: f, calls: gate{idle: make(chan struct{})},
 		readers: newReaders(f.path, dsn(f.path, true, readerPragmas(cfg)...), cfg.Readers),
 	}
 	if err := s.makeReady(ctx, steps); err != nil {

@@ -32,7 +32,7 @@ type tx struct {
 	left    []*young        // young tasks of earlier transactions that are young no more
 	told    map[string]store.Signal
 
-	departed []*young            // those of left that were counted out of their bundles
+	departed []*young             // those of left that were counted out of their bundles
 	newborn  map[uuid.UUID]*young // born, once somebody has asked for one
 }
 

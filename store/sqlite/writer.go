@@ -49,28 +49,54 @@ func (w *writer) stop() {
 	<-w.done
 }
 
-// do has the operation take part in a transaction. While it waits in the queue it respects ctx; once the writer has
-// taken it, the answer is waited for, because it cannot be taken back.
+// do has the operation take part in a transaction.
 func (w *writer) do(ctx context.Context, o *operation) error {
+	if err := w.submit(ctx, o); err != nil {
+		return err
+	}
+	return w.await(ctx, o, o.done)
+}
+
+// submit puts the operation into the queue.
+func (w *writer) submit(ctx context.Context, o *operation) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
 	o.done = make(chan struct{})
 	select {
 	case w.queue <- o:
+		return nil
 	case <-ctx.Done():
 		return ended(ctx)
 	}
+}
+
+// await waits until the operation has come so far, or is done. While it waits in the queue it respects ctx; once the writer has
+// taken it, it goes on, because it cannot be taken back.
+func (w *writer) await(ctx context.Context, o *operation, reached <-chan struct{}) error {
+	select {
+	case <-reached:
+	case <-o.done:
+	case <-ctx.Done():
+		if o.taken.CompareAndSwap(false, true) { // the writer will pass it over
+			return ended(ctx)
+		}
+		select {
+		case <-reached:
+		case <-o.done:
+		}
+	}
+	return o.answer()
+}
+
+// answer is that of the writer, nil while there is none.
+func (o *operation) answer() error {
 	select {
 	case <-o.done:
 		return o.err
-	case <-ctx.Done():
+	default:
+		return nil
 	}
-	if o.taken.CompareAndSwap(false, true) { // the writer will pass it over
-		return ended(ctx)
-	}
-	<-o.done
-	return o.err
 }
 
 // loop is the goroutine. It ends when the queue is closed and empty.

@@ -1,0 +1,201 @@
+package sqlite_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/sqlite"
+)
+
+// inNamespace marks a test process that runs in a user and mount namespace of its own.
+const inNamespace = "STORE_SQLITE_TEST_NAMESPACE"
+
+// withMounts runs f in a process that may mount file systems; nobody else sees them, and they go with it.
+func withMounts(t *testing.T, f func(t *testing.T)) { asUser(t, 0, f) }
+
+// withoutPowers runs f in a process that permissions bind, also where the tests run as root.
+func withoutPowers(t *testing.T, f func(t *testing.T)) { asUser(t, 1000, f) }
+
+// asUser runs the test f in a process of its own, as this user of a new namespace, where only 0 has powers. Where the
+// system does not permit namespaces, the test is skipped.
+func asUser(t *testing.T, uid int, f func(t *testing.T)) {
+	if os.Getenv(inNamespace) != "" {
+		f(t)
+		return
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil && !strings.Contains(string(out), "--- PASS: "+t.Name()):
+		t.Fatalf("the test did not run: %s", out)
+	case errors.As(err, &exit):
+		t.Fatalf("%v\n%s", err, out)
+	case err != nil && os.Getenv("CI") == "true":
+		t.Fatalf("no namespaces are permitted here, and with CI=true nothing is skipped: %v", err)
+	case err != nil:
+		t.Skipf("no namespaces are permitted here: %v", err)
+	}
+}
+
+func mountDisk(t *testing.T, size string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	// What is mounted here must not come to be in the system's own namespace.
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+func remount(t *testing.T, dir string, flags uintptr, options string) {
+	t.Helper()
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	withMounts(t, func(t *testing.T) {
+		for _, size := range []int{100, 10_000, 300_000} { // of a task's arguments
+			t.Run("", func(t *testing.T) { fullDisk(t, size) })
+		}
+	})
+}
+
+func fullDisk(t *testing.T, size int) {
+	dir := mountDisk(t, "4m")
+	path := filepath.Join(dir, "tasks.db")
+	s := open(t, path)
+	var accepted []string
+	fill := func() (err error) {
+		for err == nil {
+			tasks := benchTasks(0, 10, "")
+			for i := range tasks {
+				tasks[i].Args = make([]byte, size)
+			}
+			if _, err = s.Insert(t.Context(), benchTime, tasks); err == nil {
+				for _, task := range tasks {
+					accepted = append(accepted, task.ID)
+				}
+			}
+		}
+		return err
+	}
+	for range 3 { // also the second time, when the log may have room again
+		wantFault(t, fill(), store.ErrFull, path)
+		allThere(t, s, accepted)
+	}
+	remount(t, dir, 0, "size=64m")
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatalf("there is room again, but: %v", err)
+	}
+	more := benchTasks(0, 10, "")
+	if _, err := s.Insert(t.Context(), benchTime, more); err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range more {
+		accepted = append(accepted, task.ID)
+	}
+	allThere(t, s, accepted)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	allThere(t, open(t, path), accepted) // which checks every page
+}
+
+// TestFullDiskAtOpen has no room even for the schema.
+func TestFullDiskAtOpen(t *testing.T) {
+	withMounts(t, func(t *testing.T) {
+		dir := mountDisk(t, "64k")
+		path := filepath.Join(dir, "tasks.db")
+		if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 40<<10), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+		wantFault(t, err, store.ErrFull, path)
+		remount(t, dir, 0, "size=8m")
+		insertOne(t, open(t, path), nil)
+	})
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	withMounts(t, func(t *testing.T) {
+		dir := mountDisk(t, "8m")
+		path := filepath.Join(dir, "tasks.db")
+		s := open(t, path)
+		id := insertOne(t, s, nil)
+		_ = s.Close()
+		remount(t, dir, syscall.MS_RDONLY, "")
+		for _, path := range []string{path, filepath.Join(dir, "new.db")} {
+			_, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+			wantFault(t, err, store.ErrReadOnly, path)
+		}
+		if err := os.Remove(path + ".lock"); err == nil {
+			t.Error("the disk is not read-only")
+		}
+		remount(t, dir, 0, "")
+		if _, err := open(t, path).Get(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReadOnlyFile(t *testing.T) {
+	withoutPowers(t, func(t *testing.T) {
+		path, id := filled(t)
+		refuses := func(what, path string) {
+			t.Helper()
+			_, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+			t.Logf("%s: %v", what, err)
+			wantFault(t, err, store.ErrReadOnly, path)
+		}
+		dir := filepath.Dir(path)
+		chmod(t, path, 0o444)
+		refuses("file", path)
+		chmod(t, path, 0o000)
+		refuses("unreadable file", path)
+		chmod(t, path, 0o644)
+		chmod(t, dir, 0o555)
+		defer chmod(t, dir, 0o755)
+		refuses("directory", path)
+		refuses("new file", filepath.Join(dir, "new.db"))
+		chmod(t, dir, 0o755)
+		chmod(t, path+".lock", 0o000)
+		refuses("lock file", path)
+		chmod(t, path+".lock", 0o644)
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+			t.Errorf("left behind: %v, %v", entries, err)
+		}
+		if _, err := open(t, path).Get(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
