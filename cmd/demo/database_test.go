@@ -150,12 +150,12 @@ func openFolder(t *testing.T) string {
 func TestDatabaseErrors(t *testing.T) {
 	t.Parallel()
 	for _, sentinel := range []error{store.ErrLocked, store.ErrReadOnly, store.ErrCorrupt, store.ErrNewerVersion, store.ErrFull} {
-		err := databaseError("/x/tasks.db", fmt.Errorf("sqlite: %w", sentinel))
+		err := databaseError(storeURL{file: "/x/tasks.db"}, fmt.Errorf("sqlite: %w", sentinel))
 		if codeOf(err) != exitDatabase || !strings.Contains(err.Error(), "/x/tasks.db") || !strings.Contains(err.Error(), "--store") {
 			t.Errorf("%v: %d %v", sentinel, codeOf(err), err)
 		}
 	}
-	if err := databaseError("/x", errors.New("odd")); codeOf(err) != exitDatabase {
+	if err := databaseError(storeURL{file: "/x"}, errors.New("odd")); codeOf(err) != exitDatabase {
 		t.Errorf("%v has code %d", err, codeOf(err))
 	}
 }

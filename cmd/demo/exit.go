@@ -24,7 +24,7 @@ const exitHelp = `Exit codes:
   0    done
   1    some assets did not arrive (each is named with its reason), or FROM cannot be listed
   2    wrong usage
-  3    the database cannot be used: locked, read-only, damaged, from a newer version, or the disk is full
+  3    the database cannot be used: locked, read-only, damaged, from a newer version, another program's, out of reach, or full
   4    the address cannot be listened on
   5    anything else
   130  ended by Ctrl-C before it was done (143: by SIGTERM, 129: by SIGHUP)`
@@ -99,8 +99,11 @@ func databaseTrouble(err error) string {
 	}{
 		{store.ErrLocked, "is in use by another process: stop that one, or give another one with --store"},
 		{store.ErrReadOnly, "cannot be written to: give another one with --store, or the right to write"},
-		{store.ErrCorrupt, "is damaged, or no database of this program: give another file with --db, or restore it"},
+		{store.ErrCorrupt, "is damaged, or no database of this program: give another one with --store, or restore it"},
 		{store.ErrNewerVersion, "was written by a newer version of this program: use that one, or give another one with --store"},
+		{store.ErrSchema, "is another program's, or was changed by hand: give another one with --store, or restore it"},
+		{store.ErrDenied, "does not let this program in: look at the user, the password and the rights"},
+		{store.ErrUnavailable, "cannot be reached: look whether it runs, and at the host and port"},
 		{store.ErrFull, "has no room, the disk is full: make some, or give another one with --store; nothing that was recorded is lost"},
 	} {
 		if errors.Is(err, row.is) {

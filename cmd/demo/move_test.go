@@ -227,7 +227,7 @@ func checkMovedOnce(t *testing.T, tasks []store.Task, want int) {
 	for _, task := range tasks {
 		var moved assets.Moved
 		if err := json.Unmarshal(task.Result, &moved); err != nil {
-			t.Errorf("%s is %s: %v", task.Args, task.State, task.Errors)
+			t.Errorf("%s is %s: %v", task.Args, task.State, task.History)
 			continue
 		}
 		if moved.Copied {

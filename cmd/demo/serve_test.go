@@ -36,7 +36,7 @@ func TestServe(t *testing.T) {
 	fromURL, toURL := mustFolderURL(t, from), mustFolderURL(t, to)
 	// One in the environment, one as a flag: the flag wins over the environment as a whole, so both go into one variable.
 	cmd := command("serve", "--listen", "127.0.0.1:0", "--max-children", "7", "--log-level", "debug")
-	cmd.Env = append(cmd.Env, "TASKRUNNER_DB="+db, "TASKRUNNER_ALLOW=source:"+fromURL+" destination:"+toURL)
+	cmd.Env = append(cmd.Env, "TASKRUNNER_STORE="+db, "TASKRUNNER_ALLOW=source:"+fromURL+" destination:"+toURL)
 	c := launchCommand(t, cmd)
 	graphQL := c.await(`graphql=(\S+)`)
 	root := strings.TrimSuffix(graphQL, "/graphql")
@@ -190,7 +190,7 @@ func TestServeLimitsMoves(t *testing.T) {
 			c.signal(syscall.SIGTERM)
 			c.end()
 			tasks := inDatabase(t, db)
-			if len(tasks) != 1 || tasks[0].State != store.Discarded || !strings.Contains(tasks[0].Errors[0].Error, test.want) {
+			if len(tasks) != 1 || tasks[0].State != store.Discarded || !strings.Contains(tasks[0].History[0].Error, test.want) {
 				t.Errorf("tasks: %+v", tasks)
 			}
 		})

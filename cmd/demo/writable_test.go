@@ -32,7 +32,7 @@ func TestWhileWritable(t *testing.T) {
 	}{{0, exitOK}, {writableEvery, exitOK}, {time.Hour, exitDatabase}} {
 		synctest.Test(t, func(t *testing.T) {
 			from := time.Now().Add(time.Minute)
-			ctx, stop := whileWritable(t.Context(), fullStore{from: from, to: from.Add(test.full)}, "tasks.db")
+			ctx, stop := whileWritable(t.Context(), fullStore{from: from, to: from.Add(test.full)}, storeURL{file: "tasks.db"})
 			defer stop()
 			time.Sleep(10 * time.Minute)
 			if got := codeOf(context.Cause(ctx)); got != test.code {
