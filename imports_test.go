@@ -79,11 +79,12 @@ var fences = []struct {
 	{"github.com/schollz/progressbar", []string{"cmd/demo"}, false, "what is drawn on a terminal belongs to programs"},
 
 	{"github.com/google/uuid", []string{"actors", "store", "store/storetest", "store/sqlite", "store/postgres", "internal/process", "graphql"}, true, "ids are made where tasks and nodes begin, and checked where they come in"},
-	{"github.com/gofrs/flock", []string{"assets", "store/sqlite"}, true, "only those who own files lock them"},
+	{"github.com/gofrs/flock", []string{"assets", "store/sqlite", "store/postgres"}, true, "only those who own files lock them"},
 	{"golang.org/x", everything, true, "the standard library's annexe"},
 
 	{"go.uber.org/goleak", nil, true, "it looks for leaks in tests"},
 	{"pgregory.net/rapid", []string{"store/storetest"}, true, "it draws the cases of property tests"},
+	{"github.com/anishathalye/porcupine", []string{"store/storetest"}, true, "it judges recorded histories in tests"},
 }
 
 // goPackage is what go list says of one package.

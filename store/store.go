@@ -81,8 +81,9 @@ type Worker interface {
 
 	// Finish records outcomes and answers one error for each, nil where it is recorded: ErrNotFound, ErrFenced,
 	// *StateError, ErrInvalid; ErrCancelled where it is recorded, but as Cancelled, because the task would have waited
-	// although its cancel was requested. The second result is for the batch as a whole: if it is not nil, nothing is
-	// known to be recorded, and the batch may be given again.
+	// although its cancel was requested. Outcomes of one task are judged in their order; those of different tasks have no order
+	// among each other. The second result is for the batch as a whole: if it is not nil, nothing is known to be recorded, and the
+	// batch may be given again.
 	Finish(ctx context.Context, outcomes []Outcome) ([]error, error)
 
 	// Report records the progress of runs. What is not the current run is passed over; what is invalid is not recorded

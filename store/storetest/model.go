@@ -187,11 +187,24 @@ func (m *model) finish(t *rapid.T) {
 	}
 	refused, err := m.env.Finish(ctx(), batch)
 	m.check(err)
+	before := len(m.ends)
 	for i, o := range batch {
 		if got, want := class(refused[i]), m.outcome(m.tasks[o.TaskID], o); got != want {
 			m.t.Fatalf("outcome %d (%+v): answer %v, want %s", i, o, refused[i], cmp.Or(want, "none"))
 		}
 	}
+	m.sortEnds(m.ends[before:])
+}
+
+// sortEnds sorts outcomes whose order among each other is the store's to choose.
+func (m *model) sortEnds(ends []modelEnd) {
+	pos := map[string]int64{}
+	for _, end := range ends {
+		task, err := m.env.Get(ctx(), end.id)
+		m.check(err)
+		pos[end.id] = task.Pos
+	}
+	slices.SortFunc(ends, func(a, b modelEnd) int { return cmp.Compare(pos[a.id], pos[b.id]) })
 }
 
 // outcome applies o to the task and gives the class of the refusal.
@@ -345,25 +358,15 @@ func (m *model) recoverNodes(*rapid.T) {
 	if got != want {
 		m.t.Fatalf("recovered %d, want %d", got, want)
 	}
-	m.endTogether(final)
-}
-
-// endTogether ends tasks whose order among each other is the store's to choose.
-func (m *model) endTogether(ids []string) {
-	pos := map[string]int64{}
-	for _, id := range ids {
-		task, err := m.env.Get(ctx(), id)
-		m.check(err)
-		pos[id] = task.Pos
-	}
-	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(pos[a], pos[b]) })
-	for _, id := range ids {
+	before := len(m.ends)
+	for _, id := range final {
 		to := store.Discarded
 		if m.tasks[id].cancel {
 			to = store.Cancelled
 		}
 		m.move(id, to)
 	}
+	m.sortEnds(m.ends[before:])
 }
 
 // prune deletes what has ended before some time.

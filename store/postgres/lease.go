@@ -1,0 +1,290 @@
+package postgres
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// leases are the rows of this handle in the table of nodes: what they should be, and what they are as far as we know.
+type leases struct {
+	turn chan struct{} // of one: whoever has taken it may change the rows
+
+	mu   sync.Mutex
+	held map[string]*lease // by runner
+	rows map[string]string // the nodes by runner, as they are recorded
+}
+
+// lease says that a runner runs in a node of this process.
+type lease struct {
+	node     string
+	recorded chan struct{} // closed when it is recorded
+}
+
+func newLeases() *leases {
+	return &leases{turn: make(chan struct{}, 1), held: map[string]*lease{}, rows: map[string]string{}}
+}
+
+// Hold implements store.Worker. The lease is recorded before Hold returns, or, if the server is away, as soon as it is back; until
+// then, calls of Insert and Claim for this runner and node wait.
+func (s *Store) Hold(holder store.Holder) (release func(), err error) {
+	if !s.calls.enter() {
+		return nil, store.ErrClosed
+	}
+	defer s.calls.leave()
+	unhold, err := s.holders.Hold(holder)
+	if err != nil {
+		return nil, err
+	}
+	own := s.leases.add(holder)
+	ctx, cancel := context.WithTimeout(s.life, holdPatience)
+	defer cancel()
+	_ = s.recordLeases(ctx, lent{s}) // if it fails, the loop goes on trying
+	return sync.OnceFunc(func() {
+		s.leases.remove(holder.Runner, own)
+		unhold()
+	}), nil
+}
+
+// holdPatience is how long Hold waits for its lease to be recorded.
+const holdPatience = 2 * time.Second
+
+func (l *leases) add(holder store.Holder) *lease {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	own := &lease{node: holder.Node, recorded: make(chan struct{})}
+	l.held[holder.Runner] = own
+	return own
+}
+
+func (l *leases) remove(runner string, own *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[runner] == own {
+		delete(l.held, runner)
+	}
+}
+
+// await waits until the lease is recorded, if the runner holds in this node: what is recorded as running there before, others would
+// take for an orphan.
+func (l *leases) await(ctx context.Context, runner, node string) error {
+	if node == "" {
+		return nil
+	}
+	recorded := l.recording(runner, node)
+	if recorded == nil || isClosed(recorded) {
+		return nil
+	}
+	select {
+	case <-recorded:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// removeAll ends all leases.
+func (l *leases) removeAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.held)
+}
+
+// recording gives what is closed when the lease is recorded; nil if there is none.
+func (l *leases) recording(runner, node string) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if own := l.held[runner]; own != nil && own.node == node {
+		return own.recorded
+	}
+	return nil
+}
+
+// difference is what is to be recorded, and what is to be deleted.
+func (l *leases) difference() (runners, nodes, gone []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for runner, own := range l.held {
+		if node, there := l.rows[runner]; !there || node != own.node {
+			runners, nodes = append(runners, runner), append(nodes, own.node)
+		}
+	}
+	for runner := range l.rows {
+		if l.held[runner] == nil {
+			gone = append(gone, runner)
+		}
+	}
+	return runners, nodes, gone
+}
+
+// recorded notes that the difference is.
+func (l *leases) recorded(runners, nodes, gone []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, runner := range gone {
+		delete(l.rows, runner)
+	}
+	for i, runner := range runners {
+		l.rows[runner] = nodes[i]
+	}
+	for runner, own := range l.held {
+		if node, there := l.rows[runner]; there && node == own.node && !isClosed(own.recorded) {
+			close(own.recorded)
+		}
+	}
+}
+
+func isClosed(ch chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// known gives the runners whose rows are recorded.
+func (l *leases) known() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.rows))
+}
+
+// lost takes the runners whose rows were recorded, and those whose rows are there, and gives those whose row should be but is gone:
+// somebody thought us dead.
+func (l *leases) lost(recorded []string, there map[string]bool) (lost []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, runner := range recorded {
+		if there[runner] {
+			continue
+		}
+		delete(l.rows, runner)
+		if own := l.held[runner]; own != nil {
+			own.recorded = make(chan struct{})
+			lost = append(lost, runner)
+		}
+	}
+	return lost
+}
+
+// runners gives those that hold, with their nodes.
+func (l *leases) runners() (runners, nodes []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for runner, own := range l.held {
+		runners, nodes = append(runners, runner), append(nodes, own.node)
+	}
+	return runners, nodes
+}
+
+// recordLeases makes the rows as they should be.
+func (s *Store) recordLeases(ctx context.Context, from source) error {
+	select {
+	case s.leases.turn <- struct{}{}:
+		defer func() { <-s.leases.turn }()
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+	runners, nodes, gone := s.leases.difference()
+	if len(runners)+len(gone) > 0 {
+		err := s.persist(ctx, from, func(ctx context.Context, l *link) error {
+			return l.run(ctx,
+				s.sql.release.with(s.handle[:], texts(gone...)), s.sql.hold.with(s.handle[:], texts(runners...), texts(nodes...)))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.leases.recorded(runners, nodes, gone)
+	return nil
+}
+
+// nodeKey is a row of the table of nodes.
+type nodeKey struct {
+	handle       uuid
+	runner, node string
+}
+
+// keepLeases raises our beats and looks at those of the others, until the store closes. Nothing else is done here, so that nothing
+// holds it up.
+func (s *Store) keepLeases(ctx context.Context, own *keeper) {
+	defer own.close()
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	others := &watch[nodeKey]{}
+	for n := 0; ; n++ {
+		if err := s.lookAround(ctx, own, others, n%int(beatEvery/lookEvery) == 0); err != nil {
+			others.lose()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// lookAround is one round. It does not persist: that the server is away is what it is to notice.
+func (s *Store) lookAround(ctx context.Context, own *keeper, others *watch[nodeKey], raise bool) error {
+	ctx, cancel := context.WithTimeout(ctx, longestGap)
+	defer cancel()
+	recorded := s.leases.known()
+	beats, err := s.readLeases(ctx, own, raise)
+	if s.life.Err() == nil {
+		s.contact.set(err != nil && judge(err) != final)
+	}
+	if err != nil {
+		return err
+	}
+	s.lookAfterOurs(ctx, own, recorded, beats)
+	for _, node := range others.look(time.Since(s.started), beats) {
+		s.bury(ctx, own, node, beats[node])
+	}
+	return nil
+}
+
+// readLeases gives the beats of all leases, after it has raised ours.
+func (s *Store) readLeases(ctx context.Context, own *keeper, raise bool) (map[nodeKey]int64, error) {
+	beats := map[nodeKey]int64{}
+	look := s.sql.look.with().each(func(c *columns) {
+		beats[nodeKey{handle: c.uuid(), runner: c.text(), node: c.text()}] = c.int64()
+	})
+	calls := []call{look}
+	if raise {
+		calls = []call{s.sql.beat.with(s.handle[:]), look}
+	}
+	return beats, s.try(ctx, own, &backend{}, func(ctx context.Context, l *link) error { return l.run(ctx, calls...) })
+}
+
+// lookAfterOurs notices when we were thought dead, and records what is not recorded yet. Our leases are taken out of the beats.
+func (s *Store) lookAfterOurs(ctx context.Context, own *keeper, recorded []string, beats map[nodeKey]int64) {
+	there := map[string]bool{}
+	for node := range beats {
+		if node.handle == s.handle {
+			there[node.runner] = true
+			delete(beats, node)
+		}
+	}
+	lost := s.leases.lost(recorded, there)
+	_ = s.recordLeases(ctx, own) // the next round tries again
+	for _, runner := range lost {
+		s.holders.Notify(runner, store.SignalTaken)
+	}
+}
+
+// bury deletes the lease of a dead node, unless its beat has risen in the last moment, and has its tasks taken back. Of several who
+// see that it is dead, one does it.
+func (s *Store) bury(ctx context.Context, own *keeper, node nodeKey, beat int64) {
+	var buried int64
+	err := s.try(ctx, own, &backend{}, func(ctx context.Context, l *link) error {
+		return l.run(ctx, s.sql.bury.with(node.handle[:], text(node.runner), int8(beat)).counting(&buried))
+	})
+	if err == nil && buried > 0 {
+		s.chores.recover(node.runner, node.node)
+	}
+}

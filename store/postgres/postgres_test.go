@@ -1,0 +1,70 @@
+package postgres_test
+
+import (
+	"flag"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"github.com/taskrunner-go/taskrunner/internal/servertest"
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/postgres"
+	"github.com/taskrunner-go/taskrunner/store/storetest"
+)
+
+// server is shared by all tests that do not stop it.
+var server = servertest.NewSharedPostgres(servertest.Setting("max_connections", "400"))
+
+// schemas counts those that were given out.
+var schemas atomic.Int64
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(server.Around(m)) }
+
+// newSchema gives the name of a schema that nobody has used.
+func newSchema() string { return "s" + strconv.FormatInt(schemas.Add(1), 10) }
+
+func open(t testing.TB, url string, cfg postgres.Config) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestStore(t *testing.T) {
+	url := server.NewDatabase(t)
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, url, postgres.Config{Schema: newSchema()}) })
+}
+
+var update = flag.Bool("update", false, "write schema.txt anew")
+
+// TestSchemaText holds schema.txt to what the migrations make.
+func TestSchemaText(t *testing.T) {
+	pool, err := pgxpool.New(t.Context(), server.NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	got, err := postgres.Describe(t.Context(), pool, newSchema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile("schema.txt", []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("schema.txt")
+	if err != nil || got != string(want) {
+		t.Errorf("schema.txt (error %v) is\n%s\nwant\n%s\nrun go test -run TestSchemaText -update ./store/postgres", err, want, got)
+	}
+	if n, err := postgres.Migrations(); n != postgres.Newest || err != nil {
+		t.Errorf("there are %d migrations (error %v), the newest is to be %d", n, err, postgres.Newest)
+	}
+}
