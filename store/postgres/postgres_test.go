@@ -68,3 +68,14 @@ func TestSchemaText(t *testing.T) {
 		t.Errorf("there are %d migrations (error %v), the newest is to be %d", n, err, postgres.Newest)
 	}
 }
+
+func TestReplicas(t *testing.T) {
+	url := server.NewDatabase(t)
+	storetest.RunReplicas(t, func(t *testing.T, n int) (stores []store.Store) {
+		schema := newSchema()
+		for range n {
+			stores = append(stores, open(t, url, postgres.Config{Schema: schema}))
+		}
+		return stores
+	})
+}

@@ -5,6 +5,9 @@
 // retry leave behind, paging, and what happens when many goroutines ask at once. It asks nothing of how a store keeps
 // its rows.
 //
+// RunReplicas checks a store for several processes on several of its handles, RunTx what is done in callers' transactions, and
+// RunLinear the recorded histories of concurrent calls.
+//
 // The suite takes the time from nowhere: every moment is computed from one fixed start.
 package storetest
 
