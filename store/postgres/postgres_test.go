@@ -37,6 +37,17 @@ func open(t testing.TB, url string, cfg postgres.Config) *postgres.Store {
 	return s
 }
 
+// openMany opens several handles on one schema.
+func openMany(url string) func(t *testing.T, n int) []store.Store {
+	return func(t *testing.T, n int) (stores []store.Store) {
+		schema := newSchema()
+		for range n {
+			stores = append(stores, open(t, url, postgres.Config{Schema: schema}))
+		}
+		return stores
+	}
+}
+
 func TestStore(t *testing.T) {
 	url := server.NewDatabase(t)
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, url, postgres.Config{Schema: newSchema()}) })
@@ -70,12 +81,9 @@ func TestSchemaText(t *testing.T) {
 }
 
 func TestReplicas(t *testing.T) {
-	url := server.NewDatabase(t)
-	storetest.RunReplicas(t, func(t *testing.T, n int) (stores []store.Store) {
-		schema := newSchema()
-		for range n {
-			stores = append(stores, open(t, url, postgres.Config{Schema: schema}))
-		}
-		return stores
-	})
+	storetest.RunReplicas(t, openMany(server.NewDatabase(t)))
+}
+
+func TestLinear(t *testing.T) {
+	storetest.RunLinear(t, openMany(server.NewDatabase(t)), 3)
 }
