@@ -47,7 +47,7 @@ func makeDir(name string, owner *account) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("servertest: %w", err)
 	}
-	if longest := filepath.Join(dir, ".s.PGSQL.5432"); len(longest) > maxSocketPath {
+	if longest := filepath.Join(dir, socketName); len(longest) > maxSocketPath {
 		_ = os.Remove(dir)
 		return "", fmt.Errorf("servertest: TMPDIR is too long for a socket: %s has %d bytes, the limit is %d",
 			longest, len(longest), maxSocketPath)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +20,9 @@ import (
 const (
 	// superuser may do all, and appUser what the owner of a database may. Both are trusted on the socket.
 	superuser, appUser = "postgres", "app"
-	// socketName is what PostgreSQL, and PgBouncer too, call the socket of their port 5432.
-	socketName = ".s.PGSQL.5432"
+	// socketName is what PostgreSQL, and PgBouncer too, call the socket of their port.
+	socketName = ".s.PGSQL." + port
+	port       = "5432"
 )
 
 // cluster is a PostgreSQL with its data. It is no handle for concurrent use, but for createDatabase and dropDatabase.
@@ -74,6 +76,8 @@ func (c *cluster) run(program string, args ...string) error {
 	cmd.Dir = c.dir // the owner may not be allowed where we are
 	dieWithUs(cmd, syscall.SIGTERM)
 	runAs(cmd, c.owner)
+	runtime.LockOSThread() // see server.run
+	defer runtime.UnlockOSThread()
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("servertest: %s: %w\n%s", program, err, output)
 	}
@@ -89,6 +93,8 @@ func (c *cluster) configure() error {
 	settings := slices.Concat([]setting{
 		{"listen_addresses", ""},
 		{"unix_socket_directories", c.dir},
+		{"port", port},       // gives the socket its name; PGPORT would change it
+		{"lc_messages", "C"}, // errors are in English, whatever the tester speaks
 		// In files of the data folder, which is removed: what lies in /dev/shm would outlive a killed server.
 		{"dynamic_shared_memory_type", "mmap"},
 	}, c.config.settings)
@@ -176,17 +182,18 @@ func (c *cluster) dropDatabase(ctx context.Context, name string) error {
 func (c *cluster) url(user, database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.User(user), Path: "/" + database,
-		RawQuery: url.Values{"host": {c.dir}}.Encode(),
+		RawQuery: url.Values{"host": {c.dir}, "port": {port}}.Encode(), // else PGPORT would count
 	}
 	return u.String()
 }
 
 // stop ends the server by a signal that says how.
-func (c *cluster) stop(how syscall.Signal) {
+func (c *cluster) stop(how syscall.Signal) error {
 	c.resume() // who stands still sees no signal
-	if c.server != nil {
-		c.server.stop(how)
+	if c.server == nil {
+		return nil
 	}
+	return c.server.stop(how)
 }
 
 // kill ends the server and its children at once.
@@ -222,12 +229,9 @@ func (c *cluster) resume() {
 
 // destroy ends the server and removes all it left. Its data has no further use, so it need not end in order.
 func (c *cluster) destroy() error {
-	c.stop(syscall.SIGQUIT)
+	err := c.stop(syscall.SIGQUIT)
 	c.removeSharedMemory()
-	if err := os.RemoveAll(c.dir); err != nil {
-		return fmt.Errorf("servertest: %w", err)
-	}
-	return nil
+	return errors.Join(err, os.RemoveAll(c.dir))
 }
 
 // removeSharedMemory removes the segment by which PostgreSQL sees whether somebody still uses its data. A server that

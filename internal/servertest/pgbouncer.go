@@ -45,10 +45,10 @@ func PgBouncer(t testing.TB, socket string, settings ...string) *PgBouncerServer
 
 // bouncerTemplate has the port of PostgreSQL, so that a URL differs by its folder alone.
 const bouncerTemplate = `[databases]
-* = host={postgres} port=5432
+* = host={postgres} port={port}
 [pgbouncer]
 listen_addr =
-listen_port = 5432
+listen_port = {port}
 unix_socket_dir = {dir}
 auth_type = trust
 auth_file = {dir}/users
@@ -58,7 +58,7 @@ pool_mode = transaction
 
 func writeBouncerFiles(dir, postgresDir string, settings []string) error {
 	text := strings.NewReplacer(
-		"{postgres}", postgresDir, "{dir}", dir, "{settings}", strings.Join(settings, "\n"),
+		"{postgres}", postgresDir, "{port}", port, "{dir}", dir, "{settings}", strings.Join(settings, "\n"),
 	).Replace(bouncerTemplate)
 	users := `"` + superuser + "\" \"\"\n\"" + appUser + "\" \"\"\n"
 	return errors.Join(

@@ -1,6 +1,9 @@
 package servertest_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +45,30 @@ func TestPgBouncerBreaksPreparedStatements(t *testing.T) {
 	var got int
 	if err := second.QueryRow(t.Context(), "SELECT $1::int", 1).Scan(&got); sqlState(err) != "42P05" {
 		t.Errorf("the same statement from another client: %d, error %v; want SQLSTATE 42P05, it exists already", got, err)
+	}
+}
+
+// New versions could keep prepared statements apart, and are told not to. The one here stands in for them: it knows its
+// version, and shows how it is configured.
+func TestPgBouncerOfToday(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // another account runs it
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, ".tools", "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const script = "#!/bin/sh\nif [ $1 = --version ]; then echo PgBouncer 1.24.1; else cat $1; fi\n"
+	if err := os.WriteFile(filepath.Join(bin, "pgbouncer"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	r := record(t, func(t testing.TB) { servertest.PgBouncer(t, "/nowhere/socket", "server_lifetime = 7") })
+	for _, want := range []string{"max_prepared_statements = 0", "server_lifetime = 7", "host=/nowhere ", "pool_mode = transaction"} {
+		if !strings.Contains(r.failed, want) {
+			t.Errorf("failed with %q, want %q in its configuration", r.failed, want)
+		}
 	}
 }
 

@@ -125,8 +125,11 @@ func (p *PostgresServer) Kill() {
 	p.check(p.cluster.kill())
 }
 
-// Stop ends the server in order and returns when it has ended. One that has ended already is left alone.
-func (p *PostgresServer) Stop(mode StopMode) { p.cluster.stop(syscall.Signal(mode)) }
+// Stop ends the server and returns when it has ended. One that has ended already is left alone.
+func (p *PostgresServer) Stop(mode StopMode) {
+	p.t.Helper()
+	p.check(p.cluster.stop(syscall.Signal(mode)))
+}
 
 // Start starts the server again, on the data it had, after a Kill or Stop, and returns when it takes connections.
 func (p *PostgresServer) Start() {

@@ -54,14 +54,15 @@ func sqlState(err error) string {
 }
 
 func TestPostgresIsSetAsAsked(t *testing.T) {
-	t.Parallel()
+	t.Setenv("PGPORT", "5999") // says nothing to a server of ours
+	t.Setenv("LC_ALL", "de_DE.UTF-8")
 	server := servertest.Postgres(t,
 		servertest.Setting("max_connections", "50"), servertest.Setting("max_connections", "17"),
 		servertest.Setting("application_name", "it's"))
 	admin := connect(t, server.URL())
 	for setting, want := range map[string]string{
 		"max_connections": "17", "application_name": "it's",
-		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "listen_addresses": "",
+		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "listen_addresses": "", "lc_messages": "C",
 	} {
 		if got := ask[string](t, admin, "SELECT current_setting($1)", setting); got != want {
 			t.Errorf("%s is %q, want %q", setting, got, want)

@@ -63,6 +63,7 @@ func (p *PostgresProxyServer) Via(databaseURL string) (url string) {
 	return rerouted(p.t, databaseURL, func(u *neturl.URL, query neturl.Values) {
 		u.Host = p.Address()
 		query.Del("host")
+		query.Del("port")
 		query.Set("sslmode", "disable")
 	})
 }

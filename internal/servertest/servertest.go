@@ -100,7 +100,11 @@ func start(t testing.TB, path string, configure func(*exec.Cmd), args ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
+	t.Cleanup(func() {
+		if err := s.stop(syscall.SIGTERM); err != nil {
+			t.Log(err)
+		}
+	})
 	return s
 }
 
@@ -139,16 +143,19 @@ func (s *server) run(started chan<- error) {
 	}
 }
 
-// stop asks the program by a signal to end and returns when it has. One that takes longer than stopTimeout is killed.
-func (s *server) stop(signal os.Signal) {
+// stop asks the program by a signal to end and returns when it has. One that takes longer than stopTimeout is killed,
+// which is an error.
+func (s *server) stop(signal os.Signal) error {
 	_ = s.cmd.Process.Signal(signal) // it may have ended already
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
 	case <-s.exited:
+		return nil
 	case <-timeout.C:
 		_ = s.cmd.Process.Kill()
 		<-s.exited
+		return fmt.Errorf("servertest: %s did not end within %s and was killed", s.name, stopTimeout)
 	}
 }
 
