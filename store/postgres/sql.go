@@ -26,6 +26,7 @@ type statements struct {
 	orphanBundles, tell, listen, poll, lockEnded                     statement
 	insertInTx, undoInTx, locateInTx, historyInTx                    statement
 	completeInTx, tellInTx                                           statement
+	endedTasks                                                       statement
 }
 
 // countColumns are the states in the order of the columns of counts.
@@ -232,6 +233,8 @@ func (s *statements) reading(text func(string) statement) {
 	s.cancels = text(`SELECT id FROM {schema}.tasks WHERE runner = $1::text AND node = $2::text AND state = 'running' AND cancel_requested`)
 	s.getTask = text(`SELECT 0::bigint, claim, {names} FROM {schema}.tasks WHERE id = $1::uuid
 		UNION ALL SELECT pos, 0, {names} FROM {schema}.finished WHERE id = $1::uuid AND latest`)
+	s.endedTasks = text(`SELECT 0::bigint, {names} FROM {schema}.tasks WHERE id = ANY($1::uuid[]) AND state IN ('completed', 'cancelled', 'discarded')
+		UNION ALL SELECT pos, {names} FROM {schema}.finished WHERE id = ANY($1::uuid[]) AND latest`)
 	s.last = text(`SELECT 0::bigint, {names} FROM {schema}.tasks WHERE state = 'completed' AND kind = $1::text AND key = $2::text
 		UNION ALL (SELECT pos, {names} FROM {schema}.finished WHERE latest AND state = 'completed' AND key <> '' AND kind = $1::text AND key = $2::text
 			ORDER BY pos DESC LIMIT 1)`)
