@@ -76,6 +76,10 @@ func storeOf(c *cli.Command, file string) (storeURL, error) {
 	if err != nil {
 		return where, fmt.Errorf("--store %w", err)
 	}
+	if where.spool = c.String("spool"); where.spool != "" && where.server == "" {
+		return where, fmt.Errorf("--spool %s is for a server that may be away, and --store %s is none", where.spool, where)
+	}
+	where.pooler = c.Bool("pooler")
 	return where, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/postgres"
 	"github.com/taskrunner-go/taskrunner/store/sqlite"
 )
 
@@ -16,6 +17,8 @@ func openDatabase(ctx context.Context, where storeURL) (db store.Store, err erro
 		return store.NewMemory(), nil
 	case where.file != "":
 		db, err = sqlite.Open(ctx, where.file, sqlite.Config{})
+	default:
+		db, err = postgres.Open(ctx, where.server, postgres.Config{Spool: where.spool, TransactionPooling: where.pooler})
 	}
 	if err != nil && asked(ctx) {
 		return nil, context.Cause(ctx)

@@ -47,6 +47,8 @@ Examples:
 			&cli.StringFlag{Name: "listen", Usage: "where to listen, a `HOST:PORT`", Value: defaultListen, Sources: env(serveEnv, "listen")},
 			&cli.IntFlag{Name: "max-connections", Usage: "how many connections there may be at once; never more than half of the open files that the system allows. Who connects beyond that waits", Value: defaultConnections, Sources: env(serveEnv, "max-connections")},
 			storeFlag(serveEnv, "; default: "+defaultStore),
+			&cli.BoolFlag{Name: "pooler", Usage: "a pooler that gives out connections by the transaction, such as PgBouncer, stands before PostgreSQL", Sources: env(serveEnv, "pooler")},
+			&cli.StringFlag{Name: "spool", Usage: "the `FILE` that keeps outcomes while PostgreSQL is away, also over a restart of this process; without it they wait in memory", Sources: env(serveEnv, "spool"), TakesFile: true},
 			&cli.StringSliceFlag{Name: "allow", Usage: "a URL `PREFIX` below which assets may be read or written; can be given several times", Sources: env(serveEnv, "allow")},
 			&cli.StringSliceFlag{Name: "allow-address", Usage: "a `CIDR` that hosts in --allow may be at although it is not public; can be given several times", Sources: env(serveEnv, "allow-address")},
 			&cli.StringFlag{Name: "token", Usage: "what callers must have, as in \"Authorization: Bearer …\"; better given in the environment", Sources: env(serveEnv, "token")},
@@ -151,7 +153,7 @@ func (c serveConfig) checkAllow() error {
 			return fmt.Errorf("--allow %q is the whole disk, want a folder such as file:///srv/assets/; who means the whole disk names its folders one by one", line)
 		}
 	}
-	for _, own := range []struct{ flag, path string }{{"--store", c.store.file}, {"--temp-dir", c.tempDir}} {
+	for _, own := range []struct{ flag, path string }{{"--store", c.store.file}, {"--spool", c.store.spool}, {"--temp-dir", c.tempDir}} {
 		if line := writableAbove(own.path, c.allow); line != "" {
 			return fmt.Errorf("%s %s lies below --allow %s, where callers may write: they could overwrite it; have it elsewhere", own.flag, own.path, line)
 		}

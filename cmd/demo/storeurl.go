@@ -11,6 +11,8 @@ import (
 type storeURL struct {
 	file   string // of SQLite; empty: it is none
 	server string // of PostgreSQL, with its password; empty: it is none
+	pooler bool   // that gives out connections by the transaction stands before the server
+	spool  string // the file that keeps outcomes while the server is away; empty: memory alone does
 }
 
 // parseStore takes sqlite:///path/to/file, sqlite:file, the plain path of a file, and postgres://user@host/database.
