@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -112,3 +113,60 @@ func EncodeBundle(bodies ...[]byte) []byte {
 
 // EncodeBody gives a body as it is written.
 func EncodeBody(t store.Task) []byte { return appendBody(nil, &t, false) }
+
+// Path is that of the file.
+func (s *Store) Path() string { return s.file.path }
+
+// Fault stands between the store and SQLite, at the writer's connection.
+type Fault func(text string, run func() error) error
+
+// Inject has the writer's statements go through the fault from now on, until the connection is opened again.
+func (s *Store) Inject(f Fault) error {
+	return s.write(context.Background(), 1, func(*tx) error {
+		c := s.file.conn
+		for text, st := range c.statements {
+			c.statements[text] = &statement{raw: faultyStmt{st.raw, text, f}}
+		}
+		c.raw = faultyConn{c.raw, f}
+		return nil
+	})
+}
+
+// Unplug makes it impossible to open the writer's connection again, until plug is called.
+func (s *Store) Unplug() (plug func()) {
+	good := s.file.dsn
+	s.file.dsn = "file:///does/not/exist"
+	return func() { s.file.dsn = good }
+}
+
+type faultyConn struct {
+	driver.Conn
+	fault Fault
+}
+
+func (c faultyConn) Prepare(text string) (driver.Stmt, error) {
+	raw, err := c.Conn.Prepare(text)
+	return faultyStmt{raw, text, c.fault}, err
+}
+
+type faultyStmt struct {
+	driver.Stmt
+	text  string
+	fault Fault
+}
+
+func (s faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {
+	err = s.fault(s.text, func() (err error) {
+		result, err = s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+		return err
+	})
+	return result, err
+}
+
+func (s faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	err = s.fault(s.text, func() (err error) {
+		rows, err = s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+		return err
+	})
+	return rows, err
+}
