@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -169,4 +170,21 @@ func (s faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) 
 		return err
 	})
 	return rows, err
+}
+
+// WriterState gives settings of the writer's connection.
+func (s *Store) WriterState(ctx context.Context, pragmas ...string) (state string, err error) {
+	err = s.write(ctx, 1, func(x *tx) error {
+		for _, name := range pragmas {
+			err := x.query(ctx, "PRAGMA "+name, func(row []driver.Value) error {
+				state += fmt.Sprint(name, row, " ")
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return state, err
 }

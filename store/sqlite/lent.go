@@ -114,11 +114,15 @@ func (l *lent) use(f func(*Tx) error) (err error) {
 	return err
 }
 
-// judge is for what has become of the function.
+// judge is for what has become of the function. One that returns after the time is too late, also if the writer has not yet seen
+// that the time is over.
 func (l *lent) judge(verdict error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.returned, l.verdict = true, verdict
+	if l.ctx.Err() != nil {
+		_ = l.spoil(fmt.Errorf("store/sqlite: %w", context.Cause(l.ctx)))
+	}
 }
 
 // work runs f on the transaction, as one of the store's own operations: with the guard away.
@@ -135,7 +139,7 @@ func (l *lent) work(ctx context.Context, f func(*tx) error) error {
 	err := f(l.x)
 	l.x.guard.lend(true)
 	if err != nil {
-		l.spoil(err) // it may be half done, or rolled back
+		_ = l.spoil(err) // it may be half done, or rolled back
 	}
 	return err
 }
