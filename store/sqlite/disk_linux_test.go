@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -122,6 +123,117 @@ func fullDisk(t *testing.T, size int) {
 		t.Fatal(err)
 	}
 	allThere(t, open(t, path), accepted) // which checks every page
+}
+
+// TestFullDiskInTheMiddle fills the disk with tasks that run and end: what was answered is there, in the file and in the memory, and
+// goes on when there is room.
+func TestFullDiskInTheMiddle(t *testing.T) {
+	withMounts(t, func(t *testing.T) {
+		dir := mountDisk(t, "4m")
+		s := open(t, filepath.Join(dir, "tasks.db"))
+		want := map[string]store.State{}
+		for range 3 {
+			wantFault(t, fillWithLife(t, s, want), store.ErrFull, s.Path())
+			wantStates(t, s, want)
+		}
+		wantStates(t, crashed(t, s.Path()), want)
+		remount(t, dir, 0, "size=64m")
+		for id, state := range want {
+			if state == store.Running {
+				end(t, s, get(t, s, id), store.Completed)
+				want[id] = store.Completed
+			}
+		}
+		wantStates(t, s, want)
+		wantYoung(t, s, 0, 0)
+		wantStates(t, crashed(t, s.Path()), want)
+	})
+}
+
+// fillWithLife begins tasks and ends half of them, until something fails.
+func fillWithLife(t *testing.T, s *sqlite.Store, want map[string]store.State) error {
+	for {
+		tasks := plainTasks(0, 10)
+		for i := range tasks {
+			tasks[i].Args = make([]byte, 3000)
+		}
+		inserted, err := s.Insert(t.Context(), benchTime, tasks)
+		if err != nil {
+			return err
+		}
+		var outcomes []store.Outcome
+		for i := range inserted {
+			want[inserted[i].ID] = store.Running
+			if i%2 == 0 {
+				outcomes = append(outcomes, completed(inserted[i].Task))
+			}
+		}
+		refused, err := s.Finish(t.Context(), outcomes)
+		if err != nil {
+			return err
+		}
+		for i, o := range outcomes {
+			if refused[i] != nil {
+				t.Fatal(refused[i])
+			}
+			want[o.TaskID] = store.Completed
+		}
+	}
+}
+
+func wantStates(t *testing.T, s *sqlite.Store, want map[string]store.State) {
+	t.Helper()
+	for id, state := range want {
+		if got := get(t, s, id); got.State != state {
+			t.Errorf("%s is %s, want %s", id, got.State, state)
+		}
+	}
+	countsAreTrue(t, s)
+}
+
+// TestLogCannotGrow has the system refuse to let the log grow: a real error of the disk in a COMMIT, which is not that it is full.
+func TestLogCannotGrow(t *testing.T) {
+	withMounts(t, func(t *testing.T) { // in a process of its own, whose limits are its own
+		signal.Ignore(syscall.SIGXFSZ)
+		s := open(t, tempFile(t))
+		want := map[string]store.State{}
+		for _, task := range begin(t, s, 5) {
+			want[task.ID] = store.Running
+		}
+		info, err := os.Stat(s.Path() + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var old syscall.Rlimit
+		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+			t.Fatal(err)
+		}
+		setFileLimit(t, syscall.Rlimit{Cur: uint64(info.Size()) + 10_000, Max: old.Max})
+		for range 3 {
+			if err := fillWithLife(t, s, want); err == nil || errors.Is(err, store.ErrFull) {
+				t.Errorf("got %v", err)
+			} else {
+				t.Log(err)
+			}
+			wantStates(t, s, want)
+		}
+		setFileLimit(t, old)
+		for id := range want {
+			if task := get(t, s, id); task.State == store.Running {
+				end(t, s, task, store.Completed)
+			}
+			want[id] = store.Completed
+		}
+		wantStates(t, s, want)
+		wantStates(t, crashed(t, s.Path()), want)
+	})
+}
+
+func setFileLimit(t *testing.T, limit syscall.Rlimit) {
+	t.Helper()
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestFullDiskAtOpen has no room even for the schema.
