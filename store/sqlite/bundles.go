@@ -71,7 +71,7 @@ func (x *tx) writeBundle(tasks []*young) error {
 		y.bundle = b
 	}
 	x.bundles = append(x.bundles, b)
-	return x.write(insertBundle, b.id, appendBundle(nil, tasks))
+	return x.write(insertBundle, b.id, encodeBundle(tasks))
 }
 
 // unbundleOld gives rows to tasks that have been running for some time.

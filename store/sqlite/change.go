@@ -32,7 +32,7 @@ func (x *tx) change(rec *record, y *young, r rule) (refused, err error) {
 	case pos > 0: // it was retried by hand
 		return nil, x.supersede(rec, before, pos)
 	}
-	if err := x.drain(&x.waiting); err != nil { // its row may be among these
+	if err := x.drain(x.waiting); err != nil { // its row may be among these
 		return nil, err
 	}
 	if !rec.State.Final() {
@@ -81,7 +81,7 @@ func (x *tx) update(rec *record) error {
 func (x *tx) announce(t *store.Task) {
 	switch {
 	case t.State.Final():
-		x.tell("", store.SignalOutcomes)
+		x.toldAll |= store.SignalOutcomes
 	case t.State.Waiting():
 		x.tell(t.Runner, store.SignalWork)
 	case t.CancelRequested:

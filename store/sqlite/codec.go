@@ -89,8 +89,14 @@ func readBody(b []byte, t *store.Task) (hasHistory bool, err error) {
 	return flags&bodyHistory != 0, r.err
 }
 
-// appendBundle encodes the tasks, of which the kinds and bodies are known.
-func appendBundle(b []byte, tasks []*young) []byte {
+// encodeBundle encodes the tasks.
+func encodeBundle(tasks []*young) []byte {
+	const numbers = 40 // more than the other fields need
+	size := numbers
+	for _, y := range tasks {
+		size += numbers + len(y.id) + len(y.key) + len(y.result) + len(y.body)
+	}
+	b := make([]byte, 0, size)
 	b = binary.AppendUvarint(append(b, bundleVersion), uint64(len(tasks)))
 	for _, y := range tasks {
 		b = append(b, y.id[:]...)

@@ -58,6 +58,9 @@ func (w *writer) end(x *tx) (ending, error) {
 
 func (w *writer) settle(x *tx) {
 	w.memory.settle(x)
+	if x.toldAll != 0 {
+		w.holders.Notify("", x.toldAll)
+	}
 	for runner, s := range x.told {
 		w.holders.Notify(runner, s)
 	}

@@ -20,6 +20,7 @@ type conn struct {
 	raw        driver.Conn
 	statements map[string]*statement // by text; see prepared
 	guard      *guard                // of the writer's connection; else nil
+	inserts    [2]inserts            // see newTx
 }
 
 // dial opens a connection. ctx is not watched: SQLite opens a file at once or not at all.

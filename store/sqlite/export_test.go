@@ -82,7 +82,7 @@ func BundleRoundTrip(entries []Entry) ([]Entry, error) {
 	for i, e := range entries {
 		tasks[i] = &young{row: row{id: e.ID, seq: e.Seq, kind: e.Kind, key: e.Key, body: e.Body, result: e.Result}}
 	}
-	return DecodeBundle(appendBundle(nil, tasks))
+	return DecodeBundle(encodeBundle(tasks))
 }
 
 // DecodeBundle decodes what may be damaged.
@@ -109,7 +109,7 @@ func EncodeBundle(bodies ...[]byte) []byte {
 	for i, body := range bodies {
 		tasks[i] = &young{row: row{seq: int64(i), kind: 1, body: body}}
 	}
-	return appendBundle(nil, tasks)
+	return encodeBundle(tasks)
 }
 
 // EncodeBody gives a body as it is written.

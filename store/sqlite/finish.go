@@ -66,7 +66,7 @@ func (x *tx) finishYoung(y *young, o *store.Outcome) (refused, err error) {
 		}
 		x.leave(y)
 		x.move(y.kind, store.Running, store.Completed)
-		x.tell("", store.SignalOutcomes)
+		x.toldAll |= store.SignalOutcomes
 		x.pos++
 		ended := y.row
 		ended.result = t.Result

@@ -99,7 +99,7 @@ func (x *tx) insertOne(r *newRow, t *store.Task, slab *[]young) error {
 	x.move(kind, "", t.State)
 	if t.State != store.Running {
 		x.announce(t)
-		return x.add(&x.waiting, t.Seq, r.key[:], kind, stateCode(t.State), int64(t.Priority), moment(t.ScheduledAt),
+		return x.add(x.waiting, t.Seq, r.key[:], kind, stateCode(t.State), int64(t.Priority), moment(t.ScheduledAt),
 			flag(false), text(t.Key), r.body, nil)
 	}
 	*slab = append(*slab, young{

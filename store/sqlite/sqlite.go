@@ -8,15 +8,33 @@
 //   - One process at a time has a file open; another one's Open answers store.ErrLocked at once. The lock ends with
 //     the process, however that ends. Other programs may read the file meanwhile.
 //   - Writers are served together: what gathers while a commit is under way is the next commit (group commit). Readers
-//     wait for no writer.
+//     wait for no writer. A read sees all that was answered before it began, and never an older moment than a read before it.
 //   - The file grows its schema by itself. One that a newer version has written is refused, and so is one that is not
-//     ours; neither is changed.
+//     ours, or in which somebody has changed our tables (store.ErrSchema); none of them is changed.
 //   - When the disk is full, what does not fit answers store.ErrFull, nothing that was recorded is lost, and writing
-//     works again as soon as there is room.
+//     works again as soon as there is room. When a commit fails in another way, the store finds out what became of it before it
+//     goes on.
+//
+// # How it is kept
+//
+// A task is written as few times as can be. Those that a node takes for itself in one commit are one row together, a bundle,
+// until the last of them has ended; a task that ends while its bundle lives gets one row, that of its outcome. A task has a row of
+// its own while it waits, and when it has been running for some seconds. While a task is in no table but a bundle, the process
+// knows it by heart; after a crash, Open gives it a row.
+//
+// What no statement looks for is kept as bytes of our own encoding (codec.go), so that the columns of the tables are few: who
+// looks into the file with other programs sees ids, kinds, states, keys, times, results and errors, but not arguments. Tables and
+// indices have names that begin with taskrunner_.
+//
+// # The application's own tables
+//
+// An application may keep tables of its own in the same file. It writes to them in the transactions that Store.InTx lends, in which
+// it can insert tasks and record completions too: they are committed together. To make the first table, it opens the store first:
+// a file that has tables, and none of ours, is refused as somebody else's. Backup copies all.
 //
 // Beside the database lie its log (-wal), the log's index (-shm), which SQLite removes when the store closes, and the
-// lock (.lock), which stays. To copy a database that is open, use SQLite's own means (VACUUM INTO, .backup), not a
-// copy of the file.
+// lock (.lock), which stays. To copy a database that is open, use Backup, or SQLite's own means (VACUUM INTO, .backup), not a copy
+// of the file.
 package sqlite
 
 import (

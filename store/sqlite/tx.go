@@ -23,14 +23,15 @@ type tx struct {
 	now     time.Time // of the process, for the age of bundles
 	numbers           // as this transaction leaves them
 	changed bool
-	names   []kindName      // new ones
-	counts  map[count]int64 // what the transaction adds to the table of this name
-	waiting inserts         // rows of taskrunner_tasks
-	ended   inserts         // rows of taskrunner_finished
-	born    []*young        // tasks that begin to run
-	bundles []*bundle       // made of these
-	left    []*young        // young tasks of earlier transactions that are young no more
-	told    map[string]store.Signal
+	names   []kindName              // new ones
+	counts  map[count]int64         // what the transaction adds to the table of this name
+	waiting *inserts                // rows of taskrunner_tasks
+	ended   *inserts                // rows of taskrunner_finished
+	born    []*young                // tasks that begin to run
+	bundles []*bundle               // made of these
+	left    []*young                // young tasks of earlier transactions that are young no more
+	told    map[string]store.Signal // by runner
+	toldAll store.Signal
 
 	departed []*young             // those of left that were counted out of their bundles
 	newborn  map[uuid.UUID]*young // born, once somebody has asked for one
@@ -45,14 +46,21 @@ type count struct {
 func newTx(c *conn, m *memory, now time.Time) *tx {
 	return &tx{
 		conn: c, mem: m, now: now, numbers: m.numbers, counts: map[count]int64{}, told: map[string]store.Signal{},
-		waiting: inserts{insert: &insertTasks}, ended: inserts{insert: &insertFinished},
+		waiting: c.inserts[0].reset(&insertTasks), ended: c.inserts[1].reset(&insertFinished),
 	}
 }
 
-// inserts are rows that wait to be inserted with others.
+// inserts are rows that wait to be inserted with others. Each connection has them once: they take 10 KB, and there is one
+// transaction at a time.
 type inserts struct {
 	*insert
 	values []driver.Value
+}
+
+func (p *inserts) reset(s *insert) *inserts {
+	clear(p.values) // what a transaction that failed has left
+	p.insert, p.values = s, p.values[:0]
+	return p
 }
 
 // add inserts when there are as many rows as the largest statement takes.
@@ -88,10 +96,10 @@ func (x *tx) write(text string, args ...driver.Value) error {
 
 // settle inserts what waits. Whoever reads rows calls it first.
 func (x *tx) settle() error {
-	if err := x.drain(&x.waiting); err != nil {
+	if err := x.drain(x.waiting); err != nil {
 		return err
 	}
-	return x.drain(&x.ended)
+	return x.drain(x.ended)
 }
 
 // kind gives the number of a runner's kind.
@@ -192,12 +200,12 @@ func (x *tx) put(rec *record) error {
 		return x.putEnded(row{id: rec.key, seq: rec.Seq, kind: rec.kind, key: rec.Key, body: body, result: rec.Result},
 			rec.State, rec.Pos, rec.FinishedAt)
 	}
-	return x.add(&x.waiting, rec.Seq, rec.key[:], rec.kind, stateCode(rec.State), int64(rec.Priority), moment(rec.ScheduledAt),
+	return x.add(x.waiting, rec.Seq, rec.key[:], rec.kind, stateCode(rec.State), int64(rec.Priority), moment(rec.ScheduledAt),
 		flag(rec.CancelRequested), text(rec.Key), body, blob(rec.Result))
 }
 
 func (x *tx) putEnded(r row, state store.State, pos int64, finishedAt time.Time) error {
-	return x.add(&x.ended, pos, r.id[:], r.seq, r.kind, stateCode(state), moment(finishedAt), text(r.key), r.body, blob(r.result))
+	return x.add(x.ended, pos, r.id[:], r.seq, r.kind, stateCode(state), moment(finishedAt), text(r.key), r.body, blob(r.result))
 }
 
 // move counts a task that was in one state and is in another; an empty state is none.
@@ -210,7 +218,7 @@ func (x *tx) move(kind int64, from, to store.State) {
 	}
 }
 
-// tell has a runner told, or all if that is empty, when the transaction is committed.
+// tell has a runner told when the transaction is committed.
 func (x *tx) tell(runner string, s store.Signal) { x.told[runner] |= s }
 
 // flush writes what was gathered. Then the transaction is ready for its commit.
