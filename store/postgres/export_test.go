@@ -33,3 +33,6 @@ func Migrations() (int, error) {
 	steps, err := migrations()
 	return len(steps), err
 }
+
+// ErrSpoolFull is in what Finish answers.
+var ErrSpoolFull = errSpoolFull

@@ -22,7 +22,13 @@ var server = servertest.NewSharedPostgres(servertest.Setting("max_connections", 
 // schemas counts those that were given out.
 var schemas atomic.Int64
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(server.Around(m)) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(childURL); url != "" {
+		child(url)
+		return
+	}
+	goleak.VerifyTestMain(server.Around(m))
+}
 
 // newSchema gives the name of a schema that nobody has used.
 func newSchema() string { return "s" + strconv.FormatInt(schemas.Add(1), 10) }

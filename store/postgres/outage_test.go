@@ -1,0 +1,356 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/servertest"
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/postgres"
+)
+
+// soon is how long a call waits in these tests for a server that is away.
+const soon = 100 * time.Millisecond
+
+// patience is how long something may take that is waited for.
+const patience = 20 * time.Second
+
+func shortly(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func wantAway(t testing.TB, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%s: error %v, want one that is ErrUnavailable and says that the context has ended", what, err)
+	}
+}
+
+// eventually waits until the condition holds.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // it waits for a server
+	}
+}
+
+// interrupted is a store behind a proxy that can be closed.
+func interrupted(t *testing.T, cfg postgres.Config) (*postgres.Store, *servertest.PostgresProxyServer, string) {
+	t.Helper()
+	url := server.NewDatabase(t)
+	proxy := servertest.PostgresProxy(t, server.Socket(t))
+	return open(t, proxy.Via(url), cfg), proxy, url
+}
+
+func goAway(proxy *servertest.PostgresProxyServer) {
+	proxy.Refuse()
+	proxy.Cut()
+}
+
+// TestAway: while the server is away, each call waits as long as its context lets it, and says why it has failed. What was answered
+// before is there afterwards, and what runs here and nobody waits for is given back.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	s, proxy, _ := interrupted(t, postgres.Config{})
+	task := insert(t, s, newTask(running))[0]
+	insert(t, s, newTask())
+	claimed := claim(t, s, 1)[0]
+	goAway(proxy)
+	_, err := s.Insert(shortly(t), moment, []store.NewTask{newTask()})
+	wantAway(t, "Insert", err)
+	_, err = s.Insert(shortly(t), moment, []store.NewTask{newTask(known)})
+	wantAway(t, "Insert with an id", err)
+	_, err = s.Claim(shortly(t), moment, store.Claim{Runner: runner, Node: node, Kinds: []string{kind}, Limit: 1})
+	wantAway(t, "Claim", err)
+	wantAway(t, "Finish", finish(shortly(t), s, outcome(task, store.Completed)))
+	wantAway(t, "Finish of a claimed one", finish(shortly(t), s, outcome(claimed, store.Completed)))
+	_, err = s.Get(shortly(t), task.ID)
+	wantAway(t, "Get", err)
+	_, err = s.Cancel(shortly(t), moment, task.ID)
+	wantAway(t, "Cancel", err)
+	_, err = s.List(shortly(t), store.Query{})
+	wantAway(t, "List", err)
+	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Ping: %v, want ErrUnavailable", err)
+	}
+	proxy.Pass()
+	if got := get(t, s, task.ID); got.State != store.Running {
+		t.Errorf("the outcome that was given up was recorded: %s", got.State)
+	}
+	must(t, s.Ping(t.Context()))
+	must(t, finish(t.Context(), s, outcome(task, store.Completed)))
+}
+
+// TestAwayWaits: a call whose context lasts is answered when the server is back.
+func TestAwayWaits(t *testing.T) {
+	t.Parallel()
+	s, proxy, _ := interrupted(t, postgres.Config{})
+	task := insert(t, s, newTask(running))[0]
+	goAway(proxy)
+	var wg sync.WaitGroup
+	wg.Go(func() { must(t, finish(t.Context(), s, outcome(task, store.Completed))) })
+	wg.Go(func() {
+		_, err := s.Insert(t.Context(), moment, []store.NewTask{newTask(running)})
+		must(t, err)
+	})
+	wantAway(t, "Get", func() error { _, err := s.Get(shortly(t), task.ID); return err }())
+	proxy.Pass()
+	wg.Wait()
+	wantCounts(t, s, map[store.State]int64{store.Completed: 1, store.Running: 1})
+}
+
+// TestNobodyWaits: tasks whose Insert was given up while it was under way run all the same, somewhere, if they exist.
+func TestNobodyWaits(t *testing.T) {
+	t.Parallel()
+	s, proxy, url := interrupted(t, postgres.Config{})
+	other := open(t, url, postgres.Config{})
+	var gone atomic.Bool
+	proxy.OnFrame(func(f servertest.Frame) servertest.Verdict { // the answers stay away, and the server does what it is asked for
+		if gone.Load() && !f.FromClient {
+			return servertest.Drop
+		}
+		if servertest.Runs("bundles (id")(f) || servertest.Runs("picked")(f) {
+			gone.Store(true)
+		}
+		return servertest.Forward
+	})
+	n := newTask(running)
+	_, err := s.Insert(shortly(t), moment, []store.NewTask{n})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error %v, want the context's", err)
+	}
+	eventually(t, "the task is recorded", func() bool { _, err := other.Get(t.Context(), n.ID); return err == nil })
+	gone.Store(false)
+	proxy.OnFrame(nil)
+	proxy.Cut()
+	eventually(t, "the task is given back", func() bool { return get(t, other, n.ID).State == store.Available })
+	if task := get(t, other, n.ID); task.Attempt != 0 || len(task.History) != 0 {
+		t.Errorf("given back it is %+v", task)
+	}
+}
+
+// TestSpool: outcomes that are given while the server is away are recorded by the store, though nobody waits any more.
+func TestSpool(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "spool")
+	s, proxy, url := interrupted(t, postgres.Config{Spool: path})
+	tasks := insert(t, s, newTask(running), newTask(running), newTask(running))
+	goAway(proxy)
+	for i, to := range []store.State{store.Completed, store.Discarded} {
+		err := finish(shortly(t), s, outcome(tasks[i], to))
+		wantAway(t, "Finish", err)
+	}
+	proxy.Pass()
+	for i, to := range []store.State{store.Completed, store.Discarded, store.Running} {
+		eventually(t, string(to), func() bool { return get(t, s, tasks[i].ID).State == to })
+	}
+	eventually(t, "the spool is emptied", func() bool { info, err := os.Stat(path); return err == nil && info.Size() == 24 })
+
+	// The next process: it has the spool as it was, and the first one is dead.
+	goAway(proxy)
+	wantAway(t, "Finish", finish(shortly(t), s, outcome(tasks[2], store.Completed)))
+	left := filepath.Join(t.TempDir(), "left")
+	content, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(left, append(content, 0, 0, 0, 9, 1, 2, 3), 0o600)) // and a record that was torn
+	next := open(t, url, postgres.Config{Spool: left})
+	eventually(t, "the next process has recorded it", func() bool { return get(t, next, tasks[2].ID).State == store.Completed })
+	proxy.Pass()
+	wantCounts(t, next, map[store.State]int64{store.Completed: 2, store.Discarded: 1})
+}
+
+// TestSpoolFull: what does not fit waits in memory, and is told.
+func TestSpoolFull(t *testing.T) {
+	t.Parallel()
+	s, proxy, _ := interrupted(t, postgres.Config{Spool: filepath.Join(t.TempDir(), "spool"), SpoolBytes: 2000})
+	tasks := insert(t, s, newTask(running), newTask(running))
+	goAway(proxy)
+	large := outcome(tasks[0], store.Completed)
+	large.Result = make([]byte, 3000)
+	err := finish(shortly(t), s, large)
+	wantAway(t, "Finish", err)
+	if !errors.Is(err, postgres.ErrSpoolFull) {
+		t.Errorf("error %v does not say that the spool is full", err)
+	}
+	err = finish(shortly(t), s, outcome(tasks[1], store.Completed))
+	wantAway(t, "Finish", err)
+	var waiting sync.WaitGroup
+	waiting.Go(func() { must(t, finish(t.Context(), s, large)) })
+	proxy.Pass()
+	waiting.Wait()
+	eventually(t, "both are recorded", func() bool {
+		counts, err := s.Counts(t.Context(), "")
+		return err == nil && counts[store.Completed] == 2
+	})
+}
+
+// TestSpoolOfOthers: a spool is refused that is another database's, is none, or is in use.
+func TestSpoolOfOthers(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	dir := t.TempDir()
+	refused := func(what, path string, want error) {
+		t.Helper()
+		if _, err := postgres.Open(t.Context(), url, postgres.Config{Schema: newSchema(), Spool: path}); !errors.Is(err, want) {
+			t.Errorf("%s: error %v, want %v", what, err, want)
+		}
+	}
+	path := filepath.Join(dir, "spool")
+	s := open(t, url, postgres.Config{Schema: newSchema(), Spool: path})
+	refused("in use", path, store.ErrLocked)
+	must(t, s.Close())
+	refused("another schema's", path, store.ErrInvalid)
+	foreign := filepath.Join(dir, "foreign")
+	must(t, os.WriteFile(foreign, []byte("it is a text of somebody's, longer than a header"), 0o600))
+	refused("a text", foreign, store.ErrInvalid)
+	refused("in a directory that is not there", filepath.Join(dir, "no", "spool"), os.ErrNotExist)
+}
+
+// TestClosedWhileAway: Close does not wait for ever.
+func TestClosedWhileAway(t *testing.T) {
+	t.Parallel()
+	s, proxy, _ := interrupted(t, postgres.Config{})
+	task := insert(t, s, newTask(running))[0]
+	goAway(proxy)
+	answered := make(chan error, 1)
+	go func() { answered <- finish(t.Context(), s, outcome(task, store.Completed)) }()
+	wantAway(t, "Get", func() error { _, err := s.Get(shortly(t), task.ID); return err }())
+	must(t, s.Close())
+	if err := <-answered; !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a call that waited was answered %v, want ErrClosed", err)
+	}
+}
+
+// load has goroutines insert and finish tasks until stop is called, which gives how many have ended.
+func load(t *testing.T, s *postgres.Store) (stop func() int64) {
+	t.Helper()
+	var ended atomic.Int64
+	var wg sync.WaitGroup
+	done := make(chan bool)
+	for i := range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				n := newTask(running)
+				if i%2 == 0 {
+					n = newTask()
+					n.Kind = n.ID
+				}
+				if err := oneLife(t, s, n); err != nil {
+					t.Error(err)
+					return
+				}
+				ended.Add(1)
+			}
+		})
+	}
+	return func() int64 {
+		close(done)
+		wg.Wait()
+		return ended.Load()
+	}
+}
+
+// oneLife takes a task to its end, by way of a claim if it waits.
+func oneLife(t *testing.T, s *postgres.Store, n store.NewTask) error {
+	inserted, err := s.Insert(t.Context(), moment, []store.NewTask{n})
+	if err != nil {
+		return err
+	}
+	task := inserted[0].Task
+	for task.State != store.Running {
+		claimed, err := s.Claim(t.Context(), moment, store.Claim{Runner: runner, Node: node, Kinds: []string{n.Kind}, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(claimed.Tasks) == 1 {
+			task = claimed.Tasks[0]
+		}
+	}
+	return finish(t.Context(), s, outcome(task, store.Completed))
+}
+
+// wantAll checks that each task has one outcome.
+func wantAll(t *testing.T, s *postgres.Store, n int64) {
+	t.Helper()
+	wantCounts(t, s, map[store.State]int64{store.Completed: n})
+	seen := map[string]bool{}
+	for query := (store.OutcomeQuery{Limit: store.MaxList}); ; {
+		found, err := s.Outcomes(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found.Tasks) == 0 {
+			break
+		}
+		for _, task := range found.Tasks {
+			if seen[task.ID] || task.Run != 1 {
+				t.Errorf("task %s has run %d times, or has two outcomes", task.ID, task.Run)
+			}
+			seen[task.ID] = true
+		}
+		query.After = found.Next
+	}
+	if len(seen) != int(n) {
+		t.Errorf("%d tasks have outcomes, want %d", len(seen), n)
+	}
+}
+
+// TestCuts cuts all connections again and again.
+func TestCuts(t *testing.T) {
+	t.Parallel()
+	s, proxy, _ := interrupted(t, postgres.Config{})
+	stop := load(t, s)
+	for range 20 {
+		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // there is to be work under way
+		proxy.Cut()
+	}
+	wantAll(t, s, stop())
+}
+
+// TestRestarts kills the server and starts it again, under load.
+func TestRestarts(t *testing.T) {
+	t.Parallel()
+	own := servertest.Postgres(t)
+	s := open(t, own.NewDatabase(t), postgres.Config{})
+	stop := load(t, s)
+	for range 3 {
+		time.Sleep(300 * time.Millisecond) //nolint:forbidigo // there is to be work under way
+		own.Kill()
+		own.Start()
+	}
+	time.Sleep(300 * time.Millisecond) //nolint:forbidigo // and afterwards too
+	wantAll(t, s, stop())
+}
+
+// TestStalled: a network that swallows all without a word is noticed by time.
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	s, proxy, _ := interrupted(t, postgres.Config{Timeout: 300 * time.Millisecond})
+	task := insert(t, s, newTask(running))[0]
+	proxy.Stall()
+	wantAway(t, "Finish", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return finish(ctx, s, outcome(task, store.Completed))
+	}())
+	proxy.Pass()
+	must(t, finish(t.Context(), s, outcome(task, store.Completed)))
+	wantAll(t, s, 1)
+}
