@@ -23,6 +23,7 @@ type leases struct {
 type lease struct {
 	node     string
 	recorded chan struct{} // closed when it is recorded
+	cancels  int64         // which tasks were to be cancelled when we looked last: the sum of their seqs
 }
 
 func newLeases() *leases {
@@ -180,6 +181,19 @@ func (l *leases) runners() (runners, nodes []string) {
 		runners, nodes = append(runners, runner), append(nodes, own.node)
 	}
 	return runners, nodes
+}
+
+// newCancels reports whether other tasks are to be cancelled than when we looked last.
+func (l *leases) newCancels(runner string, sum int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	own := l.held[runner]
+	if own == nil {
+		return false
+	}
+	changed := own.cancels != sum
+	own.cancels = sum
+	return changed && sum != 0
 }
 
 // recordLeases makes the rows as they should be.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -276,69 +275,4 @@ func (s *Store) withHistories(ctx context.Context, l *link, rows []row) ([]store
 		tasks[i] = rows[i].Task
 	}
 	return tasks, nil
-}
-
-// poll looks for changes of which we were not told.
-func (s *Store) keepPolling(ctx context.Context) {
-	p := &polled{cancels: map[string]int64{}}
-	for {
-		every := s.cfg.PollInterval
-		if !s.listening.Load() {
-			every = min(every, pooledPollInterval)
-		}
-		pause(ctx, every)
-		if ctx.Err() != nil {
-			return
-		}
-		s.poll(ctx, p)
-	}
-}
-
-// polled is what was seen at the last poll.
-type polled struct {
-	cancels map[string]int64 // by runner
-	end     int64
-	begun   bool
-	at      time.Time
-}
-
-func (s *Store) poll(ctx context.Context, p *polled) {
-	var workRunners, workKinds []string
-	runners, nodes := s.leases.runners()
-	for _, runner := range runners {
-		for _, kind := range s.kinds.known(runner) {
-			workRunners, workKinds = append(workRunners, runner), append(workKinds, kind)
-		}
-	}
-	signals := map[string]store.Signal{}
-	end := p.end
-	err := s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
-		clear(signals)
-		call := s.sql.poll.with(texts(workRunners...), texts(workKinds...), texts(runners...), texts(nodes...))
-		return l.run(ctx, call.each(func(c *columns) {
-			switch what, runner, n := c.int32(), c.text(), c.int64(); what {
-			case polledWork:
-				signals[runner] |= store.SignalWork
-			case polledCancels:
-				if n != 0 && n != p.cancels[runner] {
-					signals[runner] |= store.SignalCancels
-				}
-				p.cancels[runner] = n
-			case polledEnd:
-				end = n
-			case polledEnded:
-				s.chores.wake()
-			}
-		}))
-	})
-	if err != nil {
-		return
-	}
-	for runner, some := range signals {
-		s.holders.Notify(runner, some)
-	}
-	if end != p.end && p.begun {
-		s.holders.Notify("", store.SignalOutcomes)
-	}
-	p.end, p.begun = end, true
 }

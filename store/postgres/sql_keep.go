@@ -66,6 +66,8 @@ func (s *statements) telling(text func(string) statement) {
 	s.listen = text(`LISTEN {listened}`)
 	s.poll = text(`SELECT 1, p.runner, 0::bigint FROM unnest($1::text[], $2::text[]) AS p(runner, kind) WHERE EXISTS (
 			SELECT FROM {schema}.tasks t WHERE t.state = 'available' AND t.runner = p.runner AND t.kind = p.kind)
+		UNION ALL SELECT 1, r, 0 FROM unnest($5::text[]) AS r WHERE EXISTS (
+			SELECT FROM {schema}.tasks t WHERE t.state = 'available' AND t.runner = r)
 		UNION ALL SELECT 2, p.runner, (SELECT coalesce(sum(t.seq), 0)::bigint FROM {schema}.tasks t
 			WHERE t.state = 'running' AND t.cancel_requested AND t.runner = p.runner AND t.node = p.node) FROM unnest($3::text[], $4::text[]) AS p(runner, node)
 		UNION ALL SELECT 3, '', coalesce(max(pos), 0) FROM {schema}.finished
