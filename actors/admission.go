@@ -125,12 +125,18 @@ func (a *admission) neverFits(t *ticket) bool {
 	return t.tasks > a.maxChildren+a.maxWaiting
 }
 
-// room says how many of the tasks may start now. None may overtake a task that waits and could run.
+// room says how many of the tasks may start now. None may take the slot of a task that waits and could run. If there are slots for
+// those and more, new tasks do not wait behind them: else one that has to wait would have all that come behind it wait too, for as
+// long as there is load, and each costs a claim then.
 func (a *admission) room(t *ticket) int {
-	if t.later || a.backlog || a.line > 0 || a.stalled && !t.plain {
+	if t.later || a.line > 0 || a.stalled && !t.plain {
 		return 0
 	}
-	return max(0, min(t.tasks, a.free()))
+	free := a.free()
+	if a.backlog {
+		free -= max(1, a.stored) // one may be there that another process has put there
+	}
+	return max(0, min(t.tasks, free))
 }
 
 func (a *admission) free() int { return a.maxChildren - a.running - a.held }
