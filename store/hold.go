@@ -26,7 +26,8 @@ func (h Holder) Validate() error {
 type Signal uint8
 
 const (
-	// SignalWork: tasks may have become available. A task that becomes due is not told: Claimed.Next tells when.
+	// SignalWork: tasks may have become available, or wait for a time before the one that Claimed.Next has told. That a task becomes
+	// due is not told: Claimed.Next tells when.
 	SignalWork Signal = 1 << iota
 	// SignalOutcomes: outcomes were recorded.
 	SignalOutcomes

@@ -60,11 +60,11 @@ func (m *Memory) Insert(ctx context.Context, now time.Time, tasks []NewTask) (in
 	return inserted, err
 }
 
-// notifyWork tells the runners of those that wait.
+// notifyWork tells the runners of those that wait, also for their time: they may know of none that is due so soon.
 func (m *Memory) notifyWork(inserted []Inserted) {
 	told := ""
 	for i := range inserted {
-		if t := &inserted[i]; t.State == Available && !t.Existed && t.Runner != told {
+		if t := &inserted[i]; t.State.Waiting() && !t.Existed && t.Runner != told {
 			told = t.Runner
 			m.holders.Notify(told, SignalWork)
 		}

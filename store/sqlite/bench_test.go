@@ -251,7 +251,7 @@ var stored = flag.String("stored", "10000,1000000", "for how many stored finishe
 
 // BenchmarkStored is BenchmarkLife on a store that has that many finished tasks already.
 func BenchmarkStored(b *testing.B) {
-	for _, text := range strings.Split(*stored, ",") {
+	for text := range strings.SplitSeq(*stored, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			b.Fatal(err)

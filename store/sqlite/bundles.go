@@ -93,12 +93,12 @@ func (x *tx) unbundle(want func(b *bundle, moved int) bool) error {
 			if y.gone != 0 || y.leaving {
 				continue
 			}
-			rec, err := y.complete(x.kindNames(), store.Running)
+			rec, err := x.complete(y)
 			if err != nil {
 				return err
 			}
 			x.leave(y)
-			if err := x.put(&rec); err != nil {
+			if err := x.put(rec); err != nil {
 				return err
 			}
 			moved++

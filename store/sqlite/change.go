@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -124,20 +125,18 @@ func (x *tx) lookUp(ids []uuid.UUID, withHistory bool) (map[uuid.UUID]*record, e
 			keys = append(keys, ids[i][:])
 			continue
 		}
-		rec, err := y.complete(x.kindNames(), store.Running)
+		rec, err := x.complete(y)
 		if err != nil {
 			return nil, err
 		}
-		found[id] = &rec
+		found[id] = rec
 	}
 	if len(keys) > 0 {
 		rows, err := x.find(keys)
 		if err != nil {
 			return nil, err
 		}
-		for id, rec := range rows {
-			found[id] = rec
-		}
+		maps.Copy(found, rows)
 	}
 	if withHistory {
 		return found, x.addHistories(found)

@@ -17,8 +17,7 @@ func (w *writer) begin() error {
 			return err
 		}
 	}
-	_, err := w.file.conn.exec(beginWriting)
-	return err
+	return w.file.conn.exec(beginWriting)
 }
 
 // undo rolls a transaction back that was not published.
@@ -32,7 +31,7 @@ func (w *writer) undo(x *tx) {
 // end commits.
 func (w *writer) end(x *tx) (ending, error) {
 	if !x.changed {
-		_, err := x.exec(commit)
+		err := x.exec(commit)
 		if err != nil {
 			w.undo(x)
 			return undone, err
@@ -40,7 +39,7 @@ func (w *writer) end(x *tx) (ending, error) {
 		return done, nil
 	}
 	w.memory.publish(x)
-	_, err := x.exec(commit)
+	err := x.exec(commit)
 	if err == nil {
 		w.settle(x)
 		return done, nil
@@ -99,10 +98,10 @@ func (w *writer) resolve() error {
 // disk, SQLite has rolled back by itself: then it is the ROLLBACK that fails, and there is nothing left to undo. That another
 // transaction can be begun is the proof.
 func (c *conn) backOut() bool {
-	_, _ = c.exec(rollback)
-	_, err := c.exec(beginReading)
+	_ = c.exec(rollback)
+	err := c.exec(beginReading)
 	if err == nil {
-		_, err = c.exec(rollback)
+		err = c.exec(rollback)
 	}
 	return err == nil
 }

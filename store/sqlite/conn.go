@@ -60,7 +60,7 @@ func (c *conn) script(text string) error {
 		return err
 	}
 	s := statement{raw: raw}
-	_, err = s.exec(context.Background())
+	err = s.exec(context.Background())
 	return errors.Join(err, raw.Close())
 }
 
@@ -81,10 +81,10 @@ func (c *conn) prepared(text string) (*statement, error) {
 
 // exec runs a prepared statement that gives no rows. It takes no context: only the writer calls it, and what the writer
 // has begun is not interrupted, because others share its transaction.
-func (c *conn) exec(text string, args ...driver.Value) (driver.Result, error) {
+func (c *conn) exec(text string, args ...driver.Value) error {
 	s, err := c.prepared(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return s.exec(context.Background(), args...)
 }
@@ -129,10 +129,11 @@ func (s *statement) bind(args []driver.Value) []driver.NamedValue {
 	return s.values
 }
 
-func (s *statement) exec(ctx context.Context, args ...driver.Value) (driver.Result, error) {
+func (s *statement) exec(ctx context.Context, args ...driver.Value) error {
 	values := s.bind(args)
 	defer clear(values) // or a large argument would be held until the next use
-	return s.raw.(driver.StmtExecContext).ExecContext(ctx, values)
+	_, err := s.raw.(driver.StmtExecContext).ExecContext(ctx, values)
+	return err
 }
 
 func (s *statement) query(ctx context.Context, each func([]driver.Value) error, args ...driver.Value) (err error) {

@@ -90,11 +90,11 @@ func (x *tx) runningOf(runner string) (running []record, err error) {
 		if !kinds.has(y.kind) {
 			continue
 		}
-		rec, err := y.complete(x.kindNames(), store.Running)
+		rec, err := x.complete(y)
 		if err != nil {
 			return nil, err
 		}
-		running = append(running, rec)
+		running = append(running, *rec)
 	}
 	return running, nil
 }
@@ -129,8 +129,11 @@ func (s *Store) control(
 		}
 		return err
 	})
-	if err = errors.Join(append(refused, err)...); err != nil {
+	switch {
+	case err != nil:
 		return store.Moved{}, err
+	case refused[0] != nil:
+		return store.Moved{}, refused[0]
 	}
 	return moved, nil
 }

@@ -72,11 +72,11 @@ func (x *tx) finishYoung(y *young, o *store.Outcome) (refused, err error) {
 		ended.result = t.Result
 		return nil, x.putEnded(ended, store.Completed, x.pos, t.FinishedAt)
 	}
-	rec, err := y.complete(x.kindNames(), store.Running)
+	rec, err := x.complete(y)
 	if err != nil {
 		return nil, err
 	}
-	return x.change(&rec, y, applying(o))
+	return x.change(rec, y, applying(o))
 }
 
 func applying(o *store.Outcome) rule {

@@ -74,7 +74,13 @@ func (x *tx) insert(rows []newRow) ([]store.Inserted, error) {
 	young := make([]young, 0, len(rows)) // one allocation for all
 	for i := range rows {
 		r := &rows[i]
-		if rec := existing[r.key]; rec != nil {
+		rec := existing[r.key]
+		if y := x.mem.young[r.key]; y != nil && !y.leaving && rec == nil { // though it was to be fresh: somebody asks again
+			if rec, err = x.complete(y); err != nil {
+				return nil, err
+			}
+		}
+		if rec != nil {
 			answers[i] = store.Inserted{Task: cloned(rec.Task), Existed: true}
 			continue
 		}

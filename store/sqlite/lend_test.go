@@ -249,12 +249,12 @@ func TestInTxTimeout(t *testing.T) {
 				}
 				<-release
 				_, inserting := insertIn(tx, 1)
-				_, preparing := tx.SQL().Prepare(`SELECT 1`)
+				_, preparing := tx.SQL().Prepare(`SELECT 1`) //nolint:sqlclosecheck // there is none
 				_, running := stmt.Exec()
 				for rows.Next() {
 					late = append(late, nil)
 				}
-				late = append(late, inserting, preparing, running, rows.Err(), rows.Close(), stmt.Close(),
+				late = append(late, inserting, preparing, running, rows.Err(), rows.Close(), stmt.Close(), //nolint:sqlclosecheck // late
 					tx.Complete(context.Background(), completed(young)), run(tx, `INSERT INTO songs (title) VALUES ('late')`))
 				return nil
 			})
@@ -377,10 +377,12 @@ func TestInTxLeavesThingsOpen(t *testing.T) {
 			if err := run(tx, `INSERT OR REPLACE INTO songs (title) VALUES ('a'), ('b'), ('c')`); err != nil {
 				return err
 			}
-			if stmt, err = tx.SQL().Prepare(`SELECT title FROM songs WHERE id > ?`); err != nil {
+			stmt, err = tx.SQL().Prepare(`SELECT title FROM songs WHERE id > ?`) //nolint:sqlclosecheck // that is what is tested
+			if err != nil {
 				return err
 			}
-			if rows, err = stmt.Query(0); err != nil || !rows.Next() {
+			rows, err = stmt.Query(0) //nolint:sqlclosecheck // that is what is tested
+			if err != nil || !rows.Next() {
 				return fmt.Errorf("no rows: %w", err)
 			}
 			if _, err = insertIn(tx, 1); err != nil { // while rows are open
@@ -389,7 +391,7 @@ func TestInTxLeavesThingsOpen(t *testing.T) {
 			if !rows.Next() {
 				return rows.Err()
 			}
-			other, err := tx.SQL().Query(`SELECT title FROM songs`)
+			other, err := tx.SQL().Query(`SELECT title FROM songs`) //nolint:sqlclosecheck,rowserrcheck // that is what is tested
 			if err != nil || !other.Next() {
 				return fmt.Errorf("no other rows: %w", err)
 			}

@@ -46,14 +46,14 @@ func (r *readers) do(ctx context.Context, f func(*conn) error) (err error) {
 // reading puts f into a transaction. Without one, a task and its history would be read at two moments, and what was
 // committed in between would not fit.
 func (c *conn) reading(f func(*conn) error) error {
-	if _, err := c.exec(beginReading); err != nil {
+	if err := c.exec(beginReading); err != nil {
 		return err
 	}
 	if err := f(c); err != nil {
-		_, _ = c.exec(rollback)
+		_ = c.exec(rollback)
 		return err
 	}
-	_, err := c.exec(commit)
+	err := c.exec(commit)
 	return err
 }
 

@@ -34,7 +34,8 @@ type tx struct {
 	toldAll store.Signal
 
 	departed []*young             // those of left that were counted out of their bundles
-	newborn  map[uuid.UUID]*young // born, once somebody has asked for one
+	newborn  map[uuid.UUID]*young // of born, those that are indexed
+	indexed  int
 }
 
 // count is one number in the table of counts.
@@ -90,7 +91,7 @@ func (x *tx) drain(p *inserts) error {
 // write runs a statement that changes something.
 func (x *tx) write(text string, args ...driver.Value) error {
 	x.changed = true
-	_, err := x.exec(text, args...)
+	err := x.exec(text, args...)
 	return err
 }
 
@@ -158,28 +159,35 @@ func (x *tx) allYoung() iter.Seq[*young] {
 // newbornOf looks among those of this transaction. Their ids are not put into a map until somebody asks: that is rare, since
 // hardly anybody knows them yet.
 func (x *tx) newbornOf(id uuid.UUID) *young {
-	if len(x.newborn) != len(x.born) {
-		x.newborn = make(map[uuid.UUID]*young, len(x.born))
-		for _, y := range x.born {
-			x.newborn[y.id] = y
-		}
+	if x.newborn == nil {
+		x.newborn = map[uuid.UUID]*young{}
 	}
+	for _, y := range x.born[x.indexed:] {
+		x.newborn[y.id] = y
+	}
+	x.indexed = len(x.born)
 	return x.newborn[id]
 }
 
-// bear has a task that runs begin as a young one; its row is nowhere. One that was young before in this very transaction cannot
-// be so again, because the memory has one place for it.
+// bear has a task that runs begin as a young one; its row is nowhere. One that leaves its youth in this very transaction gets a
+// row, because the memory has one place for it.
 func (x *tx) bear(y *young) error {
-	if x.mem.young[y.id] == nil && (len(x.left) == 0 || x.newbornOf(y.id) == nil) {
+	x.changed = true
+	if x.mem.young[y.id] == nil {
 		x.born = append(x.born, y)
-		x.changed = true
 		return nil
 	}
-	rec, err := y.complete(x.kindNames(), store.Running)
+	rec, err := x.complete(y)
 	if err != nil {
 		return err
 	}
-	return x.put(&rec)
+	return x.put(rec)
+}
+
+// complete makes a task of a young one, without its history.
+func (x *tx) complete(y *young) (*record, error) {
+	rec, err := y.complete(x.kindNames(), store.Running)
+	return &rec, err
 }
 
 // leave ends the youth of a task. Its row is put somewhere else.

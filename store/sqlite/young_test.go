@@ -135,10 +135,10 @@ func TestLongRunsGetRows(t *testing.T) {
 		for _, task := range tasks[3:] {
 			end(t, s, task, store.Completed)
 		}
-		time.Sleep(5*time.Second - 1)
+		time.Sleep(5*time.Second - time.Millisecond)
 		end(t, s, begin(t, s, 1)[0], store.Completed)
 		wantYoung(t, s, 3, 1)
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		late := begin(t, s, 1)[0]
 		wantYoung(t, s, 1, 1)
 		if rows := number(t, s, `SELECT count(*) FROM taskrunner_tasks WHERE state = 3`); rows != 3 {

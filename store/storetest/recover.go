@@ -19,16 +19,16 @@ var recoverTests = []test{
 
 // holdOnce: a runner's name is held by one at a time, and by nobody when it was released.
 func holdOnce(e *env) {
-	release := e.hold(runner, node)
+	release := e.hold(runner)
 	_, err := e.Hold(store.Holder{Runner: runner, Node: node})
 	refusedAs(e.T, "a second holder", err, store.ErrHeld)
-	e.hold("another", node)()
+	e.hold("another")()
 	release()
 	release() // does nothing
-	e.hold(runner, node)()
+	e.hold(runner)()
 }
 
-func (e *env) hold(runner, node string) (release func()) {
+func (e *env) hold(runner string) (release func()) {
 	e.Helper()
 	release, err := e.Hold(store.Holder{Runner: runner, Node: node})
 	check(e.T, err)
@@ -92,7 +92,7 @@ func recoverCancels(e *env) {
 
 // recoverLiving: what runs elsewhere, or does not run, is no orphan.
 func recoverLiving(e *env) {
-	release := e.hold(runner, node)
+	release := e.hold(runner)
 	defer release()
 	alive := e.running()
 	n := onNode(newTask())

@@ -260,7 +260,7 @@ func replicasFence(r *replicas) {
 }
 
 func replicasAlive(r *replicas) {
-	release := r.hold(runner, node)
+	release := r.hold(runner)
 	tasks := []store.Task{r.running(), r.claimed()}
 	for _, e := range r.envs {
 		if n := e.recover(); n != 0 {
@@ -271,7 +271,7 @@ func replicasAlive(r *replicas) {
 		same(r.T, "of the living", r.get(task.ID), task)
 	}
 	release()
-	r.hold("another", node)()
+	r.hold("another")()
 	if n := r.recover(); n != 2 {
 		r.Errorf("recovered %d after the release, want 2", n)
 	}
