@@ -108,13 +108,8 @@ func (c *changes) historyCalls(s *statements) (calls []call) {
 	if len(c.histories) > 0 {
 		calls = append(calls, s.addAttempts.with(historyArgs(c.histories)...))
 	}
-	if len(c.trims) > 0 {
-		tasks, numbers := newArray(oidInt8, len(c.trims), 8), newArray(oidInt4, len(c.trims), 4)
-		for _, e := range c.trims {
-			tasks.int64(e.task)
-			numbers.int32(e.number)
-		}
-		calls = append(calls, s.trimAttempts.with(tasks.value(), numbers.value()))
+	for _, e := range c.trims { // few
+		calls = append(calls, s.trimAttempts.with(int8(e.task), int4(e.number)))
 	}
 	return calls
 }

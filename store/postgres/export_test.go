@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"github.com/taskrunner-go/taskrunner/store"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -36,3 +39,61 @@ func Migrations() (int, error) {
 
 // ErrSpoolFull is in what Finish answers.
 var ErrSpoolFull = errSpoolFull
+
+// Texts gives the texts of all statements by their names, for a schema.
+func Texts(schema string) map[string]string {
+	texts := map[string]string{}
+	all := reflect.ValueOf(newStatements(schema)).Elem()
+	for i := range all.NumField() {
+		if field := all.Field(i); field.Type() == reflect.TypeFor[statement]() {
+			texts[all.Type().Field(i).Name] = field.FieldByName("text").String()
+		}
+	}
+	return texts
+}
+
+// Watch is the decision about who is dead.
+type Watch struct{ watch[string] }
+
+func (w *Watch) Look(now time.Duration, beats map[string]int64) []string { return w.look(now, beats) }
+func (w *Watch) Lose()                                                   { w.lose() }
+
+// Bundled packs tasks into one bundle and unpacks it; nil if they do not fit into one.
+func Bundled(tasks []store.Task) ([]store.Task, error) {
+	p := &packer{}
+	for i := range tasks {
+		if !p.add(&tasks[i], i) {
+			return nil, nil
+		}
+	}
+	return p.pack().unpacked()
+}
+
+// Unbundled unpacks what may be anything.
+func Unbundled(n int, tasks []byte) ([]store.Task, error) {
+	b := &bundle{n: n, tasks: tasks}
+	return b.unpacked()
+}
+
+func (b *bundle) unpacked() ([]store.Task, error) {
+	rows, err := b.appendWanted(nil, func(*row) bool { return true })
+	var tasks []store.Task
+	for i := range rows {
+		tasks = append(tasks, rows[i].Task)
+	}
+	return tasks, err
+}
+
+// SpoolRecord is an outcome as it is in a spool, and SpoolRecords reads such.
+func SpoolRecord(o store.Outcome) []byte                      { return appendRecordOf(nil, &o) }
+func SpoolRecords(b []byte) (outcomes []store.Outcome, n int) { return readRecords(b) }
+
+// Payload and ParsePayload are what stores tell each other.
+func Payload(from, runner string, signals store.Signal) string { return payload(from, runner, signals) }
+
+func ParsePayload(text string) (from, runner string, signals store.Signal, ok bool) {
+	return parsePayload(text)
+}
+
+// CanonicalID takes an id apart and puts it together again.
+func CanonicalID(id string) string { return parseID(id).String() }

@@ -35,7 +35,7 @@ type listing struct {
 }
 
 func (s *Store) list(ctx context.Context, t *txn, query store.Query) ([]store.Task, error) {
-	if err := t.l.run(ctx, snapshot.with()); err != nil {
+	if err := t.l.run(ctx, snapshot.with(), s.sql.inOrder.with()); err != nil {
 		return nil, err
 	}
 	counts, err := s.count(ctx, t.l, query.Runner, query.Kind)

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -92,4 +93,67 @@ func TestReplicas(t *testing.T) {
 
 func TestLinear(t *testing.T) {
 	storetest.RunLinear(t, openMany(server.NewDatabase(t)), 3)
+}
+
+// TestLentPool: the store works with a pool of somebody's, and leaves it open.
+func TestLentPool(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	config, err := pgxpool.ParseConfig(url)
+	must(t, err)
+	for max, want := range map[int32]bool{7: false, 8: true} {
+		config.MaxConns = max
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		must(t, err)
+		s, err := postgres.New(t.Context(), pool, postgres.Config{})
+		if (err == nil) != want {
+			t.Errorf("%d connections: error %v", max, err)
+		}
+		if err == nil {
+			task := insert(t, s, newTask(running))[0]
+			must(t, finish(t.Context(), s, outcome(task, store.Completed)))
+			must(t, s.Close())
+		}
+		must(t, pool.Ping(t.Context()))
+		if n := pool.Stat().AcquiredConns(); n != 0 {
+			t.Errorf("%d connections were not given back", n)
+		}
+		pool.Close()
+	}
+}
+
+// TestCompaction: the rows of changes become few, and their sums stay.
+func TestCompaction(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	s := open(t, url, postgres.Config{})
+	pool := newPool(t, url)
+	const n = 300
+	for i := range n {
+		insert(t, s, newTask(func(n *store.NewTask) { n.Kind = fmt.Sprint(i % 2) }))
+	}
+	eventually(t, "there are few", func() bool {
+		var rows int
+		must(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM taskrunner.counts`).Scan(&rows))
+		return rows < 200
+	})
+	wantCounts(t, s, map[store.State]int64{store.Available: n})
+}
+
+// TestLongRuns: tasks that run on become rows of their own, and their bundle goes.
+func TestLongRuns(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	s := open(t, url, postgres.Config{})
+	pool := newPool(t, url)
+	tasks := insert(t, s, newTask(running), newTask(running), newTask(running))
+	must(t, finish(t.Context(), s, outcome(tasks[1], store.Completed)))
+	eventually(t, "there is no bundle", func() bool {
+		var bundles int
+		must(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM taskrunner.bundles`).Scan(&bundles))
+		return bundles == 0
+	})
+	wantCounts(t, s, map[store.State]int64{store.Completed: 1, store.Running: 2})
+	must(t, finish(t.Context(), s, outcome(tasks[0], store.Completed)))
+	wantOutcomes(t, s, tasks[1].ID, tasks[0].ID)
 }

@@ -19,7 +19,7 @@ type statements struct {
 	addCounts, deleteBundle, endedOf, bundlesOf, strayBundles        statement
 	claimTurn, claim, claimedBy, claimNext, report                   statement
 	running, cancels, getTask, last, counts, outcomes, end           statement
-	listActive, listBundles, listEnded, listFailed                   statement
+	inOrder, listActive, listBundles, listEnded, listFailed          statement
 	expiredCompleted, expiredFailed, liveBlocks, deleteOutcomes      statement
 	forget, compact, ping, identity                                  statement
 	hold, release, beat, look, bury, orphanNodes, lockOrphans        statement
@@ -148,8 +148,10 @@ func (s *statements) changing(text func(string) statement) {
 		SELECT 2, 0, 0, b.id, b.block, b.runner, b.kind, '', b.tasks, 0::smallint, '', b.n, 0, 0, 0, b.node, false, 0, uuid_send(b.handle), 0,
 			'epoch', 'epoch', NULL, NULL
 		FROM {schema}.bundles b WHERE EXISTS (SELECT FROM unnest($1::uuid[]) AS x(id) WHERE x.id BETWEEN b.lo AND b.hi)`)
-	s.histories = text(`SELECT task, number, attempt, run, node, state, started_at, finished_at, error, stack
-		FROM {schema}.attempts WHERE task = ANY($1::bigint[]) ORDER BY task, number`)
+	// The limit is no limit, and has each history looked up by itself, whatever the planner thinks of their lengths.
+	s.histories = text(`SELECT a.task, a.number, a.attempt, a.run, a.node, a.state, a.started_at, a.finished_at, a.error, a.stack
+		FROM unnest($1::bigint[]) AS t(task), LATERAL (
+			SELECT * FROM {schema}.attempts WHERE task = t.task ORDER BY task, number LIMIT 1000) AS a ORDER BY a.task, a.number`)
 	s.updateTasks = text(`WITH u AS (SELECT {from}, unnest($22::bigint[]) AS claim)
 		UPDATE {schema}.tasks t SET state = u.state, run = u.run, attempt = u.attempt, max_attempts = u.max_attempts, node = u.node,
 			cancel_requested = u.cancel_requested, progress = u.progress, result = u.result, attempts = u.attempts,
@@ -166,8 +168,7 @@ func (s *statements) changing(text func(string) statement) {
 	s.addAttempts = text(`INSERT INTO {schema}.attempts (task, number, attempt, run, node, state, started_at, finished_at, error, stack)
 		SELECT unnest($1::bigint[]), unnest($2::integer[]), unnest($3::integer[]), unnest($4::bigint[]), unnest($5::text[]),
 			unnest($6::text[]), unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($9::text[]), unnest($10::text[])`)
-	s.trimAttempts = text(`DELETE FROM {schema}.attempts a USING (SELECT unnest($1::bigint[]) AS task, unnest($2::integer[]) AS number) u
-		WHERE a.task = u.task AND a.number <= u.number`)
+	s.trimAttempts = text(`DELETE FROM {schema}.attempts WHERE task = $1::bigint AND number <= $2::integer`)
 	s.supersede = text(`UPDATE {schema}.finished SET latest = false WHERE id = ANY($1::uuid[]) AND latest`)
 	s.lockFinished = text(`SELECT pos FROM {schema}.finished WHERE id = $1::uuid AND latest FOR UPDATE SKIP LOCKED`)
 	s.addCounts = text(`INSERT INTO {schema}.counts (runner, kind, {counts})
@@ -238,6 +239,8 @@ func (s *statements) reading(text func(string) statement) {
 	s.last = text(`SELECT 0::bigint, {names} FROM {schema}.tasks WHERE state = 'completed' AND kind = $1::text AND key = $2::text
 		UNION ALL (SELECT pos, {names} FROM {schema}.finished WHERE latest AND state = 'completed' AND key <> '' AND kind = $1::text AND key = $2::text
 			ORDER BY pos DESC LIMIT 1)`)
+	// What is asked for in a list is found in the order of its index, and be it at the end: to sort all would be the longer way.
+	s.inOrder = text(`SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)`)
 	s.listActive = text(`SELECT {names} FROM {schema}.tasks
 		WHERE ($1::bigint = 0 OR seq < $1::bigint) AND state = ANY($2::text[]) AND ($3::text = '' OR kind = $3::text) AND ($4::text = '' OR runner = $4::text)
 		ORDER BY seq DESC LIMIT $5::integer`)

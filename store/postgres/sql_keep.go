@@ -21,7 +21,7 @@ func (s *statements) keeping(text func(string) statement) {
 	s.forget = text(`INSERT INTO {schema}.expired (runner, pos) VALUES ($1::text, $2::bigint)
 		ON CONFLICT (runner) DO UPDATE SET pos = greatest(expired.pos, EXCLUDED.pos)`)
 	// Exact whoever else does it at the same time: what one has deleted, the other passes over.
-	s.compact = text(`WITH many AS MATERIALIZED (SELECT count(*) = 200 AS are FROM (SELECT FROM {schema}.counts LIMIT 200) AS some),
+	s.compact = text(`WITH many AS MATERIALIZED (SELECT count(*) = 200 AS are FROM (SELECT FROM {schema}.counts LIMIT 200) AS few),
 		gone AS (DELETE FROM {schema}.counts WHERE (SELECT are FROM many) RETURNING *)
 		INSERT INTO {schema}.counts (runner, kind, {counts}) SELECT runner, kind, ` + summed + ` FROM gone GROUP BY runner, kind`)
 	s.ping = text(`INSERT INTO {schema}.counts (runner, kind, {counts}) SELECT '', '', 0, 0, 0, 0, 0, 0, 0`)
