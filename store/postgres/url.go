@@ -20,8 +20,12 @@ func parseURL(raw string) (*pgxpool.Config, error) {
 	if !slices.Contains([]string{"postgres", "postgresql"}, parsed.Scheme) {
 		return nil, badURL("its scheme must be postgres or postgresql")
 	}
-	if strings.Contains(parsed.Host, "@") || strings.Contains(parsed.Path, "@") {
-		return nil, badURL("it has an @ behind the host's; one in the password must be percent-encoded")
+	_, authority, _ := strings.Cut(raw, "://")
+	if i := strings.IndexAny(authority, "/?#"); i >= 0 {
+		authority = authority[:i]
+	}
+	if strings.Count(authority, "@") > 1 { // of which pgx takes the first for the end of the password, and others the last
+		return nil, badURL("it has two @ before the path; one in the password must be percent-encoded")
 	}
 	if _, err := url.ParseQuery(parsed.RawQuery); err != nil {
 		return nil, badURL("its query cannot be parsed")
