@@ -113,15 +113,12 @@ func (m *Memory) Finish(ctx context.Context, outcomes []Outcome) (refused []erro
 	return refused, err
 }
 
-// signalOf is what an outcome may be worth to others. One that becomes due later wakes nobody: Claimed.Next told of it.
+// signalOf is what an outcome may be worth to others. What would wait may have been cancelled instead.
 func signalOf(to State) Signal {
-	switch {
-	case to.Final():
+	if to.Final() {
 		return SignalOutcomes
-	case to == Available:
-		return SignalWork | SignalOutcomes // or it was cancelled instead
 	}
-	return SignalOutcomes
+	return SignalWork | SignalOutcomes
 }
 
 func (m *Memory) finish(o Outcome) error {
