@@ -81,7 +81,12 @@ func (c *reconciler) giveBack(ctx context.Context, lost []store.RunID) error {
 	for i, id := range lost {
 		outcomes[i] = store.Outcome{TaskID: id.TaskID, Run: id.Run, To: store.Available, FinishedAt: time.Now()}
 	}
-	_, err := c.runner.config.Store.Finish(ctx, outcomes) // one that is refused has found its way meanwhile
+	refused, err := c.runner.config.Store.Finish(ctx, outcomes)
+	for _, why := range refused {
+		if why == nil { // else it has found its way meanwhile
+			c.runner.admission.changeStored(0, 1)
+		}
+	}
 	return err
 }
 
