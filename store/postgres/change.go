@@ -109,7 +109,7 @@ func (c *changes) historyCalls(s *statements) (calls []call) {
 		calls = append(calls, s.addAttempts.with(historyArgs(c.histories)...))
 	}
 	for _, e := range c.trims { // few
-		calls = append(calls, s.trimAttempts.with(int8(e.task), int4(e.number)))
+		calls = append(calls, s.trimAttempts.with(bigint(e.task), int4(e.number)))
 	}
 	return calls
 }

@@ -64,14 +64,14 @@ func (s *Store) claim(ctx context.Context, now time.Time, claim store.Claim) (cl
 			claimed.Tasks = append(claimed.Tasks, r.Task)
 		}
 		calls := []call{
-			s.sql.claimTurn.with(int8(token)),
-			s.sql.claim.with(text(claim.Runner), text(claim.Node), moment(store.Micro(now)), texts(kinds...), int4(min(claim.Limit, maxClaim)), int8(token)),
+			s.sql.claimTurn.with(bigint(token)),
+			s.sql.claim.with(text(claim.Runner), text(claim.Node), moment(store.Micro(now)), texts(kinds...), int4(min(claim.Limit, maxClaim)), bigint(token)),
 			s.sql.claimNext.with(text(claim.Runner), texts(kinds...)).each(func(c *columns) { claimed.Next = nextDue(c, store.Micro(now)) }),
 		}
 		if first {
 			calls[1] = calls[1].each(take)
 		} else {
-			calls = append(calls, s.sql.claimedBy.with(text(claim.Runner), text(claim.Node), int8(token)).each(take))
+			calls = append(calls, s.sql.claimedBy.with(text(claim.Runner), text(claim.Node), bigint(token)).each(take))
 		}
 		first = false
 		return l.run(ctx, calls...)
@@ -128,7 +128,7 @@ func (s *Store) unclaimLost(ctx context.Context) {
 		var taken []store.Task
 		err := s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
 			taken = nil
-			return l.run(ctx, s.sql.claimedBy.with(text(claim.runner), text(claim.node), int8(claim.token)).each(func(c *columns) {
+			return l.run(ctx, s.sql.claimedBy.with(text(claim.runner), text(claim.node), bigint(claim.token)).each(func(c *columns) {
 				r := s.sql.scan(c)
 				taken = append(taken, r.Task)
 			}))

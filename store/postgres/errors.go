@@ -68,8 +68,7 @@ func isConnecting(err error) bool {
 
 // codeOf is the server's error code, or empty if it was not the server who spoke.
 func codeOf(err error) string {
-	var said *pgconn.PgError
-	if errors.As(err, &said) {
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return said.Code
 	}
 	return ""
@@ -113,8 +112,7 @@ const (
 
 // judge is the table of what to do.
 func judge(err error) verdict {
-	var inner *innerError
-	if errors.As(err, &inner) {
+	if inner, ok := errors.AsType[*innerError](err); ok {
 		return inner.verdict
 	}
 	switch codeOf(err) {

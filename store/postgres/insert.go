@@ -199,7 +199,7 @@ func (b *batch) calls(s *statements) (calls []call) {
 			bundle, rows = s.insertBundleToo, s.insertTasksToo
 		}
 		if len(block.rows) > 0 {
-			calls = append(calls, rows.with(append(s.args(block.rows), int8(b.claim))...).each(block.rowAdded()))
+			calls = append(calls, rows.with(append(s.args(block.rows), bigint(b.claim))...).each(block.rowAdded()))
 		}
 	}
 	return calls

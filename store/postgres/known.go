@@ -73,7 +73,7 @@ func (s *Store) tryKnown(ctx context.Context, l *link, batch *batch) error {
 	}
 	gone := map[uuid]bool{}
 	calls := append([]call{s.sql.lockKnown.with()}, batch.calls(s.sql)...)
-	calls = append(calls, s.sql.undoKnown.with(uuids(ids...), int8(batch.claim)).each(func(c *columns) { gone[c.uuid()] = true }))
+	calls = append(calls, s.sql.undoKnown.with(uuids(ids...), bigint(batch.claim)).each(func(c *columns) { gone[c.uuid()] = true }))
 	if err := l.run(ctx, calls...); err != nil {
 		return err
 	}

@@ -296,7 +296,7 @@ func (s *Store) lookAfterOurs(ctx context.Context, own *keeper, recorded []strin
 func (s *Store) bury(ctx context.Context, own *keeper, node nodeKey, beat int64) {
 	var buried int64
 	err := s.try(ctx, own, &backend{}, func(ctx context.Context, l *link) error {
-		return l.run(ctx, s.sql.bury.with(node.handle[:], text(node.runner), int8(beat)).counting(&buried))
+		return l.run(ctx, s.sql.bury.with(node.handle[:], text(node.runner), bigint(beat)).counting(&buried))
 	})
 	if err == nil && buried > 0 {
 		s.chores.recover(node.runner, node.node)

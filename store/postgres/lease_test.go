@@ -112,7 +112,7 @@ func TestKilled(t *testing.T) {
 	}
 	var took []time.Duration
 	for i, p := range children {
-		time.Sleep(time.Duration(i) * 230 * time.Millisecond) //nolint:forbidigo // at different moments between two beats
+		time.Sleep(time.Duration(i) * 230 * time.Millisecond) // at different moments between two beats
 		killed := time.Now()
 		must(t, p.Process.Kill())
 		kinds := []string{kind, fmt.Sprint("child-", i)}
@@ -128,7 +128,7 @@ func TestKilled(t *testing.T) {
 			if time.Since(killed) > patience {
 				t.Fatalf("after %v only %d tasks run again", patience, n)
 			}
-			time.Sleep(5 * time.Millisecond) //nolint:forbidigo // it polls
+			time.Sleep(5 * time.Millisecond) // it polls
 		}
 		took = append(took, time.Since(killed))
 	}
@@ -152,7 +152,7 @@ func TestStopped(t *testing.T) {
 	})
 	again := claim(t, s, 1)[0] // one of them runs elsewhere by now
 	must(t, p.Process.Signal(syscall.SIGCONT))
-	fmt.Fprintln(p.in, "finish")
+	_, _ = fmt.Fprintln(p.in, "finish")
 	if got, want := p.expect(t, "answers"), fmt.Sprintf("answers: %d refused, error <nil>", 2*childTasks); got != want {
 		t.Errorf("it was answered %q, want %q", got, want)
 	}
@@ -183,11 +183,11 @@ func TestNobodyIsDead(t *testing.T) {
 	for what, disturb := range map[string]func(){
 		"an hour forth":  func() { own.SetClock(time.Hour) },
 		"an hour back":   func() { own.SetClock(-time.Hour) },
-		"standing still": func() { own.Pause(); defer own.Continue(); time.Sleep(longer) },                //nolint:forbidigo // see longer
-		"away":           func() { own.Stop(servertest.StopFast); defer own.Start(); time.Sleep(longer) }, //nolint:forbidigo // see longer
+		"standing still": func() { own.Pause(); defer own.Continue(); time.Sleep(longer) },                // see longer
+		"away":           func() { own.Stop(servertest.StopFast); defer own.Start(); time.Sleep(longer) }, // see longer
 	} {
 		disturb()
-		time.Sleep(longer) //nolint:forbidigo // as long as somebody could think that somebody is dead
+		time.Sleep(longer) // as long as somebody could think that somebody is dead
 		for i, s := range stores {
 			n, err := s.Recover(t.Context(), moment, runner)
 			if err != nil || n != 0 {

@@ -81,7 +81,7 @@ func (s *Store) leaveSome(ctx context.Context, own source, items []*leaver) erro
 		switch {
 		case codeOf(err) == uniqueViolation:
 			// They were written before, and the answer was lost; or not all is as we think. The ordinary way finds out.
-			there, err = nil, nil
+			there = nil
 		case err != nil:
 			return err
 		case len(there) == len(f.nests):

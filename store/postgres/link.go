@@ -105,7 +105,7 @@ func (l *link) findBackend(ctx context.Context) error {
 func (l *link) end(ctx context.Context, b backend) error {
 	for there := b.pid != 0; there; {
 		there = false
-		err := l.run(ctx, endBackend.with(int8(b.pid), int8(b.started)).each(func(*columns) { there = true }))
+		err := l.run(ctx, endBackend.with(bigint(b.pid), bigint(b.started)).each(func(*columns) { there = true }))
 		if err != nil && codeOf(err) == "" {
 			return err
 		}

@@ -89,7 +89,7 @@ func (s *Store) listActive(ctx context.Context, q *listing) (rows []row, err err
 	if !q.active {
 		return nil, nil
 	}
-	call := s.sql.listActive.with(int8(q.After.Seq), q.stateNames(), text(q.Kind), text(q.Runner), int4(q.Size()))
+	call := s.sql.listActive.with(bigint(q.After.Seq), q.stateNames(), text(q.Kind), text(q.Runner), int4(q.Size()))
 	err = q.l.run(ctx, call.each(func(c *columns) { rows = append(rows, s.sql.scan(c)) }))
 	if err != nil || !q.states[store.Running] {
 		return rows, err
@@ -107,7 +107,7 @@ type shelf struct {
 // mergeYoung merges those into the rows that run in bundles. It looks into few: the newest, as long as there is room.
 func (s *Store) mergeYoung(ctx context.Context, q *listing, rows []row) ([]row, error) {
 	var shelves []shelf
-	err := q.l.run(ctx, s.sql.listBundles.with(int8(q.After.Seq), text(q.Kind), text(q.Runner)).each(func(c *columns) {
+	err := q.l.run(ctx, s.sql.listBundles.with(bigint(q.After.Seq), text(q.Kind), text(q.Runner)).each(func(c *columns) {
 		shelves = append(shelves, shelf{id: c.uuid(), block: c.int64(), n: c.int32()})
 	}))
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *Store) listEnded(ctx context.Context, q *listing, rows []row) ([]row, e
 	}
 	// No more than there are: to look for one more would be to look through all.
 	limit := min(q.Size()-len(rows), q.ended)
-	call := statement.with(int8(q.After.Pos), q.stateNames(), text(q.Kind), text(q.Runner), int4(limit))
+	call := statement.with(bigint(q.After.Pos), q.stateNames(), text(q.Kind), text(q.Runner), int4(limit))
 	err := q.l.run(ctx, call.each(func(c *columns) {
 		pos := c.int64()
 		r := s.sql.scan(c)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -196,8 +197,8 @@ func (s *schema) scripts(steps []migration, to int) (scripts []string) {
 
 // run runs statements with what is done with their rows. In a transaction that has begun, it is part of that.
 func (s *schema) run(ctx context.Context, textsAndRows ...any) error {
-	for i := 0; i < len(textsAndRows); i += 2 {
-		call := newStatement(textsAndRows[i].(string)).with().each(textsAndRows[i+1].(func(*columns)))
+	for pair := range slices.Chunk(textsAndRows, 2) {
+		call := newStatement(pair[0].(string)).with().each(pair[1].(func(*columns)))
 		if err := s.t.l.run(ctx, call); err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func TestSideBySide(t *testing.T) {
 				t.Errorf("%q: claimed %+v", name, claimed)
 			}
 		}
-		defer wantCounts(t, s, map[store.State]int64{store.Running: int64(i + 1)})
+		t.Cleanup(func() { wantCounts(t, s, map[store.State]int64{store.Running: int64(i + 1)}) })
 	}
 }
 

@@ -42,7 +42,7 @@ func eventually(t testing.TB, what string, condition func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %v", what, patience)
 		}
-		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // it waits for a server
+		time.Sleep(5 * time.Millisecond) // it waits for a server
 	}
 }
 
@@ -318,7 +318,7 @@ func TestCuts(t *testing.T) {
 	s, proxy, _ := interrupted(t, postgres.Config{})
 	stop := load(t, s)
 	for range 20 {
-		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // there is to be work under way
+		time.Sleep(50 * time.Millisecond) // there is to be work under way
 		proxy.Cut()
 	}
 	wantAll(t, s, stop())
@@ -331,11 +331,11 @@ func TestRestarts(t *testing.T) {
 	s := open(t, own.NewDatabase(t), postgres.Config{})
 	stop := load(t, s)
 	for range 3 {
-		time.Sleep(300 * time.Millisecond) //nolint:forbidigo // there is to be work under way
+		time.Sleep(300 * time.Millisecond) // there is to be work under way
 		own.Kill()
 		own.Start()
 	}
-	time.Sleep(300 * time.Millisecond) //nolint:forbidigo // and afterwards too
+	time.Sleep(300 * time.Millisecond) // and afterwards too
 	wantAll(t, s, stop())
 }
 

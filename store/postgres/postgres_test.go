@@ -101,13 +101,13 @@ func TestLentPool(t *testing.T) {
 	url := server.NewDatabase(t)
 	config, err := pgxpool.ParseConfig(url)
 	must(t, err)
-	for max, want := range map[int32]bool{7: false, 8: true} {
-		config.MaxConns = max
+	for most, want := range map[int32]bool{7: false, 8: true} {
+		config.MaxConns = most
 		pool, err := pgxpool.NewWithConfig(t.Context(), config)
 		must(t, err)
 		s, err := postgres.New(t.Context(), pool, postgres.Config{})
 		if (err == nil) != want {
-			t.Errorf("%d connections: error %v", max, err)
+			t.Errorf("%d connections: error %v", most, err)
 		}
 		if err == nil {
 			task := insert(t, s, newTask(running))[0]

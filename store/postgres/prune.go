@@ -77,7 +77,7 @@ func (s *Store) findOld(ctx context.Context, expiry store.Expiry, failed bool, l
 	where := pruneKey{expiry.Runner, failed}
 	var kept, looked int64
 	for _, window := range [...]int{2 * limit, pruneWindow} { // most often all that is first has expired
-		call := append([][]byte{text(expiry.Runner), int8(s.pruned.from(where)), int4(window), int4(limit)}, args...)
+		call := append([][]byte{text(expiry.Runner), bigint(s.pruned.from(where)), int4(window), int4(limit)}, args...)
 		err = s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
 			old = nil
 			return l.run(ctx, statement.with(call...).each(func(c *columns) {
@@ -132,7 +132,7 @@ func (s *Store) deleteOld(ctx context.Context, runner string, old []aged) (delet
 	err = s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
 		return l.run(ctx,
 			s.sql.deleteOutcomes.with(int8s(positions...)).each(func(c *columns) { deleted = int(c.int64()) }),
-			s.sql.forget.with(text(runner), int8(positions[len(positions)-1])))
+			s.sql.forget.with(text(runner), bigint(positions[len(positions)-1])))
 	})
 	return deleted, err
 }

@@ -238,7 +238,7 @@ func (s *Store) outcomes(ctx context.Context, l *link, query store.OutcomeQuery)
 	}
 	var rows []row
 	var deleted, looked int64
-	read := s.sql.outcomes.with(text(query.Runner), int8(query.After), int4(query.Size()), int4(window)).each(func(c *columns) {
+	read := s.sql.outcomes.with(text(query.Runner), bigint(query.After), int4(query.Size()), int4(window)).each(func(c *columns) {
 		deleted, looked = c.int64(), c.optional()
 		if pos := c.optional(); pos > 0 {
 			r := s.sql.scan(c)

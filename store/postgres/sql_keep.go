@@ -78,6 +78,7 @@ func (s *statements) telling(text func(string) statement) {
 // joining are the statements that run in callers' transactions, through whatever driver they have: the parameters are texts and
 // integers alone, and so are the columns.
 func (s *statements) joining(text func(string) statement) {
+	//nolint:dupword // SQL
 	s.insertInTx = text(`WITH base AS MATERIALIZED (SELECT nextval({seqs}) * 1024 AS seq),
 		u AS (SELECT * FROM json_to_recordset($1::text::json) AS u(i bigint, id uuid, runner text, kind text, key text, args text, priority smallint,
 			state text, max_attempts integer, timeout bigint, inserted_at timestamptz, scheduled_at timestamptz)),

@@ -47,12 +47,13 @@ func queryPgx(tx pgx.Tx) query {
 }
 
 func querySQL(tx *sql.Tx) query {
-	return func(ctx context.Context, text string, args []any, row func(string, int64) error) error {
-		rows, err := tx.QueryContext(ctx, text, args...)
+	return func(ctx context.Context, text string, args []any, row func(string, int64) error) (err error) {
+		rows, err := tx.QueryContext(ctx, text, args...) //nolint:rowserrcheck // eachRow looks
 		if err != nil {
 			return err
 		}
-		return errors.Join(eachRow(rows, row), rows.Close())
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		return eachRow(rows, row)
 	}
 }
 

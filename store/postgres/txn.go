@@ -10,7 +10,7 @@ type txn struct {
 
 var (
 	begin    = newStatement(`BEGIN`)
-	snapshot = newStatement(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	snapshot = newStatement(`BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY`)
 	commit   = newStatement(`COMMIT`)
 	rollback = newStatement(`ROLLBACK`)
 	// guarded has the server end our session if we are stopped in the middle of a transaction: others wait for its locks.

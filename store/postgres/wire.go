@@ -130,8 +130,8 @@ func texts(values ...string) []byte {
 
 // Single parameters.
 
-func int8(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) }
-func int4(v int) []byte   { return binary.BigEndian.AppendUint32(nil, uint32(v)) }
+func bigint(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) }
+func int4(v int) []byte     { return binary.BigEndian.AppendUint32(nil, uint32(v)) }
 
 func boolean(v bool) []byte {
 	if v {
@@ -148,7 +148,7 @@ func moment(t time.Time) []byte {
 	if t.IsZero() {
 		return nil
 	}
-	return int8(t.UnixMicro() - epoch)
+	return bigint(t.UnixMicro() - epoch)
 }
 
 // columns reads the values of one row in their order. After the first that is not of the type that is asked for, err is set
