@@ -95,6 +95,14 @@ func TestBackupRefuses(t *testing.T) {
 	}
 	wantFault(t, s.Backup(t.Context(), taken), fs.ErrExist, taken)
 	wantFault(t, s.Backup(t.Context(), s.Path()), fs.ErrExist, s.Path())
+	wantFault(t, s.Backup(&endsAtLook{Context: t.Context(), left: 1}, taken), fs.ErrExist, taken) // before it copies for minutes
+	late := filepath.Join(dir, "late.db")
+	ctx := &endsAtLook{Context: t.Context(), left: 1000, look: func() { _ = os.WriteFile(late, []byte("mine"), 0o600) }}
+	wantFault(t, s.Backup(ctx, late), fs.ErrExist, late) // that was not there when it began
+	if content, err := os.ReadFile(late); string(content) != "mine" || err != nil {
+		t.Errorf("the file that came meanwhile holds %d bytes, %v", len(content), err)
+	}
+	_ = os.Remove(late)
 	none := filepath.Join(dir, "none", "copy.db")
 	wantFault(t, s.Backup(t.Context(), none), fs.ErrNotExist, none)
 	ended, cancel := context.WithCancel(t.Context())
@@ -137,9 +145,14 @@ func TestBackupIsInterrupted(t *testing.T) {
 type endsAtLook struct {
 	context.Context
 	left int
+	look func() // is called at the third look; may be nil
+	seen int
 }
 
 func (c *endsAtLook) Err() error {
+	if c.seen++; c.seen == 3 && c.look != nil {
+		c.look()
+	}
 	if c.left--; c.left < 0 {
 		return context.Canceled
 	}

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -135,6 +136,96 @@ func failInFinish(t *testing.T, s *sqlite.Store, tasks []store.Task, committed, 
 	if !known { // and it does not go on before it knows
 		if err := s.Ping(t.Context()); err == nil {
 			t.Error("the next transaction begins although nobody knows what became of the last")
+		}
+	}
+}
+
+// TestReadsDuringCommit reads while the last statement of a transaction is under way: before it takes effect all looks as before, and
+// afterwards as it will, although nobody was answered yet.
+func TestReadsDuringCommit(t *testing.T) {
+	s := open(t, tempFile(t))
+	old := begin(t, s, 2)
+	fresh := plainTasks(0, 1)
+	fresh[0].Runner = "other" // whose kinds nobody has seen
+	seen := func() string {
+		var seen []any
+		for _, id := range []string{old[0].ID, fresh[0].ID} {
+			task, err := s.Get(context.Background(), id)
+			seen = append(seen, task.State, err == nil)
+		}
+		list, err := s.List(context.Background(), store.Query{States: []store.State{store.Running}})
+		counts, err2 := s.Counts(context.Background(), "")
+		others, err3 := s.Counts(context.Background(), "other")
+		runs, err4 := s.Running(context.Background(), "other", "node-1")
+		ends, err5 := s.Outcomes(context.Background(), store.OutcomeQuery{})
+		if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+			t.Error(err)
+		}
+		return fmt.Sprint(append(seen, len(list), counts, others, len(runs), len(ends.Tasks))...)
+	}
+	before := seen()
+	var during, after []string
+	err := s.Inject(func(text string, run func() error) error {
+		if text != "COMMIT" {
+			return run()
+		}
+		during = append(during, seen())
+		err := run()
+		after = append(after, seen())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	during, after = nil, nil
+	if _, err := s.Insert(t.Context(), benchTime, fresh); err != nil {
+		t.Fatal(err)
+	}
+	inserted := seen()
+	finish(t, s, []store.Outcome{completed(old[0])})
+	finished := seen()
+	for i, want := range [][2]string{{before, inserted}, {inserted, finished}} {
+		if during[i] != want[0] || after[i] != want[1] || want[0] == want[1] {
+			t.Errorf("before the commit %s\nthen %s\nthen %s\nand in the end %s", want[0], during[i], after[i], want[1])
+		}
+	}
+}
+
+// TestCommitFailsWithNewKind: the number that a kind would have had is free again, also for those who look it up by heart.
+func TestCommitFailsWithNewKind(t *testing.T) {
+	s := open(t, tempFile(t))
+	begin(t, s, 1)
+	var failing atomic.Bool
+	if err := s.Inject(func(text string, run func() error) error {
+		if text == "COMMIT" && failing.Load() {
+			return errDisk
+		}
+		return run()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(kind string) (string, error) {
+		task := benchTask(0, "node-1")
+		task.Kind = kind
+		_, err := s.Insert(context.Background(), benchTime, []store.NewTask{task})
+		return task.ID, err
+	}
+	failing.Store(true)
+	if _, err := insert("lost"); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	failing.Store(false)
+	found, err := insert("found")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost, err := insert("lost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*sqlite.Store{s, crashed(t, s.Path())} {
+		if a, b := get(t, s, found).Kind, get(t, s, lost).Kind; a != "found" || b != "lost" {
+			t.Errorf("the kinds are %q and %q", a, b)
 		}
 	}
 }

@@ -188,3 +188,10 @@ func (s *Store) WriterState(ctx context.Context, pragmas ...string) (state strin
 	})
 	return state, err
 }
+
+// Open is how many statements and rows of the transaction are open.
+func (t *Tx) Open() (statements, rows int) {
+	t.lent.mu.Lock()
+	defer t.lent.mu.Unlock()
+	return len(t.lent.stmts), len(t.lent.rows)
+}

@@ -10,7 +10,7 @@ import (
 )
 
 // guard stands at the writer's connection while it is lent, so that nothing that is done there outlasts the transaction, ends it
-// early, or touches our tables. SQLite asks it when a statement is prepared, and when a transaction ends.
+// early, or touches our tables. SQLite asks it when a statement is prepared, and tells it of rollbacks.
 type guard struct {
 	lent    bool   // only then does it refuse anything
 	lost    bool   // SQLite has rolled the lent transaction back by itself
@@ -29,7 +29,6 @@ func dialGuarded(ctx context.Context, dsn string) (*conn, error) {
 	g := &guard{}
 	hooks, ok := c.raw.(interface {
 		modernc.AuthorizerRegisterer
-		RegisterCommitHook(modernc.CommitHookFn)
 		RegisterRollbackHook(modernc.RollbackHookFn)
 	})
 	if !ok {
@@ -38,7 +37,6 @@ func dialGuarded(ctx context.Context, dsn string) (*conn, error) {
 	if err := hooks.RegisterAuthorizer(g.authorize); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	hooks.RegisterCommitHook(g.committing)
 	hooks.RegisterRollbackHook(g.rolledBack)
 	c.guard = g
 	return c, nil
@@ -63,16 +61,7 @@ func (g *guard) authorize(action modernc.AuthorizerActionCode, arg1, arg2, _, _ 
 	return modernc.AuthorizerOK
 }
 
-// committing turns a commit into a rollback: after SQLite has rolled the transaction back by itself, each statement would be a
-// transaction of its own.
-func (g *guard) committing() int32 {
-	if g.lent {
-		g.refused = "a commit"
-		return 1
-	}
-	return 0
-}
-
+// rolledBack is told of each rollback. After one that SQLite has made by itself, each statement would be a transaction of its own.
 func (g *guard) rolledBack() {
 	if g.lent {
 		g.lost = true

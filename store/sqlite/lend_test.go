@@ -234,8 +234,10 @@ func TestInTxTimeout(t *testing.T) {
 		release := make(chan struct{})
 		answer := make(chan error, 1)
 		var late []error
+		var lent *sqlite.Tx
 		go func() {
 			answer <- s.InTx(context.Background(), func(tx *sqlite.Tx) error {
+				lent = tx
 				if err := tx.Complete(context.Background(), completed(young)); err != nil {
 					return err
 				}
@@ -260,8 +262,14 @@ func TestInTxTimeout(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
+		if statements, rows := lent.Open(); statements != 1 || rows != 1 {
+			t.Errorf("%d statements and %d rows are open, want 1 and 1", statements, rows)
+		}
 		began := time.Now()
 		insertOne(t, s, nil) // waits for its turn
+		if statements, rows := lent.Open(); statements != 0 || rows != 0 {
+			t.Errorf("%d statements and %d rows are open on the connection of others", statements, rows)
+		}
 		if waited := time.Since(began); waited != time.Minute {
 			t.Errorf("another write waited %v, want a minute", waited)
 		}
@@ -480,8 +488,13 @@ func TestInTxInTurn(t *testing.T) {
 					insertOne(t, s, nil)
 					return
 				}
-				err := s.InTx(context.Background(), func(tx *sqlite.Tx) error { return run(tx, `INSERT INTO songs (title) VALUES (?)`, i) })
-				if err != nil {
+				err := s.InTx(context.Background(), func(tx *sqlite.Tx) error {
+					if err := run(tx, `INSERT INTO songs (title) VALUES (?)`, i); err != nil || i%4 == 1 {
+						return err
+					}
+					return errDisk
+				})
+				if (i%4 == 1) != (err == nil) {
 					t.Error(err)
 				}
 			})
@@ -489,8 +502,8 @@ func TestInTxInTurn(t *testing.T) {
 		synctest.Wait()
 		h.end(t)
 		wg.Wait()
-		if n := songs(t, s); n != 10 {
-			t.Errorf("there are %d songs", n)
+		if n := songs(t, s); n != 5 {
+			t.Errorf("there are %d songs, of ten half failed", n)
 		}
 		wantCounts(t, s, map[store.State]int64{store.Available: 10})
 	})

@@ -347,3 +347,78 @@ func TestNumbersAreNotUsedTwice(t *testing.T) {
 		t.Errorf("a cursor before what was deleted in another process: %v", err)
 	}
 }
+
+// TestFreshAgain: who inserts a task again that was to be fresh, because the answer was lost, is told of the one that runs.
+func TestFreshAgain(t *testing.T) {
+	s := open(t, tempFile(t))
+	tasks := plainTasks(0, 3)
+	for round := range 2 {
+		inserted, err := s.Insert(t.Context(), benchTime, tasks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range inserted {
+			if inserted[i].Existed != (round == 1) || inserted[i].Seq != int64(i+1) || inserted[i].State != store.Running {
+				t.Errorf("round %d: %+v", round, inserted[i])
+			}
+		}
+	}
+	wantCounts(t, s, map[store.State]int64{store.Running: 3})
+}
+
+// TestEndAndClaimAtOnce has a young task given back and claimed again in one transaction, and one that begins, ends and is claimed.
+func TestEndAndClaimAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openIn(t, sqlite.Config{})
+		defer func() { _ = s.Close() }()
+		old := begin(t, s, 2)[0]
+		h := holdWriter(s)
+		var wg sync.WaitGroup
+		next := func(f func()) {
+			wg.Go(f)
+			synctest.Wait()
+		}
+		back := func(task store.Task) {
+			o := completed(task)
+			o.To = store.Available
+			finish(t, s, []store.Outcome{o})
+		}
+		fresh := plainTasks(0, 1)
+		next(func() { back(old) })
+		next(func() {
+			if _, err := s.Insert(context.Background(), benchTime, fresh); err != nil {
+				t.Error(err)
+			}
+		})
+		next(func() { back(store.Task{ID: fresh[0].ID, Run: 1}) })
+		next(func() { claimOne(t, s) })
+		next(func() { claimOne(t, s) })
+		h.end(t)
+		wg.Wait()
+		for _, id := range []string{old.ID, fresh[0].ID} {
+			task := get(t, s, id)
+			if task.State != store.Running || task.Run != 2 {
+				t.Errorf("%s is %s in run %d", id, task.State, task.Run)
+			}
+			if got := get(t, crashed(t, s.Path()), id); got.State != store.Running || got.Run != 2 {
+				t.Errorf("after a crash %s is %s in run %d", id, got.State, got.Run)
+			}
+			end(t, s, task, store.Completed)
+		}
+		countsAreTrue(t, s)
+	})
+}
+
+// TestReportsTwiceAtOnce: the second report of a task in one call finds what the first has made of it.
+func TestReportsTwiceAtOnce(t *testing.T) {
+	s := open(t, tempFile(t))
+	task := begin(t, s, 1)[0]
+	for _, fractions := range [][2]float64{{0.1, 0.2}, {0.3, 0.4}} {
+		err := s.Report(t.Context(), []store.Progress{
+			{TaskID: task.ID, Run: 1, Fraction: fractions[0]}, {TaskID: task.ID, Run: 1, Fraction: fractions[1]},
+		})
+		if got := get(t, s, task.ID).Progress; got != fractions[1] || err != nil {
+			t.Errorf("progress is %v, %v, want %v", got, err, fractions[1])
+		}
+	}
+}
