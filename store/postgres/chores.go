@@ -27,13 +27,10 @@ type chores struct {
 	ready chan struct{} // of one: there is something to do now
 
 	mu     sync.Mutex
-	graves []nodeRef // nodes whose leases we have deleted
+	graves map[nodeRef]bool // nodes whose leases have ended
 }
 
-// nodeRef is a runner in a node.
-type nodeRef struct{ runner, node string }
-
-func newChores() *chores { return &chores{ready: make(chan struct{}, 1)} }
+func newChores() *chores { return &chores{ready: make(chan struct{}, 1), graves: map[nodeRef]bool{}} }
 
 func (c *chores) wake() {
 	select {
@@ -43,9 +40,9 @@ func (c *chores) wake() {
 }
 
 // recover has the tasks of a dead node taken back.
-func (c *chores) recover(runner, node string) {
+func (c *chores) recover(dead nodeRef) {
 	c.mu.Lock()
-	c.graves = append(c.graves, nodeRef{runner, node})
+	c.graves[dead] = true
 	c.mu.Unlock()
 	c.wake()
 }
@@ -53,8 +50,8 @@ func (c *chores) recover(runner, node string) {
 func (c *chores) takeGraves() []nodeRef {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	graves := c.graves
-	c.graves = nil
+	graves := slices.Collect(maps.Keys(c.graves))
+	clear(c.graves)
 	return graves
 }
 
@@ -62,7 +59,7 @@ func (c *chores) takeGraves() []nodeRef {
 func (s *Store) keepDoingChores(ctx context.Context) {
 	ticker := time.NewTicker(choresEvery)
 	defer ticker.Stop()
-	orphans := &watch[nodeRef]{}
+	orphans := &watch[nodeRef]{deadAfter: orphanAfter}
 	for n := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -80,10 +77,7 @@ func (s *Store) keepDoingChores(ctx context.Context) {
 // doUrgent is what somebody waits for.
 func (s *Store) doUrgent(ctx context.Context) {
 	for _, grave := range s.chores.takeGraves() {
-		if _, err := s.recoverNode(ctx, time.Now(), grave.runner, grave.node); err != nil {
-			s.chores.recover(grave.runner, grave.node)
-			return
-		}
+		_, _ = s.recoverNode(ctx, time.Now(), grave.runner, grave.node) // if it fails, the lease is found again
 	}
 	_ = s.placeEnded(ctx)
 	s.drain(ctx)
@@ -139,8 +133,7 @@ func (s *Store) unbundleStrays(ctx context.Context) {
 	}
 }
 
-// recoverOrphans takes back what runs in nodes without a lease, of the runners that hold here. It waits as for a dead node: the lease
-// of one that has just been thought dead comes back.
+// recoverOrphans takes back what runs in nodes that have no lease, and seem never to have had one, of the runners that hold here.
 func (s *Store) recoverOrphans(ctx context.Context, orphans *watch[nodeRef]) {
 	seen := map[nodeRef]int64{}
 	runners, _ := s.leases.runners()

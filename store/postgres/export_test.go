@@ -55,6 +55,8 @@ func Texts(schema string) map[string]string {
 // Watch is the decision about who is dead.
 type Watch struct{ watch[string] }
 
+func NewWatch() *Watch { return &Watch{watch[string]{deadAfter: deadAfter}} }
+
 func (w *Watch) Look(now time.Duration, beats map[string]int64) []string { return w.look(now, beats) }
 func (w *Watch) Lose()                                                   { w.lose() }
 

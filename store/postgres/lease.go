@@ -16,8 +16,11 @@ type leases struct {
 
 	mu   sync.Mutex
 	held map[string]*lease // by runner
-	rows map[string]string // the nodes by runner, as they are recorded
+	rows map[nodeRef]bool  // that are recorded, and have not ended
 }
+
+// nodeRef is a runner in a node.
+type nodeRef struct{ runner, node string }
 
 // lease says that a runner runs in a node of this process.
 type lease struct {
@@ -27,7 +30,7 @@ type lease struct {
 }
 
 func newLeases() *leases {
-	return &leases{turn: make(chan struct{}, 1), held: map[string]*lease{}, rows: map[string]string{}}
+	return &leases{turn: make(chan struct{}, 1), held: map[string]*lease{}, rows: map[nodeRef]bool{}}
 }
 
 // Hold implements store.Worker. The lease is recorded before Hold returns, or, if the server is away, as soon as it is back; until
@@ -105,35 +108,35 @@ func (l *leases) recording(runner, node string) chan struct{} {
 	return nil
 }
 
-// difference is what is to be recorded, and what is to be deleted.
-func (l *leases) difference() (runners, nodes, gone []string) {
+// difference is what is to be recorded, and what has ended.
+func (l *leases) difference() (begun, over []nodeRef) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for runner, own := range l.held {
-		if node, there := l.rows[runner]; !there || node != own.node {
-			runners, nodes = append(runners, runner), append(nodes, own.node)
+		if ref := (nodeRef{runner, own.node}); !l.rows[ref] {
+			begun = append(begun, ref)
 		}
 	}
-	for runner := range l.rows {
-		if l.held[runner] == nil {
-			gone = append(gone, runner)
+	for ref := range l.rows {
+		if own := l.held[ref.runner]; own == nil || own.node != ref.node {
+			over = append(over, ref)
 		}
 	}
-	return runners, nodes, gone
+	return begun, over
 }
 
-// recorded notes that the difference is.
-func (l *leases) recorded(runners, nodes, gone []string) {
+// note notes that the difference is recorded.
+func (l *leases) note(begun, over []nodeRef) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, runner := range gone {
-		delete(l.rows, runner)
+	for _, ref := range over {
+		delete(l.rows, ref)
 	}
-	for i, runner := range runners {
-		l.rows[runner] = nodes[i]
+	for _, ref := range begun {
+		l.rows[ref] = true
 	}
 	for runner, own := range l.held {
-		if node, there := l.rows[runner]; there && node == own.node && !isClosed(own.recorded) {
+		if l.rows[nodeRef{runner, own.node}] && !isClosed(own.recorded) {
 			close(own.recorded)
 		}
 	}
@@ -148,26 +151,26 @@ func isClosed(ch chan struct{}) bool {
 	}
 }
 
-// known gives the runners whose rows are recorded.
-func (l *leases) known() []string {
+// recorded gives the rows that are.
+func (l *leases) recorded() []nodeRef {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Collect(maps.Keys(l.rows))
 }
 
-// lost takes the runners whose rows were recorded, and those whose rows are there, and gives those whose row should be but is gone:
-// somebody thought us dead.
-func (l *leases) lost(recorded []string, there map[string]bool) (lost []string) {
+// lost takes the rows that were recorded, and those that are alive, and gives the runners whose row should be but is not: somebody
+// thought us dead.
+func (l *leases) lost(recorded []nodeRef, alive map[nodeRef]bool) (lost []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, runner := range recorded {
-		if there[runner] {
+	for _, ref := range recorded {
+		if alive[ref] {
 			continue
 		}
-		delete(l.rows, runner)
-		if own := l.held[runner]; own != nil {
+		delete(l.rows, ref)
+		if own := l.held[ref.runner]; own != nil && own.node == ref.node {
 			own.recorded = make(chan struct{})
-			lost = append(lost, runner)
+			lost = append(lost, ref.runner)
 		}
 	}
 	return lost
@@ -204,24 +207,33 @@ func (s *Store) recordLeases(ctx context.Context, from source) error {
 	case <-ctx.Done():
 		return ended(ctx)
 	}
-	runners, nodes, gone := s.leases.difference()
-	if len(runners)+len(gone) > 0 {
+	begun, over := s.leases.difference()
+	if len(begun)+len(over) > 0 {
 		err := s.persist(ctx, from, func(ctx context.Context, l *link) error {
-			return l.run(ctx,
-				s.sql.release.with(s.handle[:], texts(gone...)), s.sql.hold.with(s.handle[:], texts(runners...), texts(nodes...)))
+			return l.run(ctx, s.sql.release.with(s.refArgs(over)...), s.sql.hold.with(s.refArgs(begun)...))
 		})
 		if err != nil {
 			return err
 		}
 	}
-	s.leases.recorded(runners, nodes, gone)
+	s.leases.note(begun, over)
 	return nil
+}
+
+func (s *Store) refArgs(refs []nodeRef) [][]byte {
+	var runners, nodes []string
+	for _, ref := range refs {
+		runners, nodes = append(runners, ref.runner), append(nodes, ref.node)
+	}
+	return [][]byte{s.handle[:], texts(runners...), texts(nodes...)}
 }
 
 // nodeKey is a row of the table of nodes.
 type nodeKey struct {
-	handle       uuid
-	runner, node string
+	nodeRef
+
+	handle uuid
+	ended  bool
 }
 
 // keepLeases raises our beats and looks at those of the others, until the store closes. Nothing else is done here, so that nothing
@@ -230,7 +242,7 @@ func (s *Store) keepLeases(ctx context.Context, own *keeper) {
 	defer own.close()
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	others := &watch[nodeKey]{}
+	others := &watch[nodeKey]{deadAfter: deadAfter}
 	for n := 0; ; n++ {
 		if err := s.lookAround(ctx, own, others, n%int(beatEvery/lookEvery) == 0); err != nil {
 			others.lose()
@@ -247,7 +259,7 @@ func (s *Store) keepLeases(ctx context.Context, own *keeper) {
 func (s *Store) lookAround(ctx context.Context, own *keeper, others *watch[nodeKey], raise bool) error {
 	ctx, cancel := context.WithTimeout(ctx, longestGap)
 	defer cancel()
-	recorded := s.leases.known()
+	recorded := s.leases.recorded()
 	beats, err := s.readLeases(ctx, own, raise)
 	if s.life.Err() == nil {
 		s.contact.set(err != nil && judge(err) != final)
@@ -266,7 +278,8 @@ func (s *Store) lookAround(ctx context.Context, own *keeper, others *watch[nodeK
 func (s *Store) readLeases(ctx context.Context, own *keeper, raise bool) (map[nodeKey]int64, error) {
 	beats := map[nodeKey]int64{}
 	look := s.sql.look.with().each(func(c *columns) {
-		beats[nodeKey{handle: c.uuid(), runner: c.text(), node: c.text()}] = c.int64()
+		handle, ref, beat := c.uuid(), nodeRef{runner: c.text(), node: c.text()}, c.int64()
+		beats[nodeKey{nodeRef: ref, handle: handle, ended: c.bool()}] = beat
 	})
 	calls := []call{look}
 	if raise {
@@ -275,30 +288,31 @@ func (s *Store) readLeases(ctx context.Context, own *keeper, raise bool) (map[no
 	return beats, s.try(ctx, own, &backend{}, func(ctx context.Context, l *link) error { return l.run(ctx, calls...) })
 }
 
-// lookAfterOurs notices when we were thought dead, and records what is not recorded yet. Our leases are taken out of the beats.
-func (s *Store) lookAfterOurs(ctx context.Context, own *keeper, recorded []string, beats map[nodeKey]int64) {
-	there := map[string]bool{}
+// lookAfterOurs notices when we were thought dead, and records what is not recorded yet. Our leases are taken out of the beats, but for
+// those that have ended.
+func (s *Store) lookAfterOurs(ctx context.Context, own *keeper, recorded []nodeRef, beats map[nodeKey]int64) {
+	alive := map[nodeRef]bool{}
 	for node := range beats {
-		if node.handle == s.handle {
-			there[node.runner] = true
+		if node.handle == s.handle && !node.ended {
+			alive[node.nodeRef] = true
 			delete(beats, node)
 		}
 	}
-	lost := s.leases.lost(recorded, there)
+	lost := s.leases.lost(recorded, alive)
 	_ = s.recordLeases(ctx, own) // the next round tries again
 	for _, runner := range lost {
 		s.holders.Notify(runner, store.SignalTaken)
 	}
 }
 
-// bury deletes the lease of a dead node, unless its beat has risen in the last moment, and has its tasks taken back. Of several who
-// see that it is dead, one does it.
+// bury ends the lease of a dead node, unless its beat has risen in the last moment, and has its tasks taken back. Others may do the same:
+// each task is taken back by one.
 func (s *Store) bury(ctx context.Context, own *keeper, node nodeKey, beat int64) {
 	var buried int64
 	err := s.try(ctx, own, &backend{}, func(ctx context.Context, l *link) error {
-		return l.run(ctx, s.sql.bury.with(node.handle[:], text(node.runner), bigint(beat)).counting(&buried))
+		return l.run(ctx, s.sql.bury.with(node.handle[:], text(node.runner), text(node.node), bigint(beat)).counting(&buried))
 	})
 	if err == nil && buried > 0 {
-		s.chores.recover(node.runner, node.node)
+		s.chores.recover(node.nodeRef)
 	}
 }

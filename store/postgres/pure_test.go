@@ -36,7 +36,7 @@ func TestWatch(t *testing.T) {
 		{"slow looks", []look{{0, 1}, {3, 1}, {6, 1}}, 2},
 		{"the beat goes back", []look{{0, 5}, {1, 5}, {2, 5}, {3, 1}, {4, 1}, {5, 1}, {6, 1}}, -1},
 	} {
-		w := &postgres.Watch{}
+		w := postgres.NewWatch()
 		dead := -1
 		for i, l := range c.looks {
 			if l.at < 0 {
@@ -51,7 +51,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%s: dead at look %d, want %d", c.name, dead, c.dead)
 		}
 	}
-	w := &postgres.Watch{}
+	w := postgres.NewWatch()
 	w.Look(0, map[string]int64{"a": 1, "b": 1})
 	for at := half; at < 3*time.Second; at += half {
 		w.Look(at, map[string]int64{"a": 1})

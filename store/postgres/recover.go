@@ -11,8 +11,8 @@ import (
 // recoverRows is how many tasks are taken back in one transaction.
 const recoverRows = 500
 
-// Recover implements store.Worker: it takes back what runs in nodes without a lease. The store does so by itself when it sees that a
-// node is dead, and for the runners that hold here, when it has seen for 3 seconds that tasks run in a node without a lease.
+// Recover implements store.Worker: it takes back what runs in nodes without a lease. The store does so by itself when a lease has
+// ended; and, for the runners that hold here, what has run for a minute in a node that never had one.
 func (s *Store) Recover(ctx context.Context, now time.Time, runner string) (recovered int, err error) {
 	if err := errors.Join(store.ValidTime("now", now), store.ValidName("runner", runner)); err != nil {
 		return 0, err
@@ -46,7 +46,7 @@ func (s *Store) orphanNodes(ctx context.Context, runner string) (nodes []string,
 	return nodes, err
 }
 
-// recoverNode takes back what runs in a node that has no lease.
+// recoverNode takes back what runs in a node that has no lease, and forgets the lease that has ended.
 func (s *Store) recoverNode(ctx context.Context, now time.Time, runner, node string) (recovered int, err error) {
 	var bundles []uuid
 	err = s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
@@ -59,7 +59,12 @@ func (s *Store) recoverNode(ctx context.Context, now time.Time, runner, node str
 	for n := recoverRows; err == nil && n == recoverRows; recovered += n {
 		n, err = s.recoverSome(ctx, now, runner, node)
 	}
-	return recovered, err
+	if err != nil {
+		return recovered, err
+	}
+	return recovered, s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
+		return l.run(ctx, s.sql.forgetNode.with(text(runner), text(node)))
+	})
 }
 
 func (s *Store) recoverSome(ctx context.Context, now time.Time, runner, node string) (n int, err error) {

@@ -22,6 +22,7 @@ type statements struct {
 	inOrder, listActive, listBundles, listEnded, listFailed          statement
 	expiredCompleted, expiredFailed, liveBlocks, deleteOutcomes      statement
 	forget, compact, ping, identity                                  statement
+	forgetNode                                                       statement
 	hold, release, beat, look, bury, orphanNodes, lockOrphans        statement
 	orphanBundles, tell, listen, poll, lockEnded                     statement
 	insertInTx, undoInTx, locateInTx, historyInTx                    statement

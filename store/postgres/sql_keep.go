@@ -31,12 +31,14 @@ func (s *statements) keeping(text func(string) statement) {
 }
 
 func (s *statements) leasing(text func(string) statement) {
-	s.hold = text(`INSERT INTO {schema}.nodes (handle, runner, node, beat) SELECT $1::uuid, unnest($2::text[]), unnest($3::text[]), 0
-		ON CONFLICT (handle, runner) DO UPDATE SET node = EXCLUDED.node`)
-	s.release = text(`DELETE FROM {schema}.nodes WHERE handle = $1::uuid AND runner = ANY($2::text[])`)
-	s.beat = text(`UPDATE {schema}.nodes SET beat = beat + 1 WHERE handle = $1::uuid RETURNING runner, node`)
-	s.look = text(`SELECT handle, runner, node, beat FROM {schema}.nodes`)
-	s.bury = text(`DELETE FROM {schema}.nodes WHERE handle = $1::uuid AND runner = $2::text AND beat = $3::bigint`)
+	s.hold = text(`INSERT INTO {schema}.nodes (handle, runner, node, beat, ended) SELECT $1::uuid, unnest($2::text[]), unnest($3::text[]), 0, false
+		ON CONFLICT (handle, runner, node) DO UPDATE SET beat = nodes.beat + 1, ended = false`)
+	s.release = text(`UPDATE {schema}.nodes SET ended = true FROM (SELECT unnest($2::text[]) AS runner, unnest($3::text[]) AS node) AS u
+		WHERE handle = $1::uuid AND nodes.runner = u.runner AND nodes.node = u.node`)
+	s.beat = text(`UPDATE {schema}.nodes SET beat = beat + 1 WHERE handle = $1::uuid AND NOT ended`)
+	s.look = text(`SELECT handle, runner, node, beat, ended FROM {schema}.nodes`)
+	s.bury = text(`UPDATE {schema}.nodes SET ended = true WHERE handle = $1::uuid AND runner = $2::text AND node = $3::text AND beat = $4::bigint`)
+	s.forgetNode = text(`DELETE FROM {schema}.nodes WHERE runner = $1::text AND node = $2::text AND ended`)
 	// The nodes of the running tasks are looked up one after the other, each by one step into the index.
 	s.orphanNodes = text(`WITH RECURSIVE n(node) AS (
 			(SELECT t.node FROM {schema}.tasks t WHERE t.runner = $1::text AND t.state = 'running' ORDER BY t.node LIMIT 1)
@@ -44,11 +46,11 @@ func (s *statements) leasing(text func(string) statement) {
 			SELECT (SELECT t.node FROM {schema}.tasks t WHERE t.runner = $1::text AND t.state = 'running' AND t.node > n.node
 				ORDER BY t.node LIMIT 1) FROM n WHERE n.node IS NOT NULL)
 		SELECT x.node FROM (SELECT node FROM n WHERE node IS NOT NULL UNION SELECT node FROM {schema}.bundles WHERE runner = $1::text) AS x
-		WHERE NOT EXISTS (SELECT FROM {schema}.nodes l WHERE l.runner = $1::text AND l.node = x.node)`)
+		WHERE NOT EXISTS (SELECT FROM {schema}.nodes l WHERE l.runner = $1::text AND l.node = x.node AND NOT l.ended)`)
 	s.orphanBundles = text(`SELECT b.id FROM {schema}.bundles b WHERE b.runner = $1::text AND b.node = $2::text
-		AND NOT EXISTS (SELECT FROM {schema}.nodes l WHERE l.runner = b.runner AND l.node = b.node)`)
+		AND NOT EXISTS (SELECT FROM {schema}.nodes l WHERE l.runner = b.runner AND l.node = b.node AND NOT l.ended)`)
 	s.lockOrphans = text(`SELECT {names}, claim FROM {schema}.tasks t WHERE runner = $1::text AND node = $2::text AND state = 'running'
-		AND NOT EXISTS (SELECT FROM {schema}.nodes l WHERE l.runner = t.runner AND l.node = t.node)
+		AND NOT EXISTS (SELECT FROM {schema}.nodes l WHERE l.runner = t.runner AND l.node = t.node AND NOT l.ended)
 		ORDER BY seq LIMIT $3::integer FOR UPDATE SKIP LOCKED`)
 }
 

@@ -122,13 +122,15 @@ CREATE TABLE {schema}.expired (
 	pos    bigint NOT NULL
 ) WITH (fillfactor = 50);
 
--- The leases: which runners run in which nodes. A row lives as long as its beat rises.
+-- The leases: which runners run in which nodes. One lasts as long as its beat rises. When it has ended, the row stays until the tasks
+-- that ran under it are taken back.
 CREATE TABLE {schema}.nodes (
-	handle uuid NOT NULL,
+	handle uuid NOT NULL, -- of the store
 	runner text COLLATE "C" NOT NULL,
 	node   text COLLATE "C" NOT NULL,
 	beat   bigint NOT NULL,
-	PRIMARY KEY (handle, runner)
+	ended  boolean NOT NULL,
+	PRIMARY KEY (handle, runner, node)
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 
 -- What tells this database from another: a spool belongs to one.
