@@ -90,7 +90,7 @@ func newBatch(jobs []*job[*inserting], bundle bool) *batch {
 			}
 			answer := &j.work.answers[i]
 			last.add(answer, b.claim, bundle && answer.State == store.Running)
-			if answer.State == store.Available {
+			if answer.State.Waiting() {
 				b.runners[answer.Runner] = true
 			}
 		}

@@ -56,15 +56,19 @@ func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	url := server.NewDatabase(t)
 	names := []string{"", "public", "Übergröße", `a"b'c\d; --`, strings.Repeat("x", 50)}
+	stores := make([]*postgres.Store, len(names))
 	for i, name := range names {
 		s := open(t, url, postgres.Config{Schema: name})
+		stores[i] = s
 		for range i + 1 {
 			task := insert(t, s, newTask(known))[0]
 			if claimed := claim(t, s, 10); len(claimed) != 1 || claimed[0].ID != task.ID {
 				t.Errorf("%q: claimed %+v", name, claimed)
 			}
 		}
-		t.Cleanup(func() { wantCounts(t, s, map[store.State]int64{store.Running: int64(i + 1)}) })
+	}
+	for i, s := range stores {
+		wantCounts(t, s, map[store.State]int64{store.Running: int64(i + 1)})
 	}
 }
 

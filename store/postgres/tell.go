@@ -83,7 +83,7 @@ func (s *Store) tellChanges(c *changes) {
 	}
 	for _, rows := range [...][]row{c.updated, c.added} {
 		for i := range rows {
-			if rows[i].State == store.Available {
+			if rows[i].State.Waiting() {
 				signals[rows[i].Runner] |= store.SignalWork
 			}
 		}

@@ -221,7 +221,7 @@ func (x *callersTx) find(ctx context.Context, id string) (task store.Task, there
 func (x *callersTx) tellWork(ctx context.Context, inserted []store.Inserted) error {
 	told := map[string]bool{}
 	for i := range inserted {
-		if t := &inserted[i]; t.State == store.Available && !t.Existed && !told[t.Runner] {
+		if t := &inserted[i]; t.State.Waiting() && !t.Existed && !told[t.Runner] {
 			told[t.Runner] = true
 			if err := x.tell(ctx, t.Runner, store.SignalWork); err != nil {
 				return err
