@@ -102,9 +102,14 @@ func TestCommitFails(t *testing.T) {
 				t.Error("nobody was told of the outcome")
 			}
 			countsAreTrue(t, s)
-			for _, task := range old[2:] {
+			for _, task := range old[2:4] {
 				end(t, s, task, store.Completed)
 			}
+			wantYoung(t, s, 1, 1) // its bundle is there for as long as it is needed
+			if got := get(t, crashed(t, s.Path()), old[4].ID); got.State != store.Running {
+				t.Errorf("after a crash the one that runs is %s", got.State)
+			}
+			end(t, s, old[4], store.Completed)
 			wantYoung(t, s, 0, 0)
 			countsAreTrue(t, crashed(t, s.Path()))
 		})

@@ -138,6 +138,12 @@ var undoing = map[string]struct {
 		}
 		return nil // who does not listen
 	}, "by itself"},
+	"rolled back by SQLite in the end": {func(_ context.Context, _ *sqlite.Store, _ func(), tx *sqlite.Tx) error {
+		if err := run(tx, `INSERT OR ROLLBACK INTO songs (id, title) VALUES (7, 'Naima'), (7, 'Naima')`); err == nil {
+			return errors.New("the conflict is no error")
+		}
+		return nil
+	}, "by itself"},
 	"deferred foreign key": {func(_ context.Context, _ *sqlite.Store, _ func(), tx *sqlite.Tx) error {
 		return errors.Join(
 			run(tx, `CREATE TABLE covers (song INTEGER REFERENCES songs (id) DEFERRABLE INITIALLY DEFERRED)`),
