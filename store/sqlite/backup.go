@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	modernc "modernc.org/sqlite"
 
@@ -64,6 +65,9 @@ func (s *Store) backupTo(ctx context.Context, path string) (err error) {
 	}
 	if err := giveName(partial, path); err != nil {
 		return err
+	}
+	if runtime.GOOS == "windows" { // which syncs the name with the file, and no directory
+		return nil
 	}
 	return syncFile(filepath.Dir(path))
 }

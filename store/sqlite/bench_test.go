@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -277,15 +276,6 @@ func plainTasks(from, n int) []store.NewTask {
 		}
 	}
 	return tasks
-}
-
-// processorTime is what this process has used of the processors, in all its threads.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return 0
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func completed(task store.Task) store.Outcome {

@@ -68,9 +68,7 @@ func (x *tx) finishYoung(y *young, o *store.Outcome) (refused, err error) {
 		x.move(y.kind, store.Running, store.Completed)
 		x.toldAll |= store.SignalOutcomes
 		x.pos++
-		ended := y.row
-		ended.result = t.Result
-		return nil, x.putEnded(ended, store.Completed, x.pos, t.FinishedAt)
+		return nil, x.putEnded(&y.row, t.Result, store.Completed, x.pos, t.FinishedAt)
 	}
 	rec, err := x.complete(y)
 	if err != nil {

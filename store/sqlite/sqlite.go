@@ -114,7 +114,8 @@ func (s *Store) makeReady(ctx context.Context, steps []migration) error {
 
 // Migrate takes the schema of the file to the version, up or down, and closes the file again. Open does that by
 // itself, to the newest version; this is for going back before an older program opens the file. Going down loses what
-// the older schema cannot hold; version 0 is an empty file.
+// the older schema cannot hold; version 0 has none of our tables, and a file in which those of an application are left is then not
+// ours any more.
 func Migrate(ctx context.Context, path string, version int) error {
 	steps, err := migrations()
 	if err != nil {

@@ -205,15 +205,15 @@ func (x *tx) put(rec *record) error {
 	if rec.State.Final() {
 		x.pos++
 		rec.Pos = x.pos
-		return x.putEnded(row{id: rec.key, seq: rec.Seq, kind: rec.kind, key: rec.Key, body: body, result: rec.Result},
-			rec.State, rec.Pos, rec.FinishedAt)
+		r := row{id: rec.key, seq: rec.Seq, kind: rec.kind, key: rec.Key, body: body}
+		return x.putEnded(&r, rec.Result, rec.State, rec.Pos, rec.FinishedAt)
 	}
 	return x.add(x.waiting, rec.Seq, rec.key[:], rec.kind, stateCode(rec.State), int64(rec.Priority), moment(rec.ScheduledAt),
 		flag(rec.CancelRequested), text(rec.Key), body, blob(rec.Result))
 }
 
-func (x *tx) putEnded(r row, state store.State, pos int64, finishedAt time.Time) error {
-	return x.add(x.ended, pos, r.id[:], r.seq, r.kind, stateCode(state), moment(finishedAt), text(r.key), r.body, blob(r.result))
+func (x *tx) putEnded(r *row, result []byte, state store.State, pos int64, finishedAt time.Time) error {
+	return x.add(x.ended, pos, r.id[:], r.seq, r.kind, stateCode(state), moment(finishedAt), text(r.key), r.body, blob(result))
 }
 
 // move counts a task that was in one state and is in another; an empty state is none.
