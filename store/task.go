@@ -76,7 +76,7 @@ type NewTask struct {
 	// of a claim. ScheduledAt is then ignored.
 	Node string
 	// Fresh says that the ID was made for this task just now and that nobody else knows it, which saves the store to look
-	// whether it exists.
+	// whether it exists. Who asks again after an error does not know that any more: the first time may have been recorded.
 	Fresh bool
 }
 

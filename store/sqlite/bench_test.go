@@ -248,21 +248,36 @@ func BenchmarkGet(b *testing.B) {
 // stored are the numbers of finished tasks with which BenchmarkStored measures; ten million take some minutes, and 4 GB.
 var stored = flag.String("stored", "10000,1000000", "for how many stored finished tasks BenchmarkStored measures, with commas")
 
-// BenchmarkStored is BenchmarkLife on a store that has that many finished tasks already.
+// BenchmarkStored is BenchmarkLife in batches of 1000 on stores that have so many finished tasks already, by turns, so that what else
+// the machine does disturbs all alike.
 func BenchmarkStored(b *testing.B) {
-	for text := range strings.SplitSeq(*stored, ",") {
+	const size = 1000
+	var stores []*sqlite.Store
+	sizes := strings.Split(*stored, ",")
+	for _, text := range sizes {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			b.Fatal(err)
 		}
 		s := open(b, tempFile(b))
-		for done := 0; done < n; done += 1000 {
-			live(b, s, plainTasks(done, 1000))
+		for done := 0; done < n; done += size {
+			live(b, s, plainTasks(done, size))
 		}
-		b.Run("tasks="+text, func(b *testing.B) {
-			benchTasksOf(b, 1000, func(tasks []store.NewTask) { live(b, s, tasks) })
-		})
-		_ = s.Close()
+		stores = append(stores, s)
+	}
+	used := make([]time.Duration, len(stores))
+	n := 0
+	for b.Loop() {
+		for i, s := range stores {
+			tasks := plainTasks(n, size)
+			start := processorTime()
+			live(b, s, tasks)
+			used[i] += processorTime() - start
+		}
+		n += size
+	}
+	for i, text := range sizes {
+		b.ReportMetric(float64(used[i].Nanoseconds())/float64(n), "cpu-ns/task-at-"+text)
 	}
 }
 

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
+
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // A transaction is published in the memory before its COMMIT, and settled or reverted after it. SQLite's commit writes the
@@ -79,7 +81,8 @@ func (w *writer) clear() (committed bool, err error) {
 		w.settle(x)
 		committed = true
 	default:
-		return false, fmt.Errorf("the file is at transaction %d, after %d: another program has written to it", n.mark, w.memory.mark)
+		return false, fmt.Errorf("%w: it is at transaction %d, the store at %d: another program has written to it",
+			store.ErrCorrupt, n.mark, w.memory.mark)
 	}
 	w.doubt = nil
 	return committed, nil

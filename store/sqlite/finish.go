@@ -29,32 +29,50 @@ func (s *Store) Finish(ctx context.Context, outcomes []store.Outcome) (refused [
 	return refused, nil
 }
 
-// finish records the outcomes that are not refused yet, in their order. What is not young is loaded at once.
-func (x *tx) finish(outcomes []store.Outcome, keys []uuid.UUID, refused []error) error {
-	var others []uuid.UUID
-	for i, id := range keys {
-		if refused[i] == nil && x.youngOf(id) == nil {
-			others = append(others, id)
-		}
-	}
-	found, err := x.lookUp(others, false)
-	if err != nil {
-		return err
-	}
+// finish records the outcomes that are not refused yet, in their order.
+func (x *tx) finish(outcomes []store.Outcome, keys []uuid.UUID, refused []error) (err error) {
+	var found map[uuid.UUID]*record
 	for i := range outcomes {
 		if refused[i] != nil {
 			continue
 		}
 		if y := x.youngOf(keys[i]); y != nil {
-			refused[i], err = x.finishYoung(y, &outcomes[i])
-		} else {
-			refused[i], err = x.finishFound(found, keys[i], &outcomes[i])
+			if refused[i], err = x.finishYoung(y, &outcomes[i]); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		if _, known := found[keys[i]]; !known {
+			if found, err = x.findEnding(keys[i:], refused[i:]); err != nil {
+				return err
+			}
+		}
+		if refused[i], err = x.finishFound(found[keys[i]], &outcomes[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// findEnding loads all tasks at once that are not young, nil for those that there are not. One that is young now and not when its
+// second outcome comes makes it be called again.
+func (x *tx) findEnding(keys []uuid.UUID, refused []error) (map[uuid.UUID]*record, error) {
+	var ids []uuid.UUID
+	for i, id := range keys {
+		if refused[i] == nil && x.youngOf(id) == nil {
+			ids = append(ids, id)
+		}
+	}
+	found, err := x.lookUp(ids, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if found[id] == nil {
+			found[id] = nil // known not to exist
+		}
+	}
+	return found, nil
 }
 
 // finishYoung is short for the commonest end of a task: that it completed changes nothing but what has a column of its own.
@@ -81,15 +99,7 @@ func applying(o *store.Outcome) rule {
 	return func(t *store.Task) (bool, error) { return store.ApplyOutcome(t, *o) }
 }
 
-func (x *tx) finishFound(found map[uuid.UUID]*record, id uuid.UUID, o *store.Outcome) (refused, err error) {
-	rec, known := found[id]
-	if !known { // it was young, and an outcome before this one has ended that
-		again, err := x.lookUp([]uuid.UUID{id}, false)
-		if err != nil {
-			return nil, err
-		}
-		rec = again[id]
-	}
+func (x *tx) finishFound(rec *record, o *store.Outcome) (refused, err error) {
 	if rec == nil {
 		return notFound(o.TaskID), nil
 	}

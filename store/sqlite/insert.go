@@ -71,7 +71,7 @@ func (x *tx) insert(rows []newRow) ([]store.Inserted, error) {
 		return nil, err
 	}
 	answers := make([]store.Inserted, len(rows))
-	young := make([]young, 0, len(rows)) // one allocation for all
+	slab := make([]young, 0, len(rows)) // one allocation for all
 	for i := range rows {
 		r := &rows[i]
 		rec := existing[r.key]
@@ -87,7 +87,7 @@ func (x *tx) insert(rows []newRow) ([]store.Inserted, error) {
 		x.seq++
 		answers[i].Task = r.task
 		answers[i].Seq = x.seq
-		if err := x.insertOne(r, &answers[i].Task, &young); err != nil {
+		if err := x.insertOne(r, &answers[i].Task, &slab); err != nil {
 			return nil, err
 		}
 		if r.known { // it may come again in these rows

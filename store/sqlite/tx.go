@@ -91,8 +91,7 @@ func (x *tx) drain(p *inserts) error {
 // write runs a statement that changes something.
 func (x *tx) write(text string, args ...driver.Value) error {
 	x.changed = true
-	err := x.exec(text, args...)
-	return err
+	return x.exec(text, args...)
 }
 
 // settle inserts what waits. Whoever reads rows calls it first.
