@@ -61,8 +61,9 @@ func child(url string) {
 type process struct {
 	*exec.Cmd
 
-	in    io.Writer
-	lines *bufio.Scanner
+	in     io.Writer
+	lines  *bufio.Scanner
+	passed []string // lines that were read and not expected yet
 }
 
 // startChild returns when its tasks run.
@@ -85,16 +86,22 @@ func startChild(t testing.TB, url, schema, name string) *process {
 	return p
 }
 
-// expect reads lines up to one with this beginning.
+// expect gives the first line with this beginning, of those that were passed over or of those to come.
 func (p *process) expect(t testing.TB, beginning string) string {
 	t.Helper()
+	begins := func(line string) bool { return strings.HasPrefix(line, beginning) }
+	if i := slices.IndexFunc(p.passed, begins); i >= 0 {
+		line := p.passed[i]
+		p.passed = slices.Delete(p.passed, i, i+1)
+		return line
+	}
 	for p.lines.Scan() {
-		if strings.HasPrefix(p.lines.Text(), beginning) {
+		if begins(p.lines.Text()) {
 			return p.lines.Text()
 		}
-		t.Log("the child says: ", p.lines.Text())
+		p.passed = append(p.passed, p.lines.Text())
 	}
-	t.Fatalf("the child has ended without saying %q", beginning)
+	t.Fatalf("the child has ended without saying %q; it said %q", beginning, p.passed)
 	return ""
 }
 

@@ -131,6 +131,9 @@ func dial(ctx context.Context, url string, cfg Config) (*pgxpool.Pool, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	if _, set := config.ConnConfig.RuntimeParams["jit"]; !set && !cfg.TransactionPooling {
+		config.ConnConfig.RuntimeParams["jit"] = "off" // to compile a statement of ours takes longer than it can win
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fault("connecting", err)

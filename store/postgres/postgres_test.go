@@ -28,12 +28,8 @@ func TestMain(m *testing.M) {
 		child(url)
 		return
 	}
-	_ = flag.Set("rapid.checks", rapidChecks) // a flag on the command line comes later
 	goleak.VerifyTestMain(server.Around(m))
 }
-
-// rapidChecks is how often a property is checked: each action of the model is some round trips to the server.
-const rapidChecks = "20"
 
 // newSchema gives the name of a schema that nobody has used.
 func newSchema() string { return "s" + strconv.FormatInt(schemas.Add(1), 10) }
