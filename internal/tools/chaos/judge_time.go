@@ -1,0 +1,147 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// These promises are about time. All processes have one clock; what a child tells is some microseconds late.
+
+// slack is how much earlier than by the clock something may seem to be.
+const slack = 50 * time.Millisecond
+
+// until is when a run was over: when its handler returned, or its process died, or it was told to stop and abandoned.
+func (m *matter) until(start event) time.Duration {
+	l := &m.h.Lives[start.Process]
+	end := l.Gone
+	if l.Killed {
+		end = l.Died
+	}
+	if e, ok := m.t.ofRun(isReturned, start.Run); ok {
+		end = e.At
+	}
+	if e, ok := m.t.ofRun(isTold, start.Run); ok && e.How != byTaken {
+		end = min(end, e.At+m.h.Rules.Grace-slack)
+	}
+	return end
+}
+
+// mayOverlap reports whether a run may be under way at that time although a later one of its task is: its process was paused and
+// does not know yet that the task was taken, and whatever it brings is not recorded.
+func (m *matter) mayOverlap(older event, at time.Duration) bool {
+	l := &m.h.Lives[older.Process]
+	return m.h.Rules.Pauses && !m.t.recorded(older.Run) && (l.excused(older.At) || l.excused(at))
+}
+
+func (m *matter) overlapped() string {
+	for i, a := range m.starts {
+		for _, b := range m.starts[i+1:] {
+			older := a
+			if b.Run < a.Run {
+				older = b
+			}
+			if end := m.until(a); b.At < end && !m.mayOverlap(older, b.At) {
+				return fmt.Sprintf("run %d in %s, from %s to %s; run %d in %s, from %s", a.Run, m.name(a), a.At, end, b.Run, m.name(b), b.At)
+			}
+		}
+	}
+	return ""
+}
+
+// buriedAlive: the history has a task taken from a node that died, and the node had not.
+func (m *matter) buriedAlive() string {
+	if m.t.Task == nil {
+		return ""
+	}
+	for _, a := range m.t.Task.History {
+		if a.Error == store.OrphanError && !m.mayBeDead(a.Node) {
+			return fmt.Sprintf("run %d was taken from %s, which had not died", a.Run, a.Node)
+		}
+	}
+	for _, e := range m.t.of(isTold) {
+		if e.How == byTaken && !m.mayBeDead(m.h.Lives[e.Process].Node) {
+			return fmt.Sprintf("run %d was told that it was taken from %s, which had not been paused", e.Run, m.name(e))
+		}
+	}
+	return ""
+}
+
+func (m *matter) mayBeDead(node string) bool {
+	for i := range m.h.Lives {
+		if l := &m.h.Lives[i]; l.Node == node {
+			return l.Killed || l.Crashed != "" || m.h.Rules.Pauses && slices.ContainsFunc(l.Pauses, func(p span) bool { return p.To-p.From >= lease })
+		}
+	}
+	return true // it died before it could tell its name
+}
+
+// untold: a run that goes on in a process that was paused, and whose task has run elsewhere meanwhile, is told so.
+func (m *matter) untold() string {
+	for i, a := range m.starts {
+		for _, b := range m.starts[i+1:] {
+			if b.Run < a.Run || b.At >= m.until(a) {
+				continue
+			}
+			if _, told := m.t.ofRun(isTold, a.Run); told {
+				continue
+			}
+			for _, p := range m.h.Lives[a.Process].Pauses {
+				if p.From <= b.At && m.until(a) > max(p.To, b.At)+tardy {
+					return fmt.Sprintf("run %d in %s went on for %s after a pause and was not told that run %d had begun", a.Run, m.name(a), m.until(a)-p.To, b.Run)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// rerun is a run that was cut short by the death of its process, and the task's next one.
+type rerun struct {
+	run, next event
+	after     time.Duration // since the moment from which it could be
+}
+
+// reruns finds them. One whose outcome was recorded before the death was not cut short, and if it was discarded by the death, it
+// runs again only because somebody wants so.
+func (m *matter) reruns() (found []rerun) {
+	for _, e := range m.starts {
+		l := &m.h.Lives[e.Process]
+		_, returned := m.t.ofRun(isReturned, e.Run)
+		if !l.Killed || returned || m.t.recorded(e.Run) {
+			continue
+		}
+		later := slices.DeleteFunc(slices.Clone(m.starts), func(s event) bool { return s.Run <= e.Run || s.At < l.Died })
+		if len(later) > 0 {
+			next := slices.MinFunc(later, func(a, b event) int { return cmp.Compare(a.Run, b.Run) })
+			found = append(found, rerun{e, next, next.At - m.h.from(l.Died, next.At)})
+		}
+	}
+	return found
+}
+
+// from is the last mark between a death and a start, or the death.
+func (h *history) from(died, started time.Duration) time.Duration {
+	last := died
+	for _, mark := range h.Marks {
+		if mark > last && mark <= started {
+			last = mark
+		}
+	}
+	return last
+}
+
+func (m *matter) late() string {
+	if m.h.Rules.Soon == 0 {
+		return ""
+	}
+	for _, r := range m.reruns() {
+		if r.after > m.h.Rules.Soon {
+			return fmt.Sprintf("run %d was cut short in %s, and run %d was started in %s after %s", r.run.Run, m.name(r.run), r.next.Run, m.name(r.next), r.after)
+		}
+	}
+	return ""
+}
