@@ -68,6 +68,7 @@ type child struct {
 	rest    context.CancelFunc
 	asking  sync.WaitGroup // callers, and commands that are not answered
 	tokens  tokens
+	pace    pace
 }
 
 // runChild is the whole life of a child. Its parent's death ends it: what it was told by is gone then.
@@ -83,6 +84,7 @@ func runChild(ctx context.Context, config string) error {
 		return err
 	}
 	go c.follow(ctx)
+	go c.pace.keep(c.resting, c.clock)
 	for i := range c.config.Load.Callers {
 		c.asking.Add(1)
 		go c.accept(rand.New(rand.NewPCG(c.config.Seed, uint64(i))))
@@ -114,7 +116,7 @@ func (c *child) tryStart(ctx context.Context) (err error) {
 	kept := actors.KeepForever
 	c.runner, err = actors.StartTaskRunner(ctx, actors.TaskRunnerConfig{
 		Name: runnerName, System: system, Store: c.clock, Logger: logger, HandleInfo: c.hear,
-		MaxChildren: 16, MaxWaiting: 300, DrainTimeout: 50 * time.Millisecond, Grace: grace,
+		MaxChildren: 24, MaxWaiting: 150, DrainTimeout: 50 * time.Millisecond, Grace: grace,
 		Retention: actors.Retention{Completed: kept, Cancelled: kept, Discarded: kept},
 		Kinds: actors.Kinds{
 			actors.Kind(quick, c.work, actors.WithBackoff(actors.Backoff{Base: backoffMin, Max: backoffMax})),

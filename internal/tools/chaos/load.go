@@ -22,6 +22,24 @@ type tokens struct {
 
 func (t *tokens) next() string { return fmt.Sprintf("%s.%d", t.process, t.last.Add(1)) }
 
+// pace keeps the load below what the machine can do, however slow that is today: while more than a few tasks are available, most
+// callers wait. Else the least urgent would wait for ever, and nobody could say whether what died runs again soon.
+type pace struct{ behind atomic.Bool }
+
+// Limits of the pace.
+const (
+	paceEvery = 25 * time.Millisecond
+	paceLimit = 40
+)
+
+// keep looks how many tasks are available, until ctx ends.
+func (p *pace) keep(ctx context.Context, s store.Reader) {
+	for pause(ctx, paceEvery) {
+		counts, err := s.Counts(ctx, runnerName)
+		p.behind.Store(err == nil && counts[store.Available] > paceLimit)
+	}
+}
+
 // accept has tasks accepted until the child is to rest.
 func (c *child) accept(rng *rand.Rand) {
 	defer c.asking.Done()
@@ -39,7 +57,9 @@ func (c *child) accept(rng *rand.Rand) {
 			c.askOne(ctx, rng)
 		}
 		cancel()
-		pause(c.resting, time.Duration(rng.Int64N(int64(2*c.config.Load.Pause))))
+		for pause(c.resting, time.Duration(rng.Int64N(int64(2*c.config.Load.Pause)))) && c.pace.behind.Load() && rng.IntN(20) > 0 {
+			continue // one in twenty goes on, so that the runner is full now and then
+		}
 	}
 }
 

@@ -59,6 +59,12 @@ var errBroken = errors.New("chaos: a promise was broken")
 // run is the program, and gives its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p, err := parse(args, stderr)
+	if err == nil && p.variant.mounts && os.Getenv(inNamespace) == "" {
+		var code int
+		if code, err = again(ctx, p.program, args, stdout, stderr); err == nil {
+			return code
+		}
+	}
 	if err == nil {
 		err = p.run(ctx, stdout)
 	}
@@ -110,6 +116,13 @@ func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
 	if p.dir, err = os.MkdirTemp("", "chaos"); err != nil {
 		return err
 	}
+	if p.variant.mounts {
+		unmount, err := mountDisk(p.dir, diskSize)
+		if err != nil {
+			return err
+		}
+		defer unmount()
+	}
 	began := time.Now()
 	_, _ = fmt.Fprintf(out, "%s on %s, %d rounds, seed %d\n", p.variant.name, p.store, p.rounds, p.seed)
 	shown, hide := context.WithCancel(ctx)
@@ -149,6 +162,9 @@ func (p *plan) session(ctx context.Context, out io.Writer, number, rounds int, s
 	}
 	sorted, found := judge(h)
 	sum.count(h, sorted)
+	for _, r := range s.notes.rows {
+		sum.add(r.name, r.count)
+	}
 	if failure != nil {
 		found = append(found, violation{"all is worked off", failure.Error(), nil})
 	}

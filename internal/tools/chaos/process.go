@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 )
@@ -42,17 +43,35 @@ func launch(program string, config childConfig, heard func(event)) (*process, er
 	p.cmd = exec.Command(program) //nolint:noctx // it is killed in its time, and dies with us
 	p.cmd.Env = append(os.Environ(), asChild+"="+string(text))
 	p.cmd.ExtraFiles, p.cmd.Stderr = []*os.File{out}, p.errors
-	if p.in, err = p.cmd.StdinPipe(); err == nil {
-		err = p.cmd.Start()
+	dieWithUs(p.cmd)
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
 	}
-	_ = out.Close() // the child's end; without it we would never see the pipe's
-	if err != nil {
-		_ = events.Close()
+	started := make(chan error)
+	go p.live(started, events, out, heard)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("chaos: start a child: %w", err)
 	}
 	go p.say()
-	go p.listen(events, heard)
 	return p, nil
+}
+
+// live starts the child and hears it to its end, on a thread of its own: the kernel takes the end of the thread that started a
+// process for the end of us.
+func (p *process) live(started chan<- error, events io.ReadCloser, out io.Closer, heard func(event)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(p.gone)
+	err := p.cmd.Start()
+	_ = out.Close() // the child's end; without it we would never see the pipe's
+	started <- err
+	if err == nil {
+		if err = hear(events, heard); err != nil {
+			_, _ = fmt.Fprintln(p.errors, err)
+		}
+		_ = p.cmd.Wait() // how it ended, its state says
+	}
+	_ = events.Close()
 }
 
 // tell has the child told a command, if there is room among those that wait.
@@ -74,16 +93,6 @@ func (p *process) say() {
 			return
 		}
 	}
-}
-
-// listen hears the child to its end.
-func (p *process) listen(events io.ReadCloser, heard func(event)) {
-	defer close(p.gone)
-	if err := hear(events, heard); err != nil {
-		_, _ = fmt.Fprintln(p.errors, err)
-	}
-	_ = events.Close()
-	_ = p.cmd.Wait() // how it ended, its state says
 }
 
 // wasKilled reports whether it was SIGKILL that ended it.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
@@ -52,9 +53,12 @@ func (t *tally) add(name string, n int) {
 // count adds what one session came to.
 func (t *tally) count(h *history, sorted []*trail) {
 	t.countLives(h)
-	states, byEvent, unsure, doubled := map[store.State]int{}, map[what]int{}, 0, 0
+	states, byEvent, unsure, doubled, full := map[store.State]int{}, map[what]int{}, 0, 0, 0
 	for _, e := range h.Events {
 		byEvent[e.What]++
+		if e.What == isRefused && strings.Contains(e.Text, store.ErrFull.Error()) {
+			full++
+		}
 	}
 	for _, trail := range sorted {
 		m := &matter{h, trail, trail.of(isStarted)}
@@ -73,6 +77,7 @@ func (t *tally) count(h *history, sorted []*trail) {
 	t.add("tasks asked for", byEvent[isAsked])
 	t.add("  accepted", byEvent[isAccepted])
 	t.add("  refused", byEvent[isRefused])
+	t.add("    for want of room on the disk", full)
 	t.add("  recorded without an answer", unsure)
 	t.add("tasks recorded", len(h.Tasks))
 	t.add("outcomes", len(h.Log))

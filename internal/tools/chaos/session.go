@@ -19,6 +19,7 @@ type session struct {
 	program string
 	load    load
 	count   *progress
+	notes   tally // what the variant did
 
 	mu      sync.Mutex
 	history history

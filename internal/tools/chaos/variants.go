@@ -11,6 +11,7 @@ type variant struct {
 	name   string
 	about  string
 	stores []string // with which of them it makes sense
+	mounts bool     // the databases are on a small disk of their own
 
 	rules func() rules
 	load  func(*plan) load
@@ -31,6 +32,10 @@ func variants() []*variant {
 	return []*variant{
 		{name: "kill", about: "processes are killed and started again", stores: []string{onSQLite, onPostgres},
 			rules: soon, load: ordinary, round: killRound},
+		{name: "torn", about: "the power fails: what was not synced is lost", stores: []string{onSQLite},
+			rules: soon, load: ordinary, round: tornRound},
+		{name: "full", about: "the disk is full, or the limit of the store is reached", stores: []string{onSQLite}, mounts: true,
+			rules: soon, load: ordinary, round: fullRound},
 		{name: "clock", about: "the clocks jump an hour forwards and back", stores: []string{onSQLite, onPostgres},
 			rules: soon, load: ordinary, round: clockRound, calm: setClocks},
 	}
