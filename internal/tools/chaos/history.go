@@ -50,8 +50,9 @@ type life struct {
 
 type span struct{ From, To time.Duration }
 
-// lease is how long a process must be silent to be thought dead, at the least.
-const lease = 3 * time.Second
+// lease is how long a process must stand still to be thought dead, at the least: it is silent for 3 seconds then, of which one may
+// have passed before.
+const lease = 2 * time.Second
 
 // tardy is how long after a pause a process may go on with what was taken from it: it looks every few seconds.
 const tardy = 7 * time.Second

@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -48,8 +49,10 @@ type plan struct {
 	rounds  int
 	each    int // rounds in a session
 	seed    uint64
-	program string // which is started as a child: we ourselves
-	dir     string // where databases are made; kept if a promise was broken
+	program string        // which is started as a child: we ourselves
+	pause   time.Duration // of processes that stand still
+	server  *server       // nil on SQLite
+	dir     string        // where databases are made; kept if a promise was broken
 	count   *progress
 }
 
@@ -66,11 +69,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	if err == nil {
-		err = p.run(ctx, stdout)
+		err = hosting(ctx, func(t testing.TB) error { return p.run(ctx, t, stdout) })
 	}
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, errSkipped):
+		_, _ = fmt.Fprintln(stderr, err)
+		return 3
 	case errors.Is(err, errBroken):
 		return 1
 	}
@@ -87,6 +93,7 @@ func parse(args []string, stderr io.Writer) (*plan, error) {
 	name := flags.String("variant", "kill", "what is done to the processes:\n"+about())
 	flags.IntVar(&p.rounds, "rounds", 100, "how often it is done")
 	flags.IntVar(&p.each, "session", 100, "after how many rounds all is worked off and judged; then a new database is begun")
+	flags.DurationVar(&p.pause, "pause", 6*time.Second, "how long processes stand still at least, in the variant pause")
 	flags.Uint64Var(&p.seed, "seed", rand.Uint64(), "repeats the choices of another run")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -112,7 +119,7 @@ func about() string {
 }
 
 // run does all sessions and prints what they came to.
-func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
+func (p *plan) run(ctx context.Context, t testing.TB, out io.Writer) (err error) {
 	if p.dir, err = os.MkdirTemp("", "chaos"); err != nil {
 		return err
 	}
@@ -123,6 +130,9 @@ func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
 		}
 		defer unmount()
 	}
+	if p.store == onPostgres {
+		p.server = newServer(t, p.variant)
+	}
 	began := time.Now()
 	_, _ = fmt.Fprintf(out, "%s on %s, %d rounds, seed %d\n", p.variant.name, p.store, p.rounds, p.seed)
 	shown, hide := context.WithCancel(ctx)
@@ -130,7 +140,7 @@ func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
 	var sum tally
 	for number, done := 0, 0; done < p.rounds && err == nil; number++ {
 		rounds := min(p.each, p.rounds-done)
-		err = p.session(ctx, out, number, rounds, &sum)
+		err = p.session(ctx, t, out, number, rounds, &sum)
 		done += rounds
 	}
 	hide()
@@ -146,8 +156,8 @@ func (p *plan) run(ctx context.Context, out io.Writer) (err error) {
 }
 
 // session does one session and judges it.
-func (p *plan) session(ctx context.Context, out io.Writer, number, rounds int, sum *tally) error {
-	places, err := p.places(number)
+func (p *plan) session(ctx context.Context, t testing.TB, out io.Writer, number, rounds int, sum *tally) error {
+	places, whole, err := p.places(t, number)
 	if err != nil {
 		return err
 	}
@@ -157,7 +167,7 @@ func (p *plan) session(ctx context.Context, out io.Writer, number, rounds int, s
 		return failure
 	}
 	h := &s.history
-	if h.Log, h.Tasks, err = places[0].read(ctx); err != nil {
+	if h.Log, h.Tasks, err = whole.read(ctx); err != nil {
 		return errors.Join(failure, err)
 	}
 	sorted, found := judge(h)

@@ -15,13 +15,15 @@ import (
 
 // progress is what is shown while a session runs.
 type progress struct {
-	rounds, kills, accepted, outcomes atomic.Int64
+	rounds, kills, accepted, returned, outcomes atomic.Int64
 }
 
 func (p *progress) note(e event) {
 	switch e.What {
 	case isAccepted:
 		p.accepted.Add(1)
+	case isReturned:
+		p.returned.Add(1)
 	case isOutcome:
 		p.outcomes.Add(1)
 	case isDying:

@@ -12,6 +12,9 @@ type variant struct {
 	about  string
 	stores []string // with which of them it makes sense
 	mounts bool     // the databases are on a small disk of their own
+	clocks bool     // the server's clock jumps too
+	proxy  bool     // the processes reach the server through its proxy
+	spools bool     // each slot has a spool
 
 	rules func() rules
 	load  func(*plan) load
@@ -36,7 +39,15 @@ func variants() []*variant {
 			rules: soon, load: ordinary, round: tornRound},
 		{name: "full", about: "the disk is full, or the limit of the store is reached", stores: []string{onSQLite}, mounts: true,
 			rules: soon, load: ordinary, round: fullRound},
-		{name: "clock", about: "the clocks jump an hour forwards and back", stores: []string{onSQLite, onPostgres},
+		{name: "pause", about: "processes stand still for longer than their lease", stores: []string{onPostgres},
+			rules: pausing, load: lengthy, round: pauseRound},
+		{name: "postgres-restart", about: "the server is killed or stopped, and started again", stores: []string{onPostgres},
+			rules: soon, load: ordinary, round: restartRound},
+		{name: "cut", about: "connections are cut in the middle of a commit", stores: []string{onPostgres}, proxy: true,
+			rules: soon, load: ordinary, round: cutRound},
+		{name: "outage", about: "the server is away, and processes are killed meanwhile", stores: []string{onPostgres}, spools: true,
+			rules: soon, load: ordinary, round: outageRound},
+		{name: "clock", clocks: true, about: "the clocks jump an hour forwards and back", stores: []string{onSQLite, onPostgres},
 			rules: soon, load: ordinary, round: clockRound, calm: setClocks},
 	}
 }
@@ -119,12 +130,21 @@ func clockRound(ctx context.Context, s *session) error {
 	}
 	pause(ctx, s.some(s.plan.between()))
 	skews := []time.Duration{-clockJump, 0, clockJump}
-	s.setSkew(skews[s.rng.IntN(len(skews))])
+	skew := skews[s.rng.IntN(len(skews))]
+	s.notes.add("clock jumps", 1)
+	if s.plan.server != nil && s.rng.IntN(2) == 0 {
+		s.plan.server.SetClock(skew)
+		return nil
+	}
+	s.setSkew(skew)
 	return nil
 }
 
 // setClocks has all clocks be where the furthest was, so that what is to run then does.
 func setClocks(_ context.Context, s *session) error {
+	if s.plan.server != nil {
+		s.plan.server.SetClock(clockJump)
+	}
 	s.setSkew(clockJump)
 	return nil
 }
