@@ -165,9 +165,14 @@ func (t *trail) ofRun(kind what, run int64) (event, bool) {
 	return t.Events[i], true
 }
 
-// recorded reports whether an outcome of this run is in the log.
+// recorded reports whether an outcome of this run is in the log. One that the death of its node has brought is not the run's own.
 func (t *trail) recorded(run int64) bool {
-	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run })
+	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run && !orphaned(&o, run) })
+}
+
+// orphaned reports whether the task was taken from a dead node in this run.
+func orphaned(t *store.Task, run int64) bool {
+	return slices.ContainsFunc(t.History, func(a store.Attempt) bool { return a.Run == run && a.Error == store.OrphanError })
 }
 
 // order is what the task was asked to do.
