@@ -11,22 +11,23 @@ import (
 // Cancel implements store.Controller. When the answer of the server was lost, it is asked again, and then From may be the state after
 // the cancel. While another transaction has locked the task, it waits.
 func (s *Store) Cancel(ctx context.Context, now time.Time, id string) (store.Moved, error) {
-	return s.control(ctx, "cancelling", now, id, store.ApplyCancel)
+	return s.control(ctx, "cancelling", &controlling{now: now, apply: store.ApplyCancel}, id)
 }
 
-// Retry implements store.Controller. As to a lost answer, it is as with Cancel.
+// Retry implements store.Controller. When the answer of the server was lost, and the task is no longer as it was, it counts as
+// retried: to do it again could give it an outcome more.
 func (s *Store) Retry(ctx context.Context, now time.Time, id string) (store.Moved, error) {
-	return s.control(ctx, "retrying", now, id, store.ApplyRetry)
+	return s.control(ctx, "retrying", &controlling{now: now, apply: store.ApplyRetry, once: true}, id)
 }
 
 // rule changes a task, or refuses to; see store.ApplyCancel.
 type rule func(t *store.Task, now time.Time) (changed bool, err error)
 
-func (s *Store) control(ctx context.Context, doing string, now time.Time, id string, apply rule) (moved store.Moved, err error) {
-	if err := errors.Join(store.ValidTime("now", now), store.ValidID("id", id)); err != nil {
+func (s *Store) control(ctx context.Context, doing string, c *controlling, id string) (moved store.Moved, err error) {
+	if err := errors.Join(store.ValidTime("now", c.now), store.ValidID("id", id)); err != nil {
 		return moved, err
 	}
-	c := &controlling{id: parseID(id), now: now, apply: apply}
+	c.id = parseID(id)
 	err = s.callJoined(ctx, doing, func(ctx context.Context) error {
 		for wait := firstBusy; ; wait = min(2*wait, longestBusy) {
 			if err := s.controlOnce(ctx, c); !errors.Is(err, errBusy) {
@@ -50,11 +51,22 @@ type controlling struct {
 	id      uuid
 	now     time.Time
 	apply   rule
+	once    bool  // it must not be applied to what it was applied to before
+	sent    *seen // the task as it was when a commit was sent of which the answer is not known
 	moved   store.Moved
 	changes changes
 	bundle  uuid // in which the task is; it must leave it first
 	ended   bool // it has ended, in a caller's transaction, and must be given its place first
 }
+
+// seen tells whether somebody has done anything to a task.
+type seen struct {
+	state    store.State
+	run, pos int64
+	attempts int
+}
+
+func (r *row) seen() seen { return seen{r.State, r.Run, r.Pos, r.attempts} }
 
 // controlOnce answers errBusy if it is to be called again.
 func (s *Store) controlOnce(ctx context.Context, c *controlling) error {
@@ -62,7 +74,7 @@ func (s *Store) controlOnce(ctx context.Context, c *controlling) error {
 		return err
 	}
 	err := s.transact(ctx, lent{s}, func(ctx context.Context, t *txn) error {
-		*c = controlling{id: c.id, now: c.now, apply: c.apply}
+		*c = controlling{id: c.id, now: c.now, apply: c.apply, once: c.once, sent: c.sent}
 		return s.controlIn(ctx, t, c)
 	})
 	switch {
@@ -128,7 +140,11 @@ func (s *Store) controlRow(ctx context.Context, t *txn, c *controlling, r *row, 
 	if err := s.loadHistories(ctx, t.l, r); err != nil {
 		return err
 	}
-	before := r.History
+	if c.once && c.sent != nil && *c.sent != r.seen() {
+		c.moved = store.Moved{Task: r.Task, From: c.sent.state}
+		return nil
+	}
+	before, as := r.History, r.seen()
 	r.History = nil
 	c.moved.From = r.State
 	changed, err := c.apply(&r.Task, c.now)
@@ -139,6 +155,7 @@ func (s *Store) controlRow(ctx context.Context, t *txn, c *controlling, r *row, 
 	if changed {
 		c.changes.record(r, c.moved.From)
 		place(r)
+		c.sent = &as
 		if err := t.commit(ctx, c.changes.calls(s.sql)...); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	uuids7 "github.com/google/uuid"
@@ -154,7 +155,14 @@ func (s *Store) insertFresh(own source, jobs []*job[*inserting]) error {
 	defer stop()
 	batch := newBatch(jobs, true)
 	s.expect(batch)
+	tried := false
 	err := s.persist(ctx, own, func(ctx context.Context, l *link) error {
+		if tried {
+			if err := s.findLanded(ctx, l, batch); err != nil {
+				return err
+			}
+		}
+		tried = true
 		if err := l.run(ctx, batch.calls(s.sql)...); err != nil {
 			return err
 		}
@@ -186,6 +194,49 @@ func (s *Store) expect(batch *batch) {
 	}
 }
 
+// findLanded takes out of the batch what an earlier try has inserted. Nobody else knows these ids, so whatever is found of them comes
+// from it; by now it may have been claimed, and have ended, or have been taken out of its bundle, and to insert it again would make
+// two tasks of it.
+func (s *Store) findLanded(ctx context.Context, l *link, batch *batch) error {
+	all, err := s.locate(ctx, l, batch.ids())
+	if err != nil {
+		return err
+	}
+	for _, b := range batch.blocks {
+		b.land(all)
+	}
+	return nil
+}
+
+// ids are those of all tasks that are still to be inserted.
+func (b *batch) ids() (ids []uuid) {
+	for _, block := range b.blocks {
+		for i := range block.rows {
+			ids = append(ids, parseID(block.rows[i].ID))
+		}
+		for _, n := range block.nests {
+			ids = append(ids, n.ids()...)
+		}
+	}
+	return ids
+}
+
+// land keeps what was not found.
+func (b *block) land(all map[uuid]found) {
+	rows, answers := b.rows, b.answers
+	b.rows, b.answers, b.added = nil, nil, nil
+	for i, r := range rows {
+		if f := all[parseID(r.ID)]; f.place != nowhere {
+			answers[i].Seq = f.row.Seq
+			continue
+		}
+		b.rows, b.answers, b.added = append(b.rows, r), append(b.answers, answers[i]), append(b.added, false)
+	}
+	for _, n := range b.nests {
+		n.landed = slices.ContainsFunc(n.ids(), func(id uuid) bool { return all[id].place != nowhere })
+	}
+}
+
 // newUUID orders bundles by time. It reads random bytes, which never fails.
 func newUUID() uuid { return uuid(uuids7.Must(uuids7.NewV7())) }
 
@@ -194,6 +245,9 @@ func (b *batch) calls(s *statements) (calls []call) {
 		bundle, rows := s.insertBundle, s.insertTasks
 		for _, n := range block.nests {
 			n.block = 0
+			if n.landed {
+				continue
+			}
 			calls = append(calls, bundle.with(n.id[:], n.handle[:], text(n.node), text(n.runner), text(n.kind), int4(n.n), n.lo[:], n.hi[:], n.tasks).
 				each(func(c *columns) { n.block = c.int64() }))
 			bundle, rows = s.insertBundleToo, s.insertTasksToo

@@ -23,9 +23,10 @@ type egg struct {
 type nest struct {
 	*bundle
 
-	left  int
-	known bool      // that it was inserted; if not, that may be under way
-	born  time.Time // when it was known
+	left   int
+	landed bool      // an earlier try has inserted it
+	known  bool      // that it was inserted; if not, that may be under way
+	born   time.Time // when it was known
 }
 
 func newYoung() *young { return &young{tasks: map[uuid]egg{}, nests: map[uuid]*nest{}} }
