@@ -60,6 +60,10 @@ clean: ## forget the installed tools
 bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are under way
 	cd bench && go test -run '^$$' -bench MoveAssetsWhileBusy -benchtime 6000x ./mutation
 
+.PHONY: bench-store
+bench-store: ## our durable queues beside the others, into bench/README.md; needs PostgreSQL, Redis and a C compiler, takes ten minutes
+	cd bench && go test -tags mattn -run '^TestCompare$$' -count=1 -v -timeout 2h ./store -rounds 5 -write ../README.md
+
 .PHONY: mutate
 mutate: ## breaks the decisions of the supervisor one by one: do the tests notice?
 	go run ./internal/tools/mutate -test ./supervisor -timeout 20s \

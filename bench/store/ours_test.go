@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/sqlite"
+)
+
+// openStore opens a fresh store of ours.
+type openStore func(ctx context.Context, s *site) (store.Store, error)
+
+func oursOnSQLite(ctx context.Context, s *site) (store.Store, error) {
+	return sqlite.Open(ctx, filepath.Join(s.dir, "tasks.db"), sqlite.Config{})
+}
+
+const noopKind = "noop"
+
+// ours is a TaskRunner on a store of ours.
+type ours struct {
+	*tally
+	db     store.Store
+	runner *actors.TaskRunner
+}
+
+// openOurs gives what opens a runner on such a store, with room for so many tasks at once. A completion counts when
+// HandleInfo is told of it, which is after it was recorded.
+func openOurs(open openStore, maxChildren int) func(context.Context, *site, int) (queue, error) {
+	return func(ctx context.Context, s *site, tasks int) (queue, error) {
+		db, err := open(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		q := &ours{tally: newTally(tasks), db: db}
+		q.runner, err = actors.StartTaskRunner(ctx, actors.TaskRunnerConfig{
+			Name: "bench", Store: db, MaxChildren: maxChildren, HandleInfo: q.handleInfo,
+			Kinds: actors.Kinds{actors.Kind(noopKind, func(context.Context, noop) (struct{}, error) { return struct{}{}, nil })},
+		})
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		return q, nil
+	}
+}
+
+func (q *ours) handleInfo(_ context.Context, message any) {
+	if _, ok := message.(messages.Completed); ok {
+		q.add(1)
+	}
+}
+
+func (q *ours) enqueue(ctx context.Context, n int) error {
+	if n == 1 {
+		_, err := actors.Run[struct{}](ctx, q.runner, noopKind, noopArgs(), actors.WithWait())
+		return err
+	}
+	args := make([]noop, n)
+	for i := range args {
+		args[i] = noopArgs()
+	}
+	_, err := actors.RunMany[struct{}](ctx, q.runner, noopKind, args, actors.WithWait())
+	return err
+}
+
+func (q *ours) kept(ctx context.Context) (int, error) {
+	counts, err := q.db.Counts(ctx, "")
+	for state, n := range counts {
+		if err == nil && n != 0 && state != store.Completed {
+			err = fmt.Errorf("%d tasks are %s", n, state)
+		}
+	}
+	return int(counts[store.Completed]), err
+}
+
+func (q *ours) close(ctx context.Context) error {
+	return errors.Join(q.runner.Stop(ctx), q.db.Close())
+}
