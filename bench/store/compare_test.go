@@ -129,17 +129,13 @@ func (r *run) finish(t *testing.T) {
 	}
 }
 
-// BenchmarkQueues has each contender do a few hundred tasks, so that a change that breaks one is seen. Its figures say
-// little. Those whose server is not installed are left out.
-func BenchmarkQueues(b *testing.B) {
+// BenchmarkShort has each contender do a few hundred tasks, and each single call made once, so that a change that breaks one
+// is seen. Its figures say little. Those whose server is not installed are left out.
+func BenchmarkShort(b *testing.B) {
 	s := newSite(b)
 	for _, c := range contenders() {
-		b.Run(strings.ReplaceAll(c.title(), ", ", "/"), func(b *testing.B) {
-			if !s.has(c.engine) {
-				b.Skipf("there is no %s here", c.engine)
-			}
-			c.load.tasks = 200
-			c.load.batch = min(c.load.batch, 50)
+		short(b, s, c.title(), c.engine, func(b *testing.B) {
+			c.load.tasks, c.load.batch = 200, min(c.load.batch, 50)
 			for range b.N {
 				r, err := c.measure(b.Context(), s)
 				must(b, err)
@@ -147,21 +143,22 @@ func BenchmarkQueues(b *testing.B) {
 			}
 		})
 	}
-}
-
-// BenchmarkOneCaller has each of the single-caller measurements done once, for the same reason.
-func BenchmarkOneCaller(b *testing.B) {
-	s := newSite(b)
 	for _, l := range latencies() {
-		b.Run(strings.ReplaceAll(l.title, ", ", "/"), func(b *testing.B) {
-			if !s.has(l.engine) {
-				b.Skipf("there is no %s here", l.engine)
-			}
+		short(b, s, l.title, l.engine, func(b *testing.B) {
 			took, err := l.inFolder(b.Context(), s, b.N)
 			must(b, err)
 			b.ReportMetric(float64(percentile(took, 0.5).Nanoseconds()), "p50-ns")
 		})
 	}
+}
+
+func short(b *testing.B, s *site, title string, e engine, f func(*testing.B)) {
+	b.Run(strings.ReplaceAll(title, ", ", "/"), func(b *testing.B) {
+		if !s.has(e) {
+			b.Skipf("there is no %s here", e)
+		}
+		f(b)
+	})
 }
 
 // percentile is the value below which that share of the values lies.

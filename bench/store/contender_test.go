@@ -101,6 +101,9 @@ func (c contender) measure(ctx context.Context, s *site) (r result, err error) {
 	}
 	r.took = time.Since(began)
 	r.kept, err = q.kept(ctx)
+	if err == nil && r.kept != 0 && r.kept != c.load.tasks { // it keeps all of them, or none
+		err = fmt.Errorf("%d of %d tasks are recorded as completed", r.kept, c.load.tasks)
+	}
 	return r, err
 }
 

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/taskrunner-go/taskrunner/actors"
 )
 
 // latency is something of which each single time counts.
@@ -20,16 +18,25 @@ type latency struct {
 	sample    func(ctx context.Context, s *site, calls int) ([]time.Duration, error)
 }
 
+// The titles by which bars finds them. What this run has nothing of is passed over there.
+const (
+	appendTitle      = "append and fsync of a file"
+	runOnSQLite      = "Run on SQLite"
+	insertTitle      = "INSERT of a row through pgx"
+	runOnPostgres    = "Run on PostgreSQL"
+	handOffOnReplica = "from Run on a full replica to the start on another"
+)
+
 // latencies is all that is measured of one call at a time. A yardstick comes from the same run as what is compared with it,
 // and stands before it.
 func latencies() []latency {
 	const calls = 500
 	alone := "1 caller, one call after the other"
 	return []latency{
-		{title: "append and fsync of a file", engine: onSQLite, load: alone + ", 100 bytes", calls: calls, sample: appendAndSync},
-		{title: "Run on SQLite", engine: onSQLite, load: alone + ", 100 bytes of arguments; the tasks run meanwhile, and their completions are recorded",
-			yardstick: "append and fsync of a file", calls: calls, sample: acceptOn(oursOnSQLite)},
-		{title: "INSERT of a row through pgx", engine: onPostgres, load: alone + ", 100 bytes", calls: calls, sample: insertRows},
+		{title: appendTitle, engine: onSQLite, load: alone + ", 100 bytes", calls: calls, sample: appendAndSync},
+		{title: runOnSQLite, engine: onSQLite, load: alone + ", 100 bytes of arguments; the tasks run meanwhile, and their completions are recorded",
+			yardstick: appendTitle, calls: calls, sample: acceptOn(oursOnSQLite)},
+		{title: insertTitle, engine: onPostgres, load: alone + ", 100 bytes", calls: calls, sample: insertRows},
 	}
 }
 
@@ -44,8 +51,8 @@ func (l latency) inFolder(ctx context.Context, s *site, calls int) ([]time.Durat
 	return l.sample(ctx, &inside, calls)
 }
 
-// times calls f, and gives how long each call took. The first ones, which no one counts, find caches and connections cold.
-func times(calls int, f func() error) ([]time.Duration, error) {
+// clock calls f, and gives how long each call took. The first ones, which no one counts, find caches and connections cold.
+func clock(calls int, f func() error) ([]time.Duration, error) {
 	const warm = 20
 	took := make([]time.Duration, 0, calls)
 	for i := range warm + calls {
@@ -68,7 +75,7 @@ func appendAndSync(_ context.Context, s *site, calls int) (took []time.Duration,
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	record := noopBytes()
-	return times(calls, func() error {
+	return clock(calls, func() error {
 		if _, err := file.Write(record); err != nil {
 			return err
 		}
@@ -79,12 +86,12 @@ func appendAndSync(_ context.Context, s *site, calls int) (took []time.Duration,
 // acceptOn times Run, which returns when the task is recorded.
 func acceptOn(open openStore) func(context.Context, *site, int) ([]time.Duration, error) {
 	return func(ctx context.Context, s *site, calls int) (took []time.Duration, err error) {
-		opened, err := openOurs(open, actors.DefaultMaxChildren)(ctx, s, 0)
+		opened, err := openOurs(open)(ctx, s, 0)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, opened.close(ctx)) }()
-		return times(calls, func() error { return opened.enqueue(ctx, 1) })
+		return clock(calls, func() error { return opened.enqueue(ctx, 1) })
 	}
 }
 
@@ -105,7 +112,7 @@ func insertRows(ctx context.Context, s *site, calls int) (took []time.Duration, 
 		return nil, err
 	}
 	args := noopBytes()
-	return times(calls, func() error {
+	return clock(calls, func() error {
 		_, err := pool.Exec(ctx, `INSERT INTO tasks (args) VALUES ($1)`, args)
 		return err
 	})

@@ -28,9 +28,15 @@ type ours struct {
 	runner *actors.TaskRunner
 }
 
-// openOurs gives what opens a runner on such a store, with room for so many tasks at once. A completion counts when
-// HandleInfo is told of it, which is after it was recorded.
-func openOurs(open openStore, maxChildren int) func(context.Context, *site, int) (queue, error) {
+// ourMaxChildren is room for what waits for the completion of others to be written.
+const (
+	ourMaxChildren = 10_000
+	ourSetup       = "MaxChildren 10,000, modernc.org/sqlite"
+)
+
+// openOurs gives what opens a runner on such a store. A completion counts when HandleInfo is told of it, which is after it
+// was recorded.
+func openOurs(open openStore) func(context.Context, *site, int) (queue, error) {
 	return func(ctx context.Context, s *site, tasks int) (queue, error) {
 		db, err := open(ctx, s)
 		if err != nil {
@@ -38,7 +44,7 @@ func openOurs(open openStore, maxChildren int) func(context.Context, *site, int)
 		}
 		q := &ours{tally: newTally(tasks), db: db}
 		q.runner, err = actors.StartTaskRunner(ctx, actors.TaskRunnerConfig{
-			Name: "bench", Store: db, MaxChildren: maxChildren, HandleInfo: q.handleInfo,
+			Name: "bench", Store: db, MaxChildren: ourMaxChildren, HandleInfo: q.handleInfo,
 			Kinds: actors.Kinds{actors.Kind(noopKind, func(context.Context, noop) (struct{}, error) { return struct{}{}, nil })},
 		})
 		if err != nil {

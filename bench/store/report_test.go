@@ -97,7 +97,7 @@ func (r *run) writeRates(text *strings.Builder) {
 			c.load.callers, thousands(float64(c.load.batch)), argsBytes, thousands(float64(c.load.tasks)), thousands(float64(r.kept[c.title()])),
 			thousands(percentile(rates, 0.5)), thousands(percentile(rates, 0)), thousands(percentile(rates, 1)))
 		for _, e := range engines {
-			fmt.Fprintf(text, " %s |", r.times(c, e))
+			fmt.Fprintf(text, " %s |", r.against(c, e))
 		}
 		text.WriteString("\n")
 	}
@@ -114,13 +114,13 @@ func (r *run) ourEngines() (engines []engine) {
 	return engines
 }
 
-// times is how many times as fast ours on that engine is as the contender.
-func (r *run) times(c contender, e engine) string {
+// against is how many times as fast ours on that engine is as the contender.
+func (r *run) against(c contender, e engine) string {
 	our, ok := rate(e, c.way)(r)
 	if !ok || c.ours {
 		return ""
 	}
-	return times2(our / percentile(r.rates[c.title()], 0.5))
+	return times(our / percentile(r.rates[c.title()], 0.5))
 }
 
 func (r *run) writeSetups(text *strings.Builder) {
@@ -136,7 +136,7 @@ func (r *run) writeWaits(text *strings.Builder) {
 	for _, l := range latencies() {
 		took, of := r.waits[l.title], ""
 		if ratio, ok := against(l.title, l.yardstick)(r); ok {
-			of = times2(ratio)
+			of = times(ratio)
 		}
 		fmt.Fprintf(text, "| %s | %s | %s | %s | %s | %s |\n", l.title, l.load, thousands(float64(len(took))),
 			duration(float64(percentile(took, 0.5))), duration(float64(percentile(took, 0.99))), of)

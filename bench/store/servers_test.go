@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/url"
@@ -51,7 +50,7 @@ func postgresPrograms() (dir string, ok bool) {
 // as postgres, whom the Debian package makes.
 func startPostgres(t testing.TB, bin string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "postgres") // t.TempDir is below a folder that nobody else may enter
+	dir, err := os.MkdirTemp("", "postgres") //nolint:usetesting // t.TempDir is below a folder that nobody else may enter
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	as := unprivileged(t, dir)
@@ -69,9 +68,8 @@ func startPostgres(t testing.TB, bin string) string {
 	for _, setting := range postgresSettings() {
 		args = append(args, "-c", setting)
 	}
-	serve(t, run("postgres", args...), syscall.SIGINT) // which does not wait for clients
 	address := "postgres:///postgres?user=bench&host=" + url.QueryEscape(dir)
-	untilReady(t, "postgres", func(ctx context.Context) error {
+	serve(t, run("postgres", args...), syscall.SIGINT, func(ctx context.Context) error { // it does not wait for clients then
 		conn, err := pgx.Connect(ctx, address)
 		if err != nil {
 			return err
@@ -101,43 +99,35 @@ func startRedis(t testing.TB, path string) string {
 	t.Helper()
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "redis.sock")
-	serve(t, exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--dir", dir,
-		"--appendonly", "yes", "--appendfsync", "always", "--save", ""), syscall.SIGTERM)
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
 	defer func() { must(t, client.Close()) }()
-	untilReady(t, "redis-server", func(ctx context.Context) error { return client.Ping(ctx).Err() })
+	cmd := exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--dir", dir,
+		"--appendonly", "yes", "--appendfsync", "always", "--save", "")
+	serve(t, cmd, syscall.SIGTERM, func(ctx context.Context) error { return client.Ping(ctx).Err() })
 	return socket
-}
-
-// serve runs a server until the test ends.
-func serve(t testing.TB, cmd *exec.Cmd, stop syscall.Signal) {
-	t.Helper()
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(stop)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s:\n%s", cmd.Path, output.Bytes())
-		}
-	})
 }
 
 // startTimeout is how long a server may take until it answers.
 const startTimeout = 30 * time.Second
 
-func untilReady(t testing.TB, name string, ask func(context.Context) error) {
+// serve runs a server until the test ends, and returns when it answers.
+func serve(t testing.TB, cmd *exec.Cmd, stop syscall.Signal, ask func(context.Context) error) {
 	t.Helper()
+	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	must(t, err)
+	cmd.Stdout, cmd.Stderr = output, output
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(stop)
+		_ = cmd.Wait()
+		_ = output.Close()
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	for {
-		err := ask(ctx)
-		if err == nil {
-			return
-		}
+	for err = ask(ctx); err != nil; err = ask(ctx) {
 		if ctx.Err() != nil {
-			t.Fatalf("%s does not answer: %v", name, err)
+			printed, _ := os.ReadFile(output.Name())
+			t.Fatalf("%s does not answer: %v\n%s", cmd.Path, err, printed)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
