@@ -4,19 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/go-redis/v9"
+
+	"github.com/taskrunner-go/taskrunner/internal/servertest"
 )
 
 // postgresSettings is what is not as it comes: room for what is measured. That a commit is durable is how it comes: fsync,
@@ -25,112 +22,29 @@ func postgresSettings() []string {
 	return []string{"shared_buffers=512MB", "max_wal_size=4GB", "max_connections=200"}
 }
 
-// newSite starts the servers whose programs are there. They end with the test.
+// newSite starts the servers whose programs are there, each as durable as the others: what it has answered for is synced.
+// They end with the test.
 func newSite(t testing.TB) *site {
 	s := &site{dir: t.TempDir()}
-	if bin, ok := postgresPrograms(); ok {
-		s.postgres = startPostgres(t, bin)
+	if installed("postgres", "/usr/lib/postgresql/*/bin/postgres") { // where Debian has it, which is on nobody's PATH
+		var options []servertest.PostgresOption
+		for _, setting := range postgresSettings() {
+			name, value, _ := strings.Cut(setting, "=")
+			options = append(options, servertest.Setting(name, value))
+		}
+		s.postgres = servertest.Postgres(t, options...).URL()
 	}
-	if path, err := exec.LookPath("redis-server"); err == nil {
-		s.redis = startRedis(t, path)
+	if installed("redis-server", "/usr/sbin/redis-server") {
+		s.redis = servertest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
 	}
 	return s
 }
 
-// postgresPrograms finds the newest version, where Debian puts it or on the PATH.
-func postgresPrograms() (dir string, ok bool) {
-	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin"); len(found) > 0 {
-		return slices.Max(found), true
-	}
-	path, err := exec.LookPath("postgres")
-	return filepath.Dir(path), err == nil
-}
-
-// startPostgres starts a cluster of its own and gives how to connect to it. Its programs refuse to run as root: then they run
-// as postgres, whom the Debian package makes.
-func startPostgres(t testing.TB, bin string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "postgres") //nolint:usetesting // t.TempDir is below a folder that nobody else may enter
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	as := unprivileged(t, dir)
-	run := func(program string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, program), args...)
-		cmd.Dir, cmd.SysProcAttr = dir, as
-		return cmd
-	}
-	data := filepath.Join(dir, "data")
-	initdb := run("initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if output, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, output)
-	}
-	args := []string{"-D", data, "-k", dir, "-c", "listen_addresses="}
-	for _, setting := range postgresSettings() {
-		args = append(args, "-c", setting)
-	}
-	address := "postgres:///postgres?user=bench&host=" + url.QueryEscape(dir)
-	serve(t, run("postgres", args...), syscall.SIGINT, func(ctx context.Context) error { // it does not wait for clients then
-		conn, err := pgx.Connect(ctx, address)
-		if err != nil {
-			return err
-		}
-		return conn.Close(ctx)
-	})
-	return address
-}
-
-// unprivileged gives the folder to whoever the server is to run as; nil is who we are.
-func unprivileged(t testing.TB, dir string) *syscall.SysProcAttr {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	postgres, err := user.Lookup("postgres")
-	must(t, err)
-	uid, err := strconv.Atoi(postgres.Uid)
-	must(t, err)
-	gid, err := strconv.Atoi(postgres.Gid)
-	must(t, err)
-	must(t, os.Chown(dir, uid, gid))
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-}
-
-// startRedis gives the path of its socket. What Redis answers is synced, as with the others.
-func startRedis(t testing.TB, path string) string {
-	t.Helper()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "redis.sock")
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
-	defer func() { must(t, client.Close()) }()
-	cmd := exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--dir", dir,
-		"--appendonly", "yes", "--appendfsync", "always", "--save", "")
-	serve(t, cmd, syscall.SIGTERM, func(ctx context.Context) error { return client.Ping(ctx).Err() })
-	return socket
-}
-
-// startTimeout is how long a server may take until it answers.
-const startTimeout = 30 * time.Second
-
-// serve runs a server until the test ends, and returns when it answers.
-func serve(t testing.TB, cmd *exec.Cmd, stop syscall.Signal, ask func(context.Context) error) {
-	t.Helper()
-	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
-	must(t, err)
-	cmd.Stdout, cmd.Stderr = output, output
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(stop)
-		_ = cmd.Wait()
-		_ = output.Close()
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	for err = ask(ctx); err != nil; err = ask(ctx) {
-		if ctx.Err() != nil {
-			printed, _ := os.ReadFile(output.Name())
-			t.Fatalf("%s does not answer: %v\n%s", cmd.Path, err, printed)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+// installed finds a program on the PATH or by a pattern.
+func installed(program, pattern string) bool {
+	found, _ := filepath.Glob(pattern)
+	_, err := exec.LookPath(program)
+	return err == nil || len(found) > 0
 }
 
 // newDatabase makes an empty database and gives its URL and what drops it. The checkpoint is so that nobody pays for what
