@@ -30,7 +30,7 @@ func atLeast(want float64) func(float64) bool { return func(got float64) bool { 
 func atMost(want float64) func(float64) bool  { return func(got float64) bool { return got <= want } }
 
 func perSecond(got float64) string { return thousands(got) + " tasks/s" }
-func duration(got float64) string  { return time.Duration(got).Round(10 * time.Microsecond).String() }
+func duration(got float64) string  { return time.Duration(got).Round(time.Microsecond).String() }
 
 // times writes a ratio with about two digits: 0.83, 3.1, 27.
 func times(ratio float64) string {

@@ -32,11 +32,13 @@ const (
 func latencies() []latency {
 	const calls = 500
 	alone := "1 caller, one call after the other"
+	runLoad := alone + ", 100 bytes of arguments; the tasks run meanwhile, and their completions are recorded"
 	return []latency{
 		{title: appendTitle, engine: onSQLite, load: alone + ", 100 bytes", calls: calls, sample: appendAndSync},
-		{title: runOnSQLite, engine: onSQLite, load: alone + ", 100 bytes of arguments; the tasks run meanwhile, and their completions are recorded",
+		{title: runOnSQLite, engine: onSQLite, load: runLoad,
 			yardstick: appendTitle, calls: calls, sample: acceptOn(oursOnSQLite)},
 		{title: insertTitle, engine: onPostgres, load: alone + ", 100 bytes", calls: calls, sample: insertRows},
+		{title: runOnPostgres, engine: onPostgres, load: runLoad, yardstick: insertTitle, calls: calls, sample: acceptOn(oursOnPostgres)},
 	}
 }
 

@@ -9,14 +9,29 @@ import (
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/postgres"
 	"github.com/taskrunner-go/taskrunner/store/sqlite"
 )
 
-// openStore opens a fresh store of ours.
-type openStore func(ctx context.Context, s *site) (store.Store, error)
+// openStore opens a fresh store of ours. remove is for when it is closed.
+type openStore func(ctx context.Context, s *site) (db store.Store, remove func() error, err error)
 
-func oursOnSQLite(ctx context.Context, s *site) (store.Store, error) {
-	return sqlite.Open(ctx, filepath.Join(s.dir, "tasks.db"), sqlite.Config{})
+// oursOnSQLite leaves its file to those who remove the folder.
+func oursOnSQLite(ctx context.Context, s *site) (store.Store, func() error, error) {
+	db, err := sqlite.Open(ctx, filepath.Join(s.dir, "tasks.db"), sqlite.Config{})
+	return db, func() error { return nil }, err
+}
+
+func oursOnPostgres(ctx context.Context, s *site) (store.Store, func() error, error) {
+	database, drop, err := newDatabase(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := postgres.Open(ctx, database, postgres.Config{})
+	if err != nil {
+		return nil, nil, errors.Join(err, drop())
+	}
+	return db, drop, nil
 }
 
 const noopKind = "noop"
@@ -25,30 +40,31 @@ const noopKind = "noop"
 type ours struct {
 	*tally
 	db     store.Store
+	remove func() error
 	runner *actors.TaskRunner
 }
 
 // ourMaxChildren is room for what waits for the completion of others to be written.
 const (
 	ourMaxChildren = 10_000
-	ourSetup       = "MaxChildren 10,000, modernc.org/sqlite"
+	ourSetup       = "MaxChildren 10,000"
 )
 
 // openOurs gives what opens a runner on such a store. A completion counts when HandleInfo is told of it, which is after it
 // was recorded.
 func openOurs(open openStore) func(context.Context, *site, int) (queue, error) {
 	return func(ctx context.Context, s *site, tasks int) (queue, error) {
-		db, err := open(ctx, s)
+		db, remove, err := open(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		q := &ours{tally: newTally(tasks), db: db}
+		q := &ours{tally: newTally(tasks), db: db, remove: remove}
 		q.runner, err = actors.StartTaskRunner(ctx, actors.TaskRunnerConfig{
 			Name: "bench", Store: db, MaxChildren: ourMaxChildren, HandleInfo: q.handleInfo,
 			Kinds: actors.Kinds{actors.Kind(noopKind, func(context.Context, noop) (struct{}, error) { return struct{}{}, nil })},
 		})
 		if err != nil {
-			return nil, errors.Join(err, db.Close())
+			return nil, errors.Join(err, db.Close(), remove())
 		}
 		return q, nil
 	}
@@ -84,5 +100,5 @@ func (q *ours) kept(ctx context.Context) (int, error) {
 }
 
 func (q *ours) close(ctx context.Context) error {
-	return errors.Join(q.runner.Stop(ctx), q.db.Close())
+	return errors.Join(q.runner.Stop(ctx), q.db.Close(), q.remove())
 }

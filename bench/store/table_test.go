@@ -21,7 +21,7 @@ func contenders() []contender {
 	servers := asynqTuning{servers: 32, concurrency: 16, conns: 32}
 	one := func(tasks int) load { return load{callers: 16, batch: 1, tasks: tasks} }
 	return []contender{
-		{name: "taskrunner", engine: onSQLite, ours: true, way: best, call: "RunMany", setup: ourSetup,
+		{name: "taskrunner", engine: onSQLite, ours: true, way: best, call: "RunMany", setup: ourSetup + ", modernc.org/sqlite",
 			load: load{callers: 1, batch: 1000, tasks: 200_000}, open: openOurs(oursOnSQLite)},
 		{name: "River", engine: onSQLite, way: best, call: "InsertManyFast", setup: riverLite.String() + ", " + d.describe,
 			load: load{callers: 1, batch: 1000, tasks: 10_000}, open: riverLite.onSQLite(d)},
@@ -29,12 +29,14 @@ func contenders() []contender {
 			load: load{callers: 1, batch: 1000, tasks: 20_000}, open: goqiteMany.open},
 		{name: "backlite", engine: onSQLite, way: best, call: "Add", setup: lite.String(),
 			load: load{callers: 1, batch: 1000, tasks: 5_000}, open: lite.open},
+		{name: "taskrunner", engine: onPostgres, ours: true, way: best, call: "RunMany", setup: ourSetup,
+			load: load{callers: 1, batch: 1000, tasks: 100_000}, open: openOurs(oursOnPostgres)},
 		{name: "River", engine: onPostgres, way: best, call: "InsertManyFast", setup: riverMany.String(),
 			load: load{callers: 1, batch: 5000, tasks: 100_000}, open: riverMany.onPostgres},
 		{name: "Asynq", engine: onRedis, way: best, call: "Enqueue", setup: servers.String(),
 			load: load{callers: 256, batch: 1, tasks: 20_000}, open: servers.open},
 
-		{name: "taskrunner", engine: onSQLite, ours: true, way: oneByOne, call: "Run", setup: ourSetup,
+		{name: "taskrunner", engine: onSQLite, ours: true, way: oneByOne, call: "Run", setup: ourSetup + ", modernc.org/sqlite",
 			load: one(20_000), open: openOurs(oursOnSQLite)},
 		{name: "River", engine: onSQLite, way: oneByOne, call: "Insert", setup: riverLite.String() + ", " + d.describe,
 			load: one(3_000), open: riverLite.onSQLite(d)},
@@ -42,6 +44,8 @@ func contenders() []contender {
 			load: one(3_000), open: goqiteOne.open},
 		{name: "backlite", engine: onSQLite, way: oneByOne, call: "Add", setup: lite.String(),
 			load: one(5_000), open: lite.open},
+		{name: "taskrunner", engine: onPostgres, ours: true, way: oneByOne, call: "Run", setup: ourSetup,
+			load: one(20_000), open: openOurs(oursOnPostgres)},
 		{name: "River", engine: onPostgres, way: oneByOne, call: "Insert", setup: riverOne.String(),
 			load: one(6_000), open: riverOne.onPostgres},
 		{name: "Asynq", engine: onRedis, way: oneByOne, call: "Enqueue", setup: servers.String(),

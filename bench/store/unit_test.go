@@ -44,7 +44,7 @@ func TestNumbersAsPeopleReadThem(t *testing.T) {
 	for _, number := range []struct{ got, want string }{
 		{thousands(0), "0"}, {thousands(999.6), "1,000"}, {thousands(1234567), "1,234,567"},
 		{times(0.834), "0.83×"}, {times(3.14), "3.1×"}, {times(26.6), "27×"},
-		{duration(1234567), "1.23ms"},
+		{duration(1234567), "1.235ms"},
 	} {
 		if number.got != number.want {
 			t.Errorf("got %s, want %s", number.got, number.want)
