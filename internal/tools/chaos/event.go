@@ -133,7 +133,7 @@ func hear(in io.Reader, heard func(event)) error {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
-			if err == io.EOF { //nolint:errorlint // ReadBytes gives it as it is
+			if err == io.EOF {
 				err = nil
 			}
 			return err

@@ -14,10 +14,9 @@ import (
 // story is a history in the making. Its times are in milliseconds.
 type story struct{ history }
 
-func (s *story) life(name string, slot, born, died int) int {
+func (s *story) life(name string, slot, born, died int) {
 	l := life{Name: name, Slot: slot, Node: "node-" + name, Born: ms(born), Ready: ms(born + 1), Died: ms(died), Gone: ms(died + 1), Killed: true}
 	s.Lives = append(s.Lives, l)
-	return len(s.Lives) - 1
 }
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

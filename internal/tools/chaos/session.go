@@ -27,7 +27,6 @@ type session struct {
 	slots   []*process // the last of each slot
 	cursors []int64    // the last outcome that each slot was told of
 	skew    time.Duration
-	conduct context.CancelFunc
 	failed  chan struct{} // closed when a process has ended by itself: the session goes no further
 	pending sync.WaitGroup
 }

@@ -46,7 +46,7 @@ func readWAL(database string) (wal, bool, error) {
 	}
 	header := make([]byte, walHeader)
 	if _, err := log.ReadAt(header, 0); err != nil {
-		return wal{}, false, nil //nolint:nilerr // an empty log
+		return wal{}, false, nil // an empty log
 	}
 	salts, page := header[16:24], int64(binary.BigEndian.Uint32(header[8:]))
 	frames := max(framesOf(index, salts), framesOf(index[indexHeader:], salts))
