@@ -202,3 +202,29 @@ func BenchmarkFlat(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBare is what a row of its own costs through pgx, for comparison.
+func BenchmarkBare(b *testing.B) {
+	for _, callers := range []int{1, 16} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			url := server.NewDatabase(b)
+			execute(b, url, `CREATE TABLE bare (id uuid PRIMARY KEY, kind text NOT NULL, args bytea NOT NULL)`)
+			pool := newPool(b, withSetting(url, "pool_max_conns", "16"))
+			b.ResetTimer()
+			used := startCPU(b)
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					for range b.N {
+						if _, err := pool.Exec(b.Context(), `INSERT INTO bare VALUES ($1, $2, $3)`, uuid.Must(uuid.NewV7()), "asset.move", benchArgs); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			used.report(b, b.N*callers)
+		})
+	}
+}

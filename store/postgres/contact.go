@@ -61,17 +61,43 @@ func (p lent) done(l *link, broken bool) {
 }
 
 // keeper keeps a connection from one call to the next, so that callers who use up the pool cannot hold us up. It is used by one
-// goroutine, which closes it.
+// goroutine, which closes it. While it keeps a connection of somebody's pool, that has our settings.
 type keeper struct {
 	lent
 	kept *link
 }
 
-func (k *keeper) link(ctx context.Context) (l *link, err error) {
-	if k.kept == nil {
-		k.kept, err = k.lent.link(ctx)
+func (k *keeper) link(ctx context.Context) (*link, error) {
+	if k.kept != nil {
+		return k.kept, nil
 	}
-	return k.kept, err
+	l, err := k.lent.link(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.change(ctx, l, `SET `, ` = `); err != nil {
+		l.close()
+		return nil, err
+	}
+	k.kept = l
+	return l, nil
+}
+
+// change sets or resets the settings, if the connection is lent and its session is ours.
+func (k *keeper) change(ctx context.Context, l *link, verb, equals string) error {
+	if k.s.ours || l.pooled {
+		return nil
+	}
+	for name, value := range settings() {
+		text := verb + name
+		if equals != "" {
+			text += equals + value
+		}
+		if err := l.run(ctx, newStatement(text).with()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *keeper) done(l *link, broken bool) {
@@ -82,10 +108,17 @@ func (k *keeper) done(l *link, broken bool) {
 }
 
 func (k *keeper) close() {
-	if k.kept != nil {
-		k.kept.give()
-		k.kept = nil
+	if k.kept == nil {
+		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	if k.change(ctx, k.kept, `RESET `, "") != nil {
+		k.kept.close()
+	} else {
+		k.kept.give()
+	}
+	k.kept = nil
 }
 
 // How long to wait between two attempts; half of it, up to all of it, at random.

@@ -217,6 +217,9 @@ func (s *Store) recordLeases(ctx context.Context, from source) error {
 		}
 	}
 	s.leases.note(begun, over)
+	for _, ref := range begun {
+		s.teller.add(ref.runner, signalHeld)
+	}
 	return nil
 }
 
@@ -288,16 +291,21 @@ func (s *Store) readLeases(ctx context.Context, own *keeper, raise bool) (map[no
 	return beats, s.try(ctx, own, &backend{}, func(ctx context.Context, l *link) error { return l.run(ctx, calls...) })
 }
 
-// lookAfterOurs notices when we were thought dead, and records what is not recorded yet. Our leases are taken out of the beats, but for
-// those that have ended.
+// lookAfterOurs notices when we were thought dead, and records what is not recorded yet. It learns which runners hold elsewhere. Our leases
+// are taken out of the beats, but for those that have ended.
 func (s *Store) lookAfterOurs(ctx context.Context, own *keeper, recorded []nodeRef, beats map[nodeKey]int64) {
-	alive := map[nodeRef]bool{}
+	alive, elsewhere := map[nodeRef]bool{}, map[string]bool{}
 	for node := range beats {
-		if node.handle == s.handle && !node.ended {
+		switch {
+		case node.ended:
+		case node.handle == s.handle:
 			alive[node.nodeRef] = true
 			delete(beats, node)
+		default:
+			elsewhere[node.runner] = true
 		}
 	}
+	s.teller.know(elsewhere)
 	lost := s.leases.lost(recorded, alive)
 	_ = s.recordLeases(ctx, own) // the next round tries again
 	for _, runner := range lost {

@@ -41,7 +41,10 @@ func (s *Store) hear(runner string, signals store.Signal) {
 	if signals&signalEnded != 0 {
 		s.chores.wake()
 	}
-	if signals &^= signalEnded; signals != 0 {
+	if signals&signalHeld != 0 {
+		s.teller.hear(runner)
+	}
+	if signals &^= signalEnded | signalHeld; signals != 0 {
 		s.holders.Notify(runner, signals)
 	}
 }

@@ -98,12 +98,11 @@ func Open(ctx context.Context, url string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStore(ctx, pool, cfg)
+	s, err := newStore(ctx, pool, true, cfg)
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	s.ours = true
 	return s, nil
 }
 
@@ -118,7 +117,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	if most := pool.Config().MaxConns; most < minConnections {
 		return nil, fmt.Errorf("store/postgres: the pool has at most %d connections (MaxConns): it must have at least %d", most, minConnections)
 	}
-	return newStore(ctx, pool, cfg)
+	return newStore(ctx, pool, false, cfg)
 }
 
 // dial makes the pool. It tries to connect, so that what is wrong is told now.
@@ -131,8 +130,8 @@ func dial(ctx context.Context, url string, cfg Config) (*pgxpool.Pool, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	if _, set := config.ConnConfig.RuntimeParams["jit"]; !set && !cfg.TransactionPooling {
-		config.ConnConfig.RuntimeParams["jit"] = "off" // to compile a statement of ours takes longer than it can win
+	if !cfg.TransactionPooling {
+		settle(config.ConnConfig.RuntimeParams)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -143,9 +142,25 @@ func dial(ctx context.Context, url string, cfg Config) (*pgxpool.Pool, error) {
 
 const connectTimeout = 5 * time.Second
 
-func newStore(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
+// settings are those of our connections: statements are not planned anew for each execution, which would take most of the time of a
+// small one; and not compiled, which takes longer than it can win. Rows are found by index: to the planner a table of few rows is small,
+// but one in which rows come and go is full of dead ones.
+func settings() map[string]string {
+	return map[string]string{"plan_cache_mode": "force_generic_plan", "jit": "off", "enable_seqscan": "off"}
+}
+
+// settle adds the settings that the URL does not have.
+func settle(params map[string]string) {
+	for name, value := range settings() {
+		if _, set := params[name]; !set {
+			params[name] = value
+		}
+	}
+}
+
+func newStore(ctx context.Context, pool *pgxpool.Pool, ours bool, cfg Config) (*Store, error) {
 	s := &Store{
-		cfg: cfg, sql: newStatements(cfg.Schema), pool: pool, handle: newUUID(), started: time.Now(),
+		cfg: cfg, sql: newStatements(cfg.Schema), pool: pool, ours: ours, handle: newUUID(), started: time.Now(),
 		young: newYoung(), leases: newLeases(), teller: newTeller(), chores: newChores(), calls: gate{idle: make(chan struct{})},
 	}
 	if err := s.prepare(ctx); err != nil {

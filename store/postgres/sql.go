@@ -190,7 +190,7 @@ func (s *statements) claiming(text func(string) statement) {
 	// Whoever repeats a claim waits until the first try has ended. Without statistics, the planner is not to think that a table
 	// is small.
 	s.claimTurn = text(`SELECT pg_advisory_xact_lock($1::bigint), set_config('enable_seqscan', 'off', true),
-		set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)`)
+		set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`)
 	// Each kind and each priority is looked up by itself, so that no entry is read but of those that may be claimed.
 	s.claim = text(`WITH ready AS MATERIALIZED (
 			SELECT w.* FROM unnest($4::text[]) AS k(kind), LATERAL (
@@ -243,7 +243,7 @@ func (s *statements) reading(text func(string) statement) {
 	// What is asked for in a list is found in the order of its index, and be it at the end: to sort all would be the longer way. What
 	// is switched off is not forbidden but thought dear, so dear that the server would compile a plan that cannot do without.
 	s.inOrder = text(`SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-		set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`)
+		set_config('enable_sort', 'off', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`)
 	s.listActive = text(`SELECT {names} FROM {schema}.tasks
 		WHERE ($1::bigint = 0 OR seq < $1::bigint) AND state = ANY($2::text[]) AND ($3::text = '' OR kind = $3::text) AND ($4::text = '' OR runner = $4::text)
 		ORDER BY seq DESC LIMIT $5::integer`)

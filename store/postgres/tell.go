@@ -5,12 +5,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// signalEnded tells the stores that outcomes wait for their places. It is none of package store's.
-const signalEnded store.Signal = 1 << 7
+// Signals that are none of package store's.
+const (
+	// signalHeld tells that a runner of this name holds.
+	signalHeld store.Signal = 1 << 6
+	// signalEnded tells that outcomes wait for their places.
+	signalEnded store.Signal = 1 << 7
+)
 
 // payload is what the stores of a schema send each other: the signals as a number, who sends it, and the runner.
 func payload(from, runner string, signals store.Signal) string {
@@ -32,23 +38,41 @@ func parsePayload(text string) (from, runner string, signals store.Signal, ok bo
 // teller tells the other stores of the schema. What gathers while it tells is told at once (coalesced): a NOTIFY takes a lock that
 // all commits with one wait for, so it is not part of the transactions that it is about.
 type teller struct {
-	mu      sync.Mutex
-	pending map[string]store.Signal // by runner
-	ready   chan struct{}           // of one: that there is something
+	mu        sync.Mutex
+	pending   map[string]store.Signal // by runner
+	elsewhere map[string]bool         // the runners that hold elsewhere: to nobody else is there anything to tell
+	ready     chan struct{}           // of one: that there is something
 }
 
 func newTeller() *teller {
-	return &teller{pending: map[string]store.Signal{}, ready: make(chan struct{}, 1)}
+	return &teller{pending: map[string]store.Signal{}, elsewhere: map[string]bool{}, ready: make(chan struct{}, 1)}
 }
 
+// add has the others told, if there are any.
 func (t *teller) add(runner string, signals store.Signal) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if signals&signalHeld == 0 && !t.elsewhere[runner] {
+		return
+	}
 	t.pending[runner] |= signals
-	t.mu.Unlock()
 	select {
 	case t.ready <- struct{}{}:
 	default:
 	}
+}
+
+// know notes which runners hold elsewhere; hear, that one does.
+func (t *teller) know(elsewhere map[string]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.elsewhere = elsewhere
+}
+
+func (t *teller) hear(runner string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.elsewhere[runner] = true
 }
 
 func (t *teller) take(from string) (payloads []string) {
@@ -59,6 +83,21 @@ func (t *teller) take(from string) (payloads []string) {
 	}
 	clear(t.pending)
 	return payloads
+}
+
+// outcomesEvery is how long outcomes wait to be told together with others.
+const outcomesEvery = 5 * time.Millisecond
+
+// urgent reports whether there is more to tell than outcomes.
+func (t *teller) urgent() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, signals := range t.pending {
+		if signals != store.SignalOutcomes {
+			return true
+		}
+	}
+	return false
 }
 
 // notify tells the runner, here and elsewhere.
@@ -101,6 +140,9 @@ func (s *Store) keepTelling(ctx context.Context, own *keeper) {
 		case <-ctx.Done():
 			return
 		case <-s.teller.ready:
+		}
+		if !s.teller.urgent() {
+			pause(ctx, outcomesEvery) // or it would be told of each that something has ended
 		}
 		payloads := s.teller.take(s.handle.String())
 		_ = s.persist(ctx, own, func(ctx context.Context, l *link) error {
