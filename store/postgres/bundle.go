@@ -42,6 +42,13 @@ type packer struct {
 	records []byte
 }
 
+// newPacker has room for about n tasks with arguments of this size.
+func newPacker(n, size int) *packer {
+	p := &packer{starts: make([]byte, 0, 4*n), records: make([]byte, 0, min(n*(size+32), bundleBytes))}
+	p.tasks = make([]byte, 0, n*(idSize+4)+1+cap(p.records))
+	return p
+}
+
 // add adds a task that is inserted as running, and that has this place in the block. It answers false, and does nothing, if the task
 // does not belong into this bundle.
 func (p *packer) add(t *store.Task, place int) bool {

@@ -62,7 +62,7 @@ func (w *Watch) Lose()                                                   { w.los
 
 // Bundled packs tasks into one bundle and unpacks it; nil if they do not fit into one.
 func Bundled(tasks []store.Task) ([]store.Task, error) {
-	p := &packer{}
+	p := newPacker(len(tasks), 0)
 	for i := range tasks {
 		if !p.add(&tasks[i], i) {
 			return nil, nil

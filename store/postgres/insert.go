@@ -90,7 +90,7 @@ func newBatch(jobs []*job[*inserting], bundle bool) *batch {
 				b.blocks = append(b.blocks, last)
 			}
 			answer := &j.work.answers[i]
-			last.add(answer, b.claim, bundle && answer.State == store.Running)
+			last.add(answer, b.claim, bundle && answer.State == store.Running, len(j.work.answers)-i)
 			if answer.State.Waiting() {
 				b.runners[answer.Runner] = true
 			}
@@ -99,11 +99,11 @@ func newBatch(jobs []*job[*inserting], bundle bool) *batch {
 	return b
 }
 
-func (b *block) add(answer *store.Inserted, claim int64, bundle bool) {
+func (b *block) add(answer *store.Inserted, claim int64, bundle bool, more int) {
 	place := b.size
 	b.size++
 	if bundle {
-		b.pack(answer, place)
+		b.pack(answer, place, min(more, maxBundle))
 		return
 	}
 	r := row{Task: answer.Task, claim: claim}
@@ -111,17 +111,17 @@ func (b *block) add(answer *store.Inserted, claim int64, bundle bool) {
 	b.rows, b.answers, b.added = append(b.rows, r), append(b.answers, answer), append(b.added, false)
 }
 
-// pack puts a task into the bundle to which it belongs. There are few.
-func (b *block) pack(answer *store.Inserted, place int) {
+// pack puts a task into the bundle to which it belongs. There are few. more is how many tasks may come with it.
+func (b *block) pack(answer *store.Inserted, place, more int) {
 	for i := len(b.bundles) - 1; i >= 0; i-- {
 		if b.bundles[i].add(&answer.Task, place) {
 			b.eggs[i] = append(b.eggs[i], egglet{answer, place})
 			return
 		}
 	}
-	p := &packer{}
+	p := newPacker(more, len(answer.Args))
 	p.add(&answer.Task, place)
-	b.bundles, b.eggs = append(b.bundles, p), append(b.eggs, []egglet{{answer, place}})
+	b.bundles, b.eggs = append(b.bundles, p), append(b.eggs, append(make([]egglet, 0, more), egglet{answer, place}))
 }
 
 // writeFresh is the work of the lane for tasks whose ids nobody else knows.

@@ -98,6 +98,7 @@ const uniqueViolation = "23505"
 func (s *Store) gather(items []*leaver) (*brood, error) {
 	f := &brood{nests: map[*nest]int{}, plain: true}
 	seen := make(map[uuid]bool, len(items))
+	f.items, f.changes.finished = make([]*leaver, 0, len(items)), make([]row, 0, len(items))
 	for _, item := range items {
 		e, ok := s.young.find(item.id)
 		if !ok || seen[item.id] || item.outcome != nil && item.outcome.Run != 1 {
