@@ -26,6 +26,9 @@ type history struct {
 type rules struct {
 	// Pauses: a process that was paused may be thought dead, and then two runs of one task may be under way at the same time.
 	Pauses bool
+	// LosesAnswers: a store may have to repeat a statement, and then whoever first asked by an id of his own may be told that the task
+	// existed, as store.Inserted says.
+	LosesAnswers bool
 	// Grace is the runner's: a handler that was told to stop may be abandoned then, and its task run again.
 	Grace time.Duration
 	// Soon is how long it may take until a task of a dead process runs again, from the last of Marks before that, or from the
@@ -165,14 +168,15 @@ func (t *trail) ofRun(kind what, run int64) (event, bool) {
 	return t.Events[i], true
 }
 
-// recorded reports whether an outcome of this run is in the log. One that the death of its node has brought is not the run's own.
+// recorded reports whether the log has an outcome that this run has brought.
 func (t *trail) recorded(run int64) bool {
-	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run && !orphaned(&o, run) })
+	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run && !byDeath(&o) })
 }
 
-// orphaned reports whether the task was taken from a dead node in this run.
-func orphaned(t *store.Task, run int64) bool {
-	return slices.ContainsFunc(t.History, func(a store.Attempt) bool { return a.Run == run && a.Error == store.OrphanError })
+// byDeath reports whether the task ended because its node died.
+func byDeath(o *store.Task) bool {
+	last := len(o.History) - 1
+	return o.State != store.Completed && last >= 0 && o.History[last].Run == o.Run && o.History[last].Error == store.OrphanError
 }
 
 // order is what the task was asked to do.

@@ -203,6 +203,15 @@ func TestTheJudgeRefuses(t *testing.T) {
 		"existed before it was asked for": {func(s *story) {
 			s.change(func(e *event) { e.Existed = true }, isAccepted, "plain", 0)
 		}, []string{"a call with the same id is accepted once"}},
+		"existed before it was asked for, with an id of the runner's": {func(s *story) {
+			s.Rules.LosesAnswers = true
+			s.change(func(e *event) { e.Existed = true }, isAccepted, "plain", 0)
+		}, []string{"a call with the same id is accepted once"}},
+		"existed because an answer was lost": {func(s *story) {
+			s.Rules.LosesAnswers = true
+			s.change(func(e *event) { e.ID = "plain" }, isAsked, "plain", 0)
+			s.change(func(e *event) { e.Existed = true }, isAccepted, "plain", 0)
+		}, nil},
 		"two outcomes": {func(s *story) {
 			s.start(7000, b0, "plain", 2, 2)
 			s.returns(7001, b0, "plain", 2, withValue)
@@ -326,7 +335,7 @@ func TestTheJudgeOfPauses(t *testing.T) {
 		"not in this variant": {func(s *story) { s.Rules.Pauses, s.Lives[b0].Killed = false, false },
 			[]string{"nobody is thought dead who lives", "one run at a time"}},
 		"too short a pause": {func(s *story) {
-			s.Lives[b0].Pauses[0].To = ms(3999)
+			s.Lives[b0].Pauses[0].To = ms(2999)
 			s.change(func(e *event) { e.At = ms(5100) }, isTold, "taken", 1)
 			s.change(func(e *event) { e.At = ms(5200) }, isReturned, "taken", 1)
 			s.Lives[b0].Killed = false
@@ -342,6 +351,22 @@ func TestTheJudgeOfPauses(t *testing.T) {
 			}
 			s.change(func(e *event) { e.How, e.Result = withValue, "taken/1" }, isReturned, "taken", 1)
 		}, []string{"a run number is used once, and they rise", "one run at a time"}},
+		"discarded by its death": {func(s *story) {
+			t := s.task("taken")
+			first := *t
+			first.Run, first.Attempt, first.State, first.Pos, first.Result = 1, 1, store.Discarded, t.Pos-5, nil
+			i := slices.IndexFunc(s.Log, func(o store.Task) bool { return o.ID == "taken" })
+			s.Log = slices.Insert(s.Log, i, first)
+			s.tell(4000, a1, event{What: isRetrying, ID: "taken"})
+			s.tell(4001, a1, event{What: isRetried, ID: "taken", State: store.Available})
+			s.Events = slices.DeleteFunc(s.Events, func(e event) bool { return e.What == isOutcome })
+			for _, o := range s.Log {
+				for _, process := range []int{a1, b0} {
+					s.tell(19000, process, event{What: isOutcome, ID: o.ID, Run: o.Run, Attempt: o.Attempt, State: o.State, Pos: o.Pos, Result: string(o.Result)})
+				}
+			}
+			s.change(func(e *event) { e.How = withDiscard }, isReturned, "taken", 1)
+		}, nil},
 		"goes on and is not told": {func(s *story) {
 			s.drop(isTold, "taken")
 			s.change(func(e *event) { e.At = ms(17000) }, isReturned, "taken", 1)
