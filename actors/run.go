@@ -30,7 +30,8 @@ func (h *Handle[R]) ID() string { return h.id }
 // Task is the task as it was recorded when it was accepted; for a task that is not recorded only its ID, Runner and Kind.
 func (h *Handle[R]) Task() store.Task { return h.task }
 
-// Existed says that a task of this id was there already (WithID), so that nothing was recorded.
+// Existed says that a task of this id was there already (WithID), so that nothing was recorded; or that this very call has recorded it,
+// but the store had to ask again because the answer was lost.
 func (h *Handle[R]) Existed() bool { return h.existed }
 
 // Await waits for the task's final outcome: the value, or a *TaskError, which of a recorded task that had ended before

@@ -84,7 +84,8 @@ type NewTask struct {
 type Inserted struct {
 	Task
 	// Existed says that a task of this ID was there already. Task is then that task, unchanged, and the caller must
-	// not start it.
+	// not start it. It may have been this very call that has recorded it, if the ID is not Fresh: a store that repeats a statement
+	// whose answer was lost finds the task, which others may have run meanwhile, and cannot tell.
 	Existed bool
 }
 
