@@ -115,9 +115,8 @@ func TestLentPool(t *testing.T) {
 			must(t, s.Close())
 		}
 		must(t, pool.Ping(t.Context()))
-		if n := pool.Stat().AcquiredConns(); n != 0 {
-			t.Errorf("%d connections were not given back", n)
-		}
+		// The pool counts a connection that was closed, as that which listened, until a goroutine of its own has seen to it.
+		eventually(t, "all connections are given back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 		pool.Close()
 	}
 }
