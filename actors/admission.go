@@ -36,6 +36,7 @@ type ticket struct {
 	tasks   int
 	later   bool // they run later, and start none now
 	plain   bool // they are not recorded
+	waits   bool // the caller waits for room
 	granted chan struct{}
 	start   int
 	err     error
@@ -47,10 +48,10 @@ func newAdmission(runner string, maxChildren, maxWaiting int) *admission {
 
 // admit takes room for the tasks of a ticket, all or none, and says how many of them may start now; their slots are taken.
 // The caller is inside until it calls leave.
-func (a *admission) admit(ctx context.Context, t *ticket, wait bool) (start int, err error) {
+func (a *admission) admit(ctx context.Context, t *ticket) (start int, err error) {
 	a.mu.Lock()
 	settled := a.try(t)
-	if !settled && !wait {
+	if !settled && !t.waits {
 		t.err, settled = a.full(), true
 	}
 	if settled {
@@ -111,9 +112,14 @@ func (a *admission) try(t *ticket) bool {
 	return true
 }
 
+// fits is whether there is room. Whoever waits for room anyway also waits for outcomes that the store is behind with: else tasks come
+// faster than they end, and each is written twice more, to wait and to be claimed.
 func (a *admission) fits(t *ticket) bool {
 	if t.later {
 		return a.waiting+t.tasks <= a.maxWaiting
+	}
+	if a.stalled && t.waits && !t.plain {
+		return false
 	}
 	return a.running+a.waiting+t.tasks <= a.maxChildren+a.maxWaiting
 }
@@ -237,7 +243,9 @@ func (a *admission) lineUp(n int) {
 func (a *admission) setStalled(stalled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.stalled = stalled
+	if a.stalled = stalled; !stalled {
+		a.serve()
+	}
 }
 
 // mayWait reports whether so many more recorded tasks may wait, as far as is known.

@@ -19,7 +19,7 @@ func TestAdmissionNeverOvercommits(t *testing.T) {
 			"admit": func(t *rapid.T) {
 				tasks := rapid.IntRange(1, 12).Draw(t, "tasks")
 				plain := rapid.Bool().Draw(t, "plain")
-				start, err := a.admit(context.Background(), &ticket{tasks: tasks, plain: plain}, false)
+				start, err := a.admit(context.Background(), &ticket{tasks: tasks, plain: plain})
 				if fits := running+waiting+tasks <= children+places; fits != (err == nil) || !fits && !errors.Is(err, ErrFull) {
 					t.Fatalf("%d tasks with %d running and %d waiting: %v", tasks, running, waiting, err)
 				}
@@ -66,13 +66,13 @@ func TestAdmissionNeverOvercommits(t *testing.T) {
 func TestCallersWaitInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission("r", 1, 1)
-		if start, err := a.admit(t.Context(), &ticket{tasks: 2, plain: true}, false); start != 1 || err != nil {
+		if start, err := a.admit(t.Context(), &ticket{tasks: 2, plain: true}); start != 1 || err != nil {
 			t.Fatal(start, err)
 		}
 		var order []int
 		for i := range 3 {
 			go func() {
-				if _, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true}, true); err == nil {
+				if _, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true, waits: true}); err == nil {
 					order = append(order, i)
 				}
 			}()
@@ -97,12 +97,12 @@ func TestCallersWaitInTheirOrder(t *testing.T) {
 func TestCloseRefusesWhoWaitsAndWaitsForWhoIsInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission("r", 1, 1)
-		if _, err := a.admit(t.Context(), &ticket{tasks: 2, plain: true}, false); err != nil {
+		if _, err := a.admit(t.Context(), &ticket{tasks: 2, plain: true}); err != nil {
 			t.Fatal(err)
 		}
 		refused := make(chan error, 1)
 		go func() {
-			_, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true}, true)
+			_, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true, waits: true})
 			refused <- err
 		}()
 		synctest.Wait()
@@ -117,8 +117,39 @@ func TestCloseRefusesWhoWaitsAndWaitsForWhoIsInside(t *testing.T) {
 		}
 		a.leave()
 		<-empty
-		if _, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true}, true); !errors.Is(err, ErrStopping) {
+		if _, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true, waits: true}); !errors.Is(err, ErrStopping) {
 			t.Errorf("after the close: %v", err)
+		}
+	})
+}
+
+// TestWhoWaitsAlsoWaitsForTheStore: while the store is behind with outcomes, who waits for room is held up, and who does not is let in
+// and starts later.
+func TestWhoWaitsAlsoWaitsForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission("r", 10, 10)
+		a.setStalled(true)
+		if start, err := a.admit(t.Context(), &ticket{tasks: 1}); start != 0 || err != nil {
+			t.Fatalf("who does not wait: %d start, error %v", start, err)
+		}
+		if start, err := a.admit(t.Context(), &ticket{tasks: 1, plain: true, waits: true}); start != 1 || err != nil {
+			t.Fatalf("who is not recorded: %d start, error %v", start, err)
+		}
+		started := make(chan int, 1)
+		go func() {
+			start, err := a.admit(t.Context(), &ticket{tasks: 3, waits: true})
+			if err != nil {
+				t.Error(err)
+			}
+			started <- start
+		}()
+		synctest.Wait()
+		if len(started) != 0 {
+			t.Fatal("who waits was let in")
+		}
+		a.setStalled(false)
+		if start := <-started; start != 3 {
+			t.Errorf("%d start, want 3", start)
 		}
 	})
 }

@@ -224,7 +224,7 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 	now := time.Now()
 	at := o.startAt(now)
 	later := at.After(now)
-	start, err := r.admission.admit(ctx, &ticket{tasks: len(runs), later: later, plain: !durable}, o.wait)
+	start, err := r.admission.admit(ctx, &ticket{tasks: len(runs), later: later, plain: !durable, waits: o.wait})
 	if err != nil {
 		return nil, err
 	}

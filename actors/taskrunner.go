@@ -520,7 +520,7 @@ func (r *TaskRunner) Retry(ctx context.Context, id string) (store.Task, error) {
 	}
 	room := waitingAfter(task.State)
 	if room > 0 {
-		if _, err := r.admission.admit(ctx, &ticket{tasks: room, later: true}, false); err != nil {
+		if _, err := r.admission.admit(ctx, &ticket{tasks: room, later: true}); err != nil {
 			return store.Task{}, err
 		}
 		defer r.admission.leave()

@@ -10,8 +10,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// MaxWriteBatch is how many outcomes are handed to the store at once.
-const MaxWriteBatch = 1000
+// MaxWriteBatch is how many outcomes are handed to the store at once. Tasks that are handed over in thousands must not be accepted
+// faster than their outcomes are recorded.
+const MaxWriteBatch = 2000
 
 // writer hands the fates of runs to the store, in batches: while one is written, the next gathers. So a slow store, or
 // one that is away, never blocks the runner. What it could not write it tries again for as long as the runner lives; its

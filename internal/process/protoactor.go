@@ -21,7 +21,8 @@ func newActorSystem() *actor.ActorSystem {
 // spawnActor starts the actor that gives a process its mailbox. The actor handles Started, which runs the process's
 // init, before any message.
 func (s *System) spawnActor(m *mailbox) {
-	s.actors.Root.Spawn(actor.PropsFromFunc(m.Receive, actor.WithMailbox(func() actor.Mailbox { return m.queue })))
+	s.actors.Root.Spawn(actor.PropsFromFunc(m.Receive,
+		actor.WithMailbox(func() actor.Mailbox { return m.queue }), actor.WithDispatcher(dispatcher{})))
 }
 
 func newQueue() actor.Mailbox { return actor.Unbounded()() }
@@ -38,3 +39,16 @@ func (p *proc) post(message any) {
 		p.sys.actors.Root.Send(pid, &delivery{message})
 	}
 }
+
+// dispatcher runs a mailbox that has messages in a goroutine of its own, as protoactor's does.
+type dispatcher struct{}
+
+func (dispatcher) Schedule(f func()) {
+	go func() {
+		grow()
+		f()
+	}()
+}
+
+// Throughput is after how many messages a mailbox lets other goroutines run: as many as with protoactor's.
+func (dispatcher) Throughput() int { return 300 }

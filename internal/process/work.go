@@ -47,6 +47,9 @@ func SpawnWork(ctx context.Context, s *System, work Work) (messages.PID, Ending,
 	if parent := procOf(ctx); parent != nil {
 		p.adopt(parent)
 	}
-	go p.run(work.Run)
+	go func() {
+		grow()
+		p.run(work.Run)
+	}()
 	return p.pid, Ending{p}, nil
 }

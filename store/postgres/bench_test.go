@@ -228,3 +228,43 @@ func BenchmarkBare(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRun has callers insert one by one, and one goroutine record the outcomes of what has ended meanwhile, as a runner does.
+func BenchmarkRun(b *testing.B) {
+	const callers = 16
+	s := open(b, server.NewDatabase(b), postgres.Config{})
+	if err := life(b.Context(), s, 1); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	used := startCPU(b)
+	ended := make(chan store.Outcome, 10_000)
+	var inserting, finishing sync.WaitGroup
+	for range callers {
+		inserting.Go(func() {
+			for range b.N {
+				n := benchTask()
+				if _, err := s.Insert(b.Context(), time.Now(), []store.NewTask{n}); err != nil {
+					b.Error(err)
+					return
+				}
+				ended <- store.Outcome{TaskID: n.ID, Run: 1, To: store.Completed, Result: []byte(`{"ok":true}`), FinishedAt: time.Now()}
+			}
+		})
+	}
+	finishing.Go(func() {
+		for o := range ended {
+			outcomes := []store.Outcome{o}
+			for len(ended) > 0 && len(outcomes) < 1000 {
+				outcomes = append(outcomes, <-ended)
+			}
+			if _, err := s.Finish(b.Context(), outcomes); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	inserting.Wait()
+	close(ended)
+	finishing.Wait()
+	used.report(b, b.N*callers)
+}
