@@ -46,8 +46,8 @@ type ours struct {
 
 // ourMaxChildren is room for what waits for the completion of others to be written.
 const (
-	ourMaxChildren = 10_000
-	ourSetup       = "MaxChildren 10,000"
+	ourMaxChildren = 20_000
+	ourSetup       = "MaxChildren 20,000"
 )
 
 // openOurs gives what opens a runner on such a store. A completion counts when HandleInfo is told of it, which is after it
