@@ -61,6 +61,13 @@ func (p *promises) join(id string) (*promise, error) {
 	return promise, nil
 }
 
+// has reports whether somebody waits for a recorded task.
+func (p *promises) has(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byID[id] != nil
+}
+
 func (p *promises) leave(id string, promise *promise) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,6 +157,7 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 	defer r.promises.leave(id, awaited)
 	if run := r.runs.get(id); run != nil && run.isUnderWay() { // then the store need not be asked: it will be told of here
 		r.promises.raise(awaited, run.task.Run)
+		r.writer.hurry()
 		return awaited, awaited.wait(ctx)
 	}
 	task, err := r.own(ctx, id)

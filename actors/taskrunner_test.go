@@ -182,6 +182,7 @@ func TestEveryOutcomeIsToldOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			time.Sleep(time.Second) // outcomes that nobody waits for are recorded a few at a time
 			seen := map[string]int{}
 			for _, message := range box.messages() {
 				seen[message.(messages.Completed).TaskID]++

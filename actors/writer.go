@@ -14,6 +14,10 @@ import (
 // faster than their outcomes are recorded.
 const MaxWriteBatch = 2000
 
+// writeEvery is how far apart the store is handed outcomes that nobody waits for. Each time takes the store a sync of its disk, in
+// which whoever hands tasks over has to wait: with one caller, Run took twice as long when each outcome was written at once.
+const writeEvery = 2 * time.Millisecond
+
 // writer hands the fates of runs to the store, in batches: while one is written, the next gathers. So a slow store, or
 // one that is away, never blocks the runner. What it could not write it tries again for as long as the runner lives; its
 // queue has a limit in MaxUnrecorded, beyond which the runner starts nothing more.
@@ -23,7 +27,8 @@ type writer struct {
 
 	mu      sync.Mutex
 	queue   []*run
-	busy    int // taken from the queue and not answered yet
+	urgent  bool // somebody waits for one of the queue
+	busy    int  // taken from the queue and not answered yet
 	closed  bool
 	drained chan struct{}
 }
@@ -41,14 +46,33 @@ func (w *writer) put(r *run) {
 	if queued {
 		return
 	}
+	awaited := w.runner.promises.has(r.task.TaskID)
 	w.mu.Lock()
 	if !w.closed {
 		w.queue = append(w.queue, r)
+		w.urgent = w.urgent || awaited
 	}
+	first, due := len(w.queue) == 1, w.due()
 	w.mu.Unlock()
 	w.runner.admission.setStalled(w.full())
-	poke(w.wake)
+	if first || due {
+		poke(w.wake)
+	}
 }
+
+// hurry has the queue written at once, because somebody waits for one of it.
+func (w *writer) hurry() {
+	w.mu.Lock()
+	w.urgent = len(w.queue) > 0
+	urgent := w.urgent
+	w.mu.Unlock()
+	if urgent {
+		poke(w.wake)
+	}
+}
+
+// due is whether the queue need not wait for more. It is called with the lock.
+func (w *writer) due() bool { return w.urgent || w.drained != nil || len(w.queue) >= MaxWriteBatch }
 
 // full reports whether so much is unrecorded that no recorded task may start.
 func (w *writer) full() bool { return w.pending() > w.runner.config.MaxUnrecorded }
@@ -76,6 +100,7 @@ func (w *writer) flushed() <-chan struct{} {
 	}
 	done := w.drained
 	w.announce()
+	poke(w.wake)
 	return done
 }
 
@@ -89,14 +114,13 @@ func (w *writer) announce() {
 
 // run is the writer's process. It ends when ctx does.
 func (w *writer) run(ctx context.Context) error {
+	var last time.Time // when a batch was taken
 	for failures := 0; ; {
-		batch := w.take()
-		if len(batch) == 0 {
-			if !sleepUntilWoken(ctx, w.wake) {
-				return nil
-			}
-			continue
+		if !w.gather(ctx, last.Add(writeEvery)) {
+			return nil
 		}
+		last = time.Now()
+		batch := w.take()
 		err := w.write(ctx, batch)
 		w.runner.admission.setStalled(w.full())
 		if err == nil {
@@ -130,13 +154,32 @@ func (w *writer) giveUp(err error) {
 		"outcomes", lost, "error", err)
 }
 
+// gather waits until there is something to write, and then until that is due or the time has come. It reports false if ctx ended.
+func (w *writer) gather(ctx context.Context, until time.Time) bool {
+	for {
+		w.mu.Lock()
+		some, due := len(w.queue) > 0, w.due()
+		w.mu.Unlock()
+		switch wait := time.Until(until); {
+		case some && (due || wait <= 0):
+			return true
+		case some:
+			if !pauseUntilWoken(ctx, w.wake, wait) {
+				return false
+			}
+		case !sleepUntilWoken(ctx, w.wake):
+			return false
+		}
+	}
+}
+
 func (w *writer) take() []*run {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := min(len(w.queue), MaxWriteBatch)
 	batch := append([]*run(nil), w.queue[:n]...)
 	if w.queue = w.queue[n:]; len(w.queue) == 0 {
-		w.queue = nil // let go of what was written
+		w.queue, w.urgent = nil, false // let go of what was written
 	}
 	w.busy += n
 	return batch
@@ -215,6 +258,20 @@ func pause(ctx context.Context, d time.Duration) bool {
 func sleepUntilWoken(ctx context.Context, wake <-chan struct{}) bool {
 	select {
 	case <-wake:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pauseUntilWoken waits for d at most, and reports false if ctx ended first.
+func pauseUntilWoken(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-wake:
+		return true
+	case <-timer.C:
 		return true
 	case <-ctx.Done():
 		return false
