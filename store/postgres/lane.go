@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -40,6 +41,7 @@ func startLane[T any](queue, limit int, write func([]*job[T]), end func()) *lane
 		defer close(l.done)
 		defer end()
 		for first := range l.queue {
+			l.yield()
 			if jobs := l.gather(first); len(jobs) > 0 {
 				write(jobs)
 			}
@@ -52,6 +54,15 @@ func startLane[T any](queue, limit int, write func([]*job[T]), end func()) *lane
 func (l *lane[T]) stop() {
 	close(l.queue)
 	<-l.done
+}
+
+// yield lets those run first who are about to hand something over. Whoever was answered by the last statement may want more: of 16 callers,
+// the first to come would else have a statement for itself, and the other 15 the next one.
+func (l *lane[T]) yield() {
+	for before := -1; before < len(l.queue) && len(l.queue) < cap(l.queue); {
+		before = len(l.queue)
+		runtime.Gosched()
+	}
 }
 
 // gather takes what is in the queue without waiting for more.
