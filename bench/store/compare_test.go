@@ -5,14 +5,14 @@ package store
 import (
 	"context"
 	"flag"
-	"fmt"
-	"math"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/bench/internal/figures"
 )
 
 var (
@@ -70,12 +70,12 @@ func (r *run) round(t *testing.T) {
 		rate := float64(c.load.tasks) / got.took.Seconds()
 		r.rates[c.title()] = append(r.rates[c.title()], rate)
 		r.kept[c.title()] = got.kept
-		t.Logf("  %-42s %9s tasks/s, %s finished rows", c.title(), thousands(rate), thousands(float64(got.kept)))
+		t.Logf("  %-42s %9s tasks/s, %s finished rows", c.title(), figures.Thousands(rate), figures.Thousands(float64(got.kept)))
 	}
 	for _, l := range r.latencies {
 		took := r.sample(t, l)
 		r.waits[l.title] = append(r.waits[l.title], took...)
-		t.Logf("  %-42s %9s at the median", l.title, percentile(took, 0.5))
+		t.Logf("  %-42s %9s at the median", l.title, figures.Percentile(took, 0.5))
 	}
 	slices.Reverse(r.contenders)
 	slices.Reverse(r.latencies)
@@ -120,7 +120,7 @@ func (r *run) finish(t *testing.T) {
 	must(t, err)
 	t.Logf("\n%s", text)
 	if *write != "" {
-		must(t, writeBetween(*write, text))
+		must(t, figures.WriteBetween(*write, "store", text))
 	}
 	for _, b := range bars() {
 		if got, ok := b.got(r); ok && !b.met(got) {
@@ -147,7 +147,7 @@ func BenchmarkShort(b *testing.B) {
 		short(b, s, l.title, l.engine, func(b *testing.B) {
 			took, err := l.inFolder(b.Context(), s, b.N)
 			must(b, err)
-			b.ReportMetric(float64(percentile(took, 0.5).Nanoseconds()), "p50-ns")
+			b.ReportMetric(float64(figures.Percentile(took, 0.5).Nanoseconds()), "p50-ns")
 		})
 	}
 }
@@ -159,19 +159,4 @@ func short(b *testing.B, s *site, title string, e engine, f func(*testing.B)) {
 		}
 		f(b)
 	})
-}
-
-// percentile is the value below which that share of the values lies.
-func percentile[T float64 | time.Duration](values []T, share float64) T {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[int(math.Round(share*float64(len(sorted)-1)))]
-}
-
-// thousands writes a number as people read it: 12,345.
-func thousands(number float64) string {
-	digits := fmt.Sprintf("%.0f", number)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

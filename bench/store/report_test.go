@@ -3,15 +3,15 @@ package store
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/taskrunner-go/taskrunner/bench/internal/figures"
 )
 
 // report is the tables in Markdown.
@@ -42,7 +42,7 @@ func (r *run) about(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("Measured on %s with %s on %d cores (%s): the medians of %d rounds. %s. %s.\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), processor(), *rounds, servers, modules), nil
+		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), figures.Processor(), *rounds, servers, modules), nil
 }
 
 func versions(ctx context.Context, modules ...string) (string, error) {
@@ -75,14 +75,6 @@ func (s *site) versions(ctx context.Context) (string, error) {
 		info["Server"]["redis_version"], sync["appendfsync"]), err
 }
 
-func processor() string {
-	info, _ := os.ReadFile("/proc/cpuinfo")
-	if name := regexp.MustCompile(`model name\s*: (.*)`).FindSubmatch(info); name != nil {
-		return string(name[1])
-	}
-	return runtime.GOARCH
-}
-
 // writeRates writes a row for each contender. The last columns say how many times as fast ours is, used in the same way.
 func (r *run) writeRates(text *strings.Builder) {
 	engines := r.ourEngines()
@@ -94,8 +86,8 @@ func (r *run) writeRates(text *strings.Builder) {
 	for _, c := range contenders() {
 		rates := r.rates[c.title()]
 		fmt.Fprintf(text, "| %s | %s | %s: %s | %d | %s | %d | %s | 0, %s | **%s** | %s to %s |", c.name, c.engine, c.way, c.call,
-			c.load.callers, thousands(float64(c.load.batch)), argsBytes, thousands(float64(c.load.tasks)), thousands(float64(r.kept[c.title()])),
-			thousands(percentile(rates, 0.5)), thousands(percentile(rates, 0)), thousands(percentile(rates, 1)))
+			c.load.callers, figures.Thousands(float64(c.load.batch)), argsBytes, figures.Thousands(float64(c.load.tasks)), figures.Thousands(float64(r.kept[c.title()])),
+			figures.Thousands(figures.Percentile(rates, 0.5)), figures.Thousands(figures.Percentile(rates, 0)), figures.Thousands(figures.Percentile(rates, 1)))
 		for _, e := range engines {
 			fmt.Fprintf(text, " %s |", r.against(c, e))
 		}
@@ -120,7 +112,7 @@ func (r *run) against(c contender, e engine) string {
 	if !ok || c.ours {
 		return ""
 	}
-	return times(our / percentile(r.rates[c.title()], 0.5))
+	return figures.Times(our / figures.Percentile(r.rates[c.title()], 0.5))
 }
 
 func (r *run) writeSetups(text *strings.Builder) {
@@ -136,10 +128,10 @@ func (r *run) writeWaits(text *strings.Builder) {
 	for _, l := range latencies() {
 		took, of := r.waits[l.title], ""
 		if ratio, ok := against(l.title, l.yardstick)(r); ok {
-			of = times(ratio)
+			of = figures.Times(ratio)
 		}
-		fmt.Fprintf(text, "| %s | %s | %s | %s | %s | %s |\n", l.title, l.load, thousands(float64(len(took))),
-			duration(float64(percentile(took, 0.5))), duration(float64(percentile(took, 0.99))), of)
+		fmt.Fprintf(text, "| %s | %s | %s | %s | %s | %s |\n", l.title, l.load, figures.Thousands(float64(len(took))),
+			duration(float64(figures.Percentile(took, 0.5))), duration(float64(figures.Percentile(took, 0.99))), of)
 	}
 	text.WriteString("\n")
 }
@@ -151,30 +143,6 @@ func (r *run) writeBars(text *strings.Builder) {
 		if !ok {
 			continue
 		}
-		verdict := "missed"
-		if b.met(got) {
-			verdict = "kept"
-		}
-		fmt.Fprintf(text, "| %s | %s | %s |\n", b.promise, b.show(got), verdict)
+		fmt.Fprintf(text, "| %s | %s | %s |\n", b.promise, b.show(got), figures.Verdict(b.met(got)))
 	}
-}
-
-// What writeBetween writes between.
-const (
-	beginMarker = "<!-- bench-store begins: written by make bench-store -->\n"
-	endMarker   = "<!-- bench-store ends -->\n"
-)
-
-// writeBetween replaces what stands between the markers of a file.
-func writeBetween(path, text string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, begins := strings.Cut(string(old), beginMarker)
-	_, after, ends := strings.Cut(rest, endMarker)
-	if !begins || !ends {
-		return fmt.Errorf("%s: there is no %q with a %q after it", path, beginMarker, endMarker)
-	}
-	return os.WriteFile(path, []byte(before+beginMarker+"\n"+text+"\n"+endMarker+after), 0o600)
 }
