@@ -171,17 +171,48 @@ func childrenOf(parent int) ([]int, error) {
 	return children, nil
 }
 
+// clockTick is the unit of the times in /proc, which is the same on all machines that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// cpuTime is the processor time, its own and the kernel's on its behalf, that a process has used.
+func cpuTime(pid int) (time.Duration, error) {
+	fields, err := statFields(pid)
+	if err != nil {
+		return 0, err
+	}
+	const user, system = 11, 12
+	own, err := strconv.ParseInt(fields[user], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("servertest: the user time of process %d: %w", pid, err)
+	}
+	kernels, err := strconv.ParseInt(fields[system], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("servertest: the system time of process %d: %w", pid, err)
+	}
+	return time.Duration(own+kernels) * clockTick, nil
+}
+
 // processStat gives the state of a process (R, S, T, Z, …) and its parent.
 func processStat(pid int) (state string, parent int, err error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	fields, err := statFields(pid)
 	if err != nil {
 		return "", 0, err
 	}
-	// pid (name) state parent …, and the name may hold blanks and parentheses
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 2 {
-		return "", 0, fmt.Errorf("servertest: process %d has the stat %q", pid, text)
-	}
 	parent, err = strconv.Atoi(fields[1])
 	return fields[0], parent, err
+}
+
+// statFields gives what the kernel says of a process, from its state on.
+func statFields(pid int) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return nil, err
+	}
+	// pid (name) state parent …, and the name may hold blanks and parentheses
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	const least = 13
+	if len(fields) < least {
+		return nil, fmt.Errorf("servertest: process %d has the stat %q", pid, text)
+	}
+	return fields, nil
 }

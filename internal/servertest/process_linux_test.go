@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,6 +37,32 @@ func stillThere(pids []int) (alive []int) {
 		}
 	}
 	return alive
+}
+
+// used is the processor time of this process as the other way to ask gives it.
+func used(t *testing.T) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func TestCPUTimeOfAProcess(t *testing.T) {
+	t.Parallel()
+	for start := used(t); used(t)-start < 100*time.Millisecond; {
+	}
+	before := used(t)
+	got, err := servertest.CPUTime(os.Getpid())
+	after := used(t)
+	const rounding = 20 * time.Millisecond // of two times
+	if err != nil || got < before-rounding || got > after+rounding {
+		t.Errorf("CPUTime is %s, want from %s to %s, %v", got, before, after, err)
+	}
+	if _, err := servertest.CPUTime(-1); err == nil {
+		t.Error("no process has a CPUTime")
+	}
 }
 
 func TestPostgresKillKillsAll(t *testing.T) {

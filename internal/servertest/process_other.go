@@ -6,10 +6,11 @@ import (
 	"errors"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // errNeedsLinux is the answer to what other systems do in other ways, or not at all.
-var errNeedsLinux = errors.New("servertest: killing and pausing a server with all its processes needs Linux")
+var errNeedsLinux = errors.New("servertest: killing, pausing and timing a server with all its processes needs Linux")
 
 // dieWithUs does nothing here: a server outlives a test process that is killed.
 func dieWithUs(*exec.Cmd, syscall.Signal) {}
@@ -20,3 +21,5 @@ func runAs(*exec.Cmd, *account) {}
 func killAll(int) error { return errNeedsLinux }
 
 func freezeAll(int) (thaw func(), err error) { return func() {}, errNeedsLinux }
+
+func cpuTime(int) (time.Duration, error) { return 0, errNeedsLinux }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 const (
@@ -21,11 +22,35 @@ const (
 // Region is the region that [VersityGW] expects in signatures.
 const Region = "us-east-1"
 
-// VersityGW runs an S3 server with the named buckets, each empty, and gives its URL and the credentials of its owner.
-// Buckets are addressed by path (endpoint/bucket/key) and the region is [Region]. The server ends with the test.
+// A Gateway is a versitygw that runs, an S3 server. Buckets are addressed by path (endpoint/bucket/key), and the region is
+// [Region].
+type Gateway struct {
+	// Endpoint is its URL.
+	Endpoint string
+	// AccessKey and SecretKey are the credentials of the owner of all buckets.
+	AccessKey, SecretKey string
+
+	root   string
+	server *server
+}
+
+// Folder gives the folder in which a bucket keeps its objects, each as a file with the name of its key.
+func (g *Gateway) Folder(bucket string) string { return filepath.Join(g.root, bucket) }
+
+// CPUTime is the processor time that the server has used since it started, in steps of 10 ms. It needs Linux.
+func (g *Gateway) CPUTime() (time.Duration, error) { return cpuTime(g.server.cmd.Process.Pid) }
+
+// VersityGW runs an S3 server as [StartGateway] does, and gives what most need of it.
+func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey string) {
+	t.Helper()
+	g := StartGateway(t, buckets...)
+	return g.Endpoint, g.AccessKey, g.SecretKey
+}
+
+// StartGateway runs an S3 server with the named buckets, each empty. The server ends with the test.
 //
 // Metadata lies in a sidecar folder and not in extended attributes, which a temporary folder on tmpfs may not have.
-func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey string) {
+func StartGateway(t testing.TB, buckets ...string) *Gateway {
 	t.Helper()
 	path := Need(t, "versitygw")
 	base := t.TempDir()
@@ -45,11 +70,11 @@ func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey 
 			"--port", address, "--region", Region, "--access", versityAccess, "--secret", versitySecret,
 			"--health", "/health", "--keep-alive", "--quiet",
 			"posix", "--sidecar", sidecar, root)
-		endpoint = "http://" + address
+		endpoint := "http://" + address
 		// It can neither inherit a socket nor say which port it took, so asking is the only way to learn that it listens.
 		switch err := s.await(func(ctx context.Context) error { return get(ctx, endpoint+"/health") }); {
 		case err == nil:
-			return endpoint, versityAccess, versitySecret
+			return &Gateway{Endpoint: endpoint, AccessKey: versityAccess, SecretKey: versitySecret, root: root, server: s}
 		case !errors.Is(err, errEnded):
 			t.Fatalf("servertest: versitygw does not answer: %v\n%s", err, s.output)
 		default:
@@ -57,7 +82,7 @@ func VersityGW(t testing.TB, buckets ...string) (endpoint, accessKey, secretKey 
 		}
 	}
 	t.Fatalf("servertest: versitygw ended at once on %d ports, see above", versityPorts)
-	return "", "", ""
+	return nil
 }
 
 // freeAddress gives a loopback address that was free a moment ago.

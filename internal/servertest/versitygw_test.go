@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +19,8 @@ import (
 
 func TestVersityGWKeepsObjects(t *testing.T) {
 	t.Parallel()
-	endpoint, access, secret := servertest.VersityGW(t, "first", "second")
+	gateway := servertest.StartGateway(t, "first", "second")
+	endpoint, access, secret := gateway.Endpoint, gateway.AccessKey, gateway.SecretKey
 	s3 := func(method, path, body string, header map[string]string) (int, http.Header, string) {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), method, endpoint+path, strings.NewReader(body))
@@ -34,6 +37,9 @@ func TestVersityGWKeepsObjects(t *testing.T) {
 	kept := map[string]string{"Content-Type": "image/svg+xml", "Cache-Control": "max-age=60", "X-Amz-Meta-Origin": "old"}
 	if status, _, body := s3(http.MethodPut, "/first/icons/a.svg", "<svg/>", kept); status != http.StatusOK {
 		t.Fatalf("PUT: %d %s", status, body)
+	}
+	if file, err := os.ReadFile(filepath.Join(gateway.Folder("first"), "icons", "a.svg")); err != nil || string(file) != "<svg/>" {
+		t.Errorf("in the folder of the bucket: %q, %v", file, err)
 	}
 	status, header, body := s3(http.MethodGet, "/first/icons/a.svg", "", nil)
 	if status != http.StatusOK || body != "<svg/>" || header.Get("ETag") == "" {
