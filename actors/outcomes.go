@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 
@@ -25,7 +26,11 @@ func (r *TaskRunner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.
 		}
 		for {
 			more := r.outcomes.changed() // before the look: what is recorded meanwhile is seen or told
+			last := r.gone()             // before it too: then nothing is recorded any more
 			page, err := r.config.Store.Outcomes(ctx, store.OutcomeQuery{Runner: r.config.Name, After: after, Limit: store.MaxList})
+			if err != nil && last {
+				err = errors.Join(ErrStopping, err)
+			}
 			if err != nil {
 				yield(store.Task{}, causeOr(ctx, err))
 				return
@@ -35,11 +40,16 @@ func (r *TaskRunner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.
 					return
 				}
 			}
-			if page.Next != after {
+			switch {
+			case page.Next != after:
 				after = page.Next
-				continue
+			case last:
+				yield(store.Task{}, ErrStopping)
+				return
+			default:
+				err = r.waitFor(ctx, more)
 			}
-			if err := r.waitFor(ctx, more); err != nil {
+			if err != nil {
 				yield(store.Task{}, err)
 				return
 			}
@@ -55,14 +65,24 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
+// waitFor waits until there may be more: when the runner comes to its end, there may be its last.
 func (r *TaskRunner) waitFor(ctx context.Context, more <-chan struct{}) error {
 	select {
 	case <-more:
-		return nil
+	case <-r.watched:
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// gone reports whether nothing of the runner is alive.
+func (r *TaskRunner) gone() bool {
+	select {
 	case <-r.watched:
-		return ErrStopping
+		return true
+	default:
+		return false
 	}
 }
 

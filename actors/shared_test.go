@@ -298,6 +298,55 @@ func TestOutcomesOfAllReplicas(t *testing.T) {
 	})
 }
 
+// lateLook answers a question for outcomes by what was there when it was asked, but not before it is let go.
+type lateLook struct {
+	store.Store
+	asked, answer chan struct{}
+}
+
+func (l lateLook) Outcomes(ctx context.Context, query store.OutcomeQuery) (store.Outcomes, error) {
+	found, err := l.Store.Outcomes(ctx, query)
+	select {
+	case l.asked <- struct{}{}:
+		<-l.answer
+	default: // nobody wants it to wait any more
+	}
+	return found, err
+}
+
+// TestLastOutcomesAreTold: what a runner recorded while it stopped comes before the end, whenever the store was asked.
+func TestLastOutcomesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 { // where two things are so at once, select takes either
+			late := lateLook{store.NewMemory(), make(chan struct{}), make(chan struct{})}
+			r, err := actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{Name: "r", Kinds: kinds(), Store: late})
+			if err != nil {
+				t.Fatal(err)
+			}
+			task, err := actors.Run[string](t.Context(), r, "sleep", time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var told []string
+			var last error
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for outcome, err := range r.Outcomes(context.Background(), store.FromOldest) {
+					told, last = append(told, outcome.ID), err
+				}
+			}()
+			<-late.asked
+			stop(t, r)
+			close(late.answer)
+			<-ended
+			if want := []string{task.ID(), ""}; !slices.Equal(told, want) || !errors.Is(last, actors.ErrStopping) {
+				t.Errorf("told %q, %v; want %q", told, last, want)
+			}
+		}
+	})
+}
+
 func TestHowOutcomesEnd(t *testing.T) {
 	config := actors.TaskRunnerConfig{Kinds: kinds(), Retention: actors.Retention{Completed: time.Second}}
 	withReplicas(t, []actors.TaskRunnerConfig{config, config}, func(t *testing.T, _ *shared, r []*actors.TaskRunner) {
