@@ -52,6 +52,7 @@ type demo struct {
 	service *service
 	stops   stack
 
+	follower *follower
 	narrator narrator
 }
 
@@ -85,6 +86,8 @@ func (d *demo) start(ctx context.Context) error {
 		_ = db.Close()
 		return err
 	}
+	d.follower = newFollower(d.screen, max(len(d.samples), len(d.rounds)))
+	d.follower.each = true
 	d.service, err = start(ctx, serviceConfig{
 		db:     db,
 		assets: assets.Config{Allow: []string{d.old.url("/"), "destination:" + d.folder}, TempDir: d.temp()},
@@ -97,13 +100,18 @@ func (d *demo) start(ctx context.Context) error {
 			actors.WithBackoff(actors.Backoff{Base: 100 * time.Millisecond, Max: 500 * time.Millisecond}),
 		},
 		web:    demoWeb(d.listen),
+		settle: d.follower.settle,
 		logger: newLogger(d.screen, slog.LevelWarn),
 	})
-	if err == nil {
-		// Above the old provider, from which the last moves still read while the service stops.
-		d.stops.push("the service", d.service.stops.unwind)
+	if err != nil {
+		return err
 	}
-	return err
+	// Above the old provider, from which the last moves still read while the service stops.
+	d.stops.push("the service", d.service.stops.unwind)
+	if err := d.follower.start(ctx, db, d.service.runner); err != nil {
+		return databaseError(d.store, err)
+	}
+	return nil
 }
 
 // demoWeb is for both web servers of the demo, which only this machine can reach.
@@ -161,14 +169,12 @@ func (d *demo) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	follower := newFollower(d.service.runner, d.screen, len(moves))
-	follower.each = true
-	for _, m := range moves {
-		follower.follow(ctx, m.id, m.move, d.nameOf(m.move))
+	if err := d.follower.follow(ctx, moves, d.nameOf); err != nil {
+		return databaseError(d.store, err)
 	}
 	ended := make(chan tally, 1)
-	go func() { ended <- follower.wait() }() // until the runner stops, at the latest
-	looker := newLooker(d.service, follower)
+	go func() { ended <- d.follower.wait() }() // until the runner stops, at the latest
+	looker := newLooker(d.service, d.follower)
 	stopWatching := d.screen.watch(func() status { return looker.look(len(moves)) })
 	writable, stopAsking := whileWritable(ctx, d.service.db, d.store)
 	defer stopAsking()

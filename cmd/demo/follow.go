@@ -3,31 +3,49 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/assets"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// maxClasses is how many kinds of reasons are counted one by one. Some have a name in them, and there is no end of names.
-const maxClasses = 20
+const (
+	// maxClasses is how many kinds of reasons are counted one by one. Some have a name in them, and there is no end of names.
+	maxClasses = 20
+	// followBatch is how many moves the database is asked about at once.
+	followBatch = 256
+	// followAgain is how long the follower waits before it asks a database again that did not answer.
+	followAgain = 500 * time.Millisecond
+)
 
-// follower awaits moves, counts how they end, and has each one that failed named with its reason.
+// follower reads how the moves end that it is to follow, counts that, and has each one that failed named with its reason. It is
+// one goroutine: to await each of some thousands of moves in one of its own takes 60 MB for their stacks.
 type follower struct {
-	runner *actors.TaskRunner
+	db     store.Reader
 	screen *screen
-	slots  chan struct{} // one for each move that is awaited
-	each   bool          // those that arrive are named too
-	group  sync.WaitGroup
+	slots  chan struct{}           // one for each move that is followed
+	each   bool                    // those that arrive are named too
+	cancel context.CancelCauseFunc // ends the reading
+	gone   chan struct{}           // closed when nothing is read any more
+	ended  sync.WaitGroup          // the moves that are followed
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	open map[string]followed // by id; nil when nothing is read any more
 	tally
+}
+
+// followed is a move whose end is not known.
+type followed struct {
+	move assets.Move
+	name string
 }
 
 // tally is how moves have ended.
@@ -87,32 +105,127 @@ func (t tally) table() string {
 	return b.String()
 }
 
-// newFollower makes a follower that awaits at most so many moves at a time; whoever adds more waits.
-func newFollower(runner *actors.TaskRunner, screen *screen, limit int) *follower {
-	f := &follower{runner: runner, screen: screen, slots: make(chan struct{}, limit)}
-	f.why = make(map[string]int)
-	return f
+// newFollower makes a follower that follows at most so many moves at a time, and followBatch at least; whoever adds more
+// waits.
+func newFollower(screen *screen, limit int) *follower {
+	return &follower{
+		screen: screen, slots: make(chan struct{}, max(limit, followBatch)), gone: make(chan struct{}),
+		open: make(map[string]followed), tally: tally{why: make(map[string]int)},
+	}
 }
 
-// follow has the end of a recorded move awaited. That does not end with ctx, which may be a signal's: the runner lets
-// running moves finish, and when it stops, it tells all who wait. With ctx ends only the waiting for a slot.
-func (f *follower) follow(ctx context.Context, id string, move assets.Move, name string) {
+// start begins to read the outcomes of a runner that come from now on. Whoever starts it calls settle.
+func (f *follower) start(ctx context.Context, db store.Reader, runner *actors.TaskRunner) error {
+	now, err := db.Outcomes(ctx, store.OutcomeQuery{Runner: runner.Name(), After: store.FromNow})
+	if err != nil {
+		return err
+	}
+	// ctx may be a signal's, and what runs then may still finish.
+	reading, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	f.db, f.cancel = db, cancel
+	go func() {
+		defer close(f.gone)
+		f.giveUp(f.read(reading, runner, now.Next))
+	}()
+	return nil
+}
+
+// settle returns when all that a stopped runner has recorded is counted, or ctx ends. The database must be open until then.
+func (f *follower) settle(ctx context.Context) error {
+	if f.cancel == nil {
+		return nil // never started
+	}
+	defer f.cancel(nil)
 	select {
-	case f.slots <- struct{}{}:
+	case <-f.gone:
+		return nil
 	case <-ctx.Done():
+		f.cancel(context.Cause(ctx))
+		<-f.gone
+		return context.Cause(ctx)
+	}
+}
+
+// read counts outcomes until no more will come, and gives why. A database that does not answer is asked again.
+func (f *follower) read(ctx context.Context, runner *actors.TaskRunner, after int64) error {
+	for {
+		var ended error
+		for task, err := range runner.Outcomes(ctx, after) {
+			if ended = err; err == nil {
+				f.count(task)
+				after = task.Pos
+			}
+		}
+		if errors.Is(ended, actors.ErrStopping) || errors.Is(ended, store.ErrCursorExpired) {
+			return ended
+		}
+		select {
+		case <-time.After(followAgain):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// giveUp lets go of the moves whose outcomes will not be known.
+func (f *follower) giveUp(why error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.open) > 0 && why != actors.ErrStopping { //nolint:errorlint // more than that: something kept the last outcomes from being read
+		f.broken = why
+	}
+	for range f.open {
+		<-f.slots
+		f.ended.Done()
+	}
+	f.open = nil
+}
+
+// follow has the ends of recorded moves counted, of those too that have ended already. With ctx ends only the waiting for room.
+func (f *follower) follow(ctx context.Context, moves []recorded, nameOf func(assets.Move) string) error {
+	for batch := range slices.Chunk(moves, followBatch) {
+		ids := f.addAll(ctx, batch, nameOf)
+		// Only now: what ends later is read.
+		ended, err := f.db.Ended(context.WithoutCancel(ctx), ids)
+		for _, task := range ended {
+			f.count(task)
+		}
+		if err != nil || len(ids) < len(batch) {
+			return err
+		}
+	}
+	return nil
+}
+
+// addAll gives the ids of those that it has added before ctx ended.
+func (f *follower) addAll(ctx context.Context, moves []recorded, nameOf func(assets.Move) string) (ids []string) {
+	for _, m := range moves {
+		select {
+		case f.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ids
+		}
+		f.add(m, nameOf(m.move))
+		ids = append(ids, m.id)
+	}
+	return ids
+}
+
+// add follows one more move. Its end need not be known yet.
+func (f *follower) add(m recorded, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, twice := f.open[m.id]; twice || f.open == nil {
+		<-f.slots
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	f.group.Go(func() {
-		moved, err := actors.Await[assets.Moved](ctx, f.runner, id)
-		f.count(moved, err, move, name)
-		<-f.slots
-	})
+	f.ended.Add(1)
+	f.open[m.id] = followed{move: m.move, name: name}
 }
 
 // wait returns when every move has ended, or the runner has stopped.
 func (f *follower) wait() tally {
-	f.group.Wait()
+	f.ended.Wait()
 	return f.now()
 }
 
@@ -123,27 +236,43 @@ func (f *follower) now() tally {
 	return f.tally
 }
 
-// count prints under the lock: if nobody reads the output, the moves wait for the reader, and no line gets lost or into
-// another one.
-func (f *follower) count(moved assets.Moved, err error, move assets.Move, name string) {
+// count counts the end of a task, if it is a move that is followed. It prints under the lock: if nobody reads the output, the
+// moves wait for the reader, and no line gets lost or into another one.
+func (f *follower) count(t store.Task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var ended *actors.TaskError
-	switch {
-	case err == nil:
-		f.arrive(moved, name)
-	case errors.As(err, &ended) && ended.State == store.Cancelled:
+	m, ok := f.open[t.ID]
+	if !ok {
+		return // another process's, or counted already
+	}
+	delete(f.open, t.ID)
+	<-f.slots
+	defer f.ended.Done()
+	switch t.State {
+	case store.Completed:
+		f.arrive(t.Result, m.name)
+	case store.Cancelled:
 		f.cancelled++
-		f.screen.printf("cancelled  %s\n", printable(name))
-	case errors.As(err, &ended):
-		f.discard(name, reason(ended.Err, move))
-	case !errors.Is(err, actors.ErrStopping): // those that had not ended when the runner stopped are in nobody's count
-		f.broken = err
+		f.screen.printf("cancelled  %s\n", printable(m.name))
+	default:
+		f.discard(m.name, reason(t, m.move))
 	}
 }
 
+// arrival is what is needed of an assets.Moved, to read all of which takes three times as long.
+type arrival struct {
+	Copied   bool  `json:"copied"`
+	Bytes    int64 `json:"bytes"`
+	Attempts int   `json:"attempts"`
+}
+
 // arrive is called with the lock.
-func (f *follower) arrive(moved assets.Moved, name string) {
+func (f *follower) arrive(result []byte, name string) {
+	var moved arrival
+	if err := json.Unmarshal(result, &moved); err != nil {
+		f.broken = fmt.Errorf("the outcome of %s: %w", name, err)
+		return
+	}
 	how := "copied"
 	if moved.Copied {
 		f.copied++
@@ -180,11 +309,11 @@ func (f *follower) discard(name, why string) {
 }
 
 // reason is why a move failed, without its two URLs: the name beside it says which it is.
-func reason(err error, move assets.Move) string {
-	if err == nil {
+func reason(t store.Task, move assets.Move) string {
+	if len(t.History) == 0 || t.History[len(t.History)-1].Error == "" {
 		return "no reason is known"
 	}
-	text := strings.TrimPrefix(err.Error(), "assets: ")
+	text := strings.TrimPrefix(t.History[len(t.History)-1].Error, "assets: ")
 	source, _, _ := strings.Cut(move.Source, "?")
 	destination, _, _ := strings.Cut(move.Destination, "?")
 	return strings.Replace(text, " "+source+" → "+destination, "", 1)

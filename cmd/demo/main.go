@@ -59,6 +59,7 @@ type serviceConfig struct {
 	runner actors.TaskRunnerConfig // without Kinds, Store and System
 	kind   []actors.Option         // of the moves
 	web    webConfig
+	settle func(ctx context.Context) error // called when no task runs any more, with the database still open; may be nil
 	logger *slog.Logger
 }
 
@@ -104,6 +105,10 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 		return &failure{exitUsage, err}
 	}
 	s.stops.push("the mover", func(context.Context) error { return s.mover.Close() })
+
+	if c.settle != nil {
+		s.stops.push("who follows the tasks", c.settle)
+	}
 
 	// From here on tasks run: those of an earlier start at once. Its stop is the drain.
 	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger

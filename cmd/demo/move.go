@@ -65,10 +65,10 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 		return err
 	}
 	defer closeNames()
+	m.follower = newFollower(screen, moveWaiting+c.transfers)
 	if err := m.start(ctx); err != nil {
 		return err
 	}
-	m.follower = newFollower(m.service.runner, screen, moveWaiting+c.transfers)
 	looker := newLooker(m.service, m.follower)
 	stopWatching := screen.watch(func() status {
 		seen := looker.look(int(m.total.Load()))
@@ -112,9 +112,23 @@ func (m *moving) start(ctx context.Context) error {
 			actors.WithDecide(moveWords),
 			actors.WithBackoff(actors.Backoff{Base: 500 * time.Millisecond, Max: 30 * time.Second}),
 		},
+		settle: m.follower.settle,
 		logger: m.logger,
 	})
+	if err == nil {
+		err = m.follow(ctx)
+	}
 	return inWords(err, "Config.Allow[0] ", "FROM ", "Config.Allow[1] ", "TO ")
+}
+
+// follow has the ends of moves counted from now on.
+func (m *moving) follow(ctx context.Context) error {
+	err := m.follower.start(ctx, m.service.db, m.service.runner)
+	if err == nil {
+		return nil
+	}
+	_ = m.service.stop(context.WithoutCancel(ctx), moveStop) // what went wrong first is what the caller must know
+	return databaseError(m.store, err)
 }
 
 // runnerName is another one for each pair of FROM and TO: in a database that is used for several, the moves of one are
@@ -192,11 +206,18 @@ func (m *moving) resume(ctx context.Context) error {
 	}
 	for _, r := range open {
 		m.open[r.move] = true
-		m.total.Add(1)
-		m.follower.follow(ctx, r.id, r.move, m.nameOf(r.move))
 	}
+	m.total.Add(int64(len(open)))
 	if len(open) > 0 {
 		m.screen.notef("going on with %d moves that an earlier run has not ended\n", len(open))
+	}
+	return m.await(ctx, open)
+}
+
+// await has the ends of moves counted.
+func (m *moving) await(ctx context.Context, moves []recorded) error {
+	if err := m.follower.follow(ctx, moves, m.nameOf); err != nil {
+		return databaseError(m.store, err)
 	}
 	return nil
 }
@@ -270,10 +291,11 @@ func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 		return other(err)
 	}
 	m.total.Add(int64(len(batch)))
+	moves := make([]recorded, len(batch))
 	for i, handle := range handles {
-		m.follower.follow(ctx, handle.ID(), batch[i], m.nameOf(batch[i]))
+		moves[i] = recorded{handle.ID(), batch[i]}
 	}
-	return nil
+	return m.await(ctx, moves)
 }
 
 // stop stops the service, and gives how everything has ended by then.

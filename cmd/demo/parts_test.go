@@ -103,11 +103,12 @@ func TestCodes(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	move := assets.Move{Source: "https://host/a?token=1", Destination: "file:///srv/a"}
-	err := errors.New("assets: downloading https://host/a → file:///srv/a: wrong length: 5 of 10")
-	if got := reason(err, move); got != "downloading: wrong length: 5 of 10" || class(got) != "downloading: wrong length" {
+	said := "assets: downloading https://host/a → file:///srv/a: wrong length: 5 of 10"
+	task := store.Task{History: []store.Attempt{{Error: "an earlier one"}, {Error: said}}}
+	if got := reason(task, move); got != "downloading: wrong length: 5 of 10" || class(got) != "downloading: wrong length" {
 		t.Errorf("reason %q, class %q", got, class(got))
 	}
-	if got := reason(nil, move); got == "" || class(got) != got {
+	if got := reason(store.Task{}, move); got == "" || class(got) != got {
 		t.Errorf("reason %q, class %q", got, class(got))
 	}
 }
