@@ -36,6 +36,8 @@ type folder struct {
 	locks    *nameLocks
 	logger   *slog.Logger
 
+	last lastDirectory
+
 	mu    sync.Mutex
 	stage *scratch // made when the first asset is written, so that nothing is made in a folder that is only read
 }
@@ -344,6 +346,7 @@ func (r *endingReader) Read(p []byte) (int, error) {
 
 // close removes the temporary folder and lets go of the root.
 func (f *folder) close() error {
+	f.last.keep("", nil)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var err error

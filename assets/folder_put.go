@@ -76,12 +76,23 @@ func (f *folder) put(ctx context.Context, l location, body *spool, h Headers) (O
 }
 
 // parent opens the folder that an asset lies in, and with create makes it if it is missing: most assets follow others.
-func (f *folder) parent(l location, create bool) (*os.Root, error) {
+func (f *folder) parent(l location, create bool) (*directory, error) {
 	dir := filepath.Dir(f.name(l))
 	if len(f.nested) > 0 {
-		parent, err := f.walk(dir, create)
-		return parent, explain(err)
+		return openDirectory(f.walk(dir, create))
 	}
+	if d := f.last.get(f.root, dir); d != nil {
+		return d, nil
+	}
+	d, err := openDirectory(f.openOrMake(dir, create))
+	if err == nil {
+		f.last.keep(dir, d)
+	}
+	return d, err
+}
+
+// openOrMake opens a folder below the root, and with create makes it if it is missing.
+func (f *folder) openOrMake(dir string, create bool) (*os.Root, error) {
 	parent, err := openFolderIn(f.root, dir)
 	if create && errors.Is(err, fs.ErrNotExist) {
 		if err = f.root.MkdirAll(dir, f.dirMode); err == nil {
@@ -91,11 +102,11 @@ func (f *folder) parent(l location, create bool) (*os.Root, error) {
 			return nil, because(err, ErrNotAFile, "what is on the way to it is no folder")
 		}
 	}
-	return parent, explain(err)
+	return parent, err
 }
 
 // vacant reports what keeps an asset from getting its name: only a regular file is replaced, and not the source itself.
-func (f *folder) vacant(parent *os.Root, l location, withSidecar bool, source *fileID) error {
+func (f *folder) vacant(parent *directory, l location, withSidecar bool, source *fileID) error {
 	base := filepath.Base(f.name(l))
 	info, err := parent.Lstat(base)
 	if err == nil {
@@ -127,7 +138,7 @@ func ignoreMissing(err error) error {
 // replace brings asset and sidecar file, nil if there is to be none, to their names. It is all or nothing: a sidecar file
 // comes first, as fileblob does it, because who sees the new asset must not see it without its content type; if the asset
 // then fails to come, the old sidecar file comes back.
-func (f *folder) replace(parent *os.Root, l location, asset, side *temporary) error {
+func (f *folder) replace(parent *directory, l location, asset, side *temporary) error {
 	name := f.name(l)
 	lock := f.locks.of(filepath.Base(name))
 	lock.Lock()
@@ -183,7 +194,7 @@ func sameAsMemory(body *spool) (bool, error) {
 }
 
 // publish gives a temporary file its name in its folder.
-func (f *folder) publish(parent *os.Root, t *temporary, name string) error {
+func (f *folder) publish(parent *directory, t *temporary, name string) error {
 	err := renameInto(f.root, t, parent, name)
 	switch {
 	case err == nil:

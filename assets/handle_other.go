@@ -24,7 +24,12 @@ func lockFile(root *os.Root, name string, flag int) (fileLock, error) {
 	return lock, nil
 }
 
+// createIn makes a file in a folder of ours, for reading and writing.
+func createIn(c *claim, name string) (*os.File, error) {
+	return c.folder.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
 // renameInto renames a temporary file to a name below root.
-func renameInto(root *os.Root, t *temporary, _ *os.Root, name string) error {
+func renameInto(root *os.Root, t *temporary, _ *directory, name string) error {
 	return root.Rename(filepath.Join(t.in.dir, t.name), name)
 }

@@ -4,6 +4,7 @@ package assets
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,27 +27,50 @@ func lockFile(root *os.Root, name string, flag int) (fileLock, error) {
 	return file, nil
 }
 
+// newFileMode is for files that others may read, as far as the umask lets them.
+const newFileMode = 0o666
+
+// createIn makes a file in a folder of ours, for reading and writing. An os.Root asks six times as much of the kernel, to find
+// out whether one can wait for the file.
+func createIn(c *claim, name string) (*os.File, error) {
+	var file int
+	err := lend(c.handle, func(folder int) (err error) {
+		file, err = unix.Openat(folder, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, newFileMode)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "openat", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(file), name), nil
+}
+
 // renameInto renames a temporary file to the last element of name in the folder to. The root, in which both lie, is for
 // systems without such a call.
-func renameInto(_ *os.Root, t *temporary, to *os.Root, name string) (err error) {
-	from, err := t.in.folder.Open(".")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = from.Close() }()
-	target, err := to.Open(".")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = target.Close() }()
-	for {
-		err = unix.Renameat(int(from.Fd()), t.name, int(target.Fd()), filepath.Base(name))
-		if !errors.Is(err, unix.EINTR) { // network file systems can be interrupted
-			break
-		}
-	}
+func renameInto(_ *os.Root, t *temporary, to *directory, name string) error {
+	err := lend(t.in.handle, func(from int) error {
+		return lend(to.handle, func(target int) error { return unix.Renameat(from, t.name, target, filepath.Base(name)) })
+	})
 	if err != nil {
 		return &os.LinkError{Op: "renameat", Old: t.name, New: name, Err: err}
 	}
 	return nil
+}
+
+// lend gives f the number of a handle, which is not closed meanwhile. Network file systems can be interrupted: then it is
+// called again.
+func lend(handle *os.File, f func(number int) error) error {
+	raw, err := handle.SyscallConn()
+	if err != nil {
+		return fs.ErrClosed
+	}
+	var failed error
+	err = raw.Control(func(number uintptr) {
+		for failed = f(int(number)); errors.Is(failed, unix.EINTR); {
+			failed = f(int(number))
+		}
+	})
+	if err != nil {
+		return fs.ErrClosed // it can say nothing else
+	}
+	return failed
 }

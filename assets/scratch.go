@@ -37,6 +37,7 @@ type scratch struct {
 type claim struct {
 	dir    string   // its name
 	folder *os.Root // the folder itself
+	handle *os.File // and once more, for what an os.Root does not offer
 	lock   fileLock
 }
 
@@ -84,6 +85,9 @@ func (c *claim) take(root *os.Root) error {
 		return err
 	}
 	if c.folder, _, err = openPlain(root, c.dir); err == nil {
+		c.handle, err = c.folder.Open(".")
+	}
+	if err == nil {
 		c.lock, err = lockFile(c.folder, lockName, os.O_CREATE)
 	}
 	if err == nil && c.holdsLock(root) {
@@ -143,7 +147,7 @@ func (s *scratch) renew(old *claim) (*claim, error) {
 func (c *claim) create(number uint64) (*temporary, error) {
 	t := &temporary{in: c, name: strconv.FormatUint(number, 36)}
 	var err error
-	t.File, err = c.folder.OpenFile(t.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	t.File, err = createIn(c, t.name)
 	return t, err
 }
 
@@ -171,6 +175,9 @@ func (c *claim) close(root *os.Root) error {
 	var errs []error
 	if c.folder != nil {
 		errs = append(errs, c.folder.Close())
+	}
+	if c.handle != nil {
+		errs = append(errs, c.handle.Close())
 	}
 	errs = append(errs, root.RemoveAll(c.dir))
 	if c.lock != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -117,7 +116,7 @@ func isSidecarFile(info fs.FileInfo) bool {
 }
 
 // removeSidecar takes away what an earlier asset of the same name left, and never a folder of somebody else.
-func (f *folder) removeSidecar(parent *os.Root, name string) error {
+func (f *folder) removeSidecar(parent *directory, name string) error {
 	if !f.sidecars {
 		return nil
 	}
@@ -131,8 +130,8 @@ func (f *folder) removeSidecar(parent *os.Root, name string) error {
 
 // oldSidecar gives the content of the sidecar file that is about to be replaced, nil if there is none that could be put
 // back.
-func (f *folder) oldSidecar(parent *os.Root, name string) []byte {
-	file, info, err := openPlainFile(parent, filepath.Base(name)+sidecarExt)
+func (f *folder) oldSidecar(parent *directory, name string) []byte {
+	file, info, err := openPlainFile(parent.Root, filepath.Base(name)+sidecarExt)
 	if err != nil {
 		return nil
 	}
@@ -145,7 +144,7 @@ func (f *folder) oldSidecar(parent *os.Root, name string) []byte {
 }
 
 // restoreSidecar undoes the publishing of a sidecar file.
-func (f *folder) restoreSidecar(parent *os.Root, name string, old []byte) error {
+func (f *folder) restoreSidecar(parent *directory, name string, old []byte) error {
 	if old == nil {
 		return f.removeSidecar(parent, name)
 	}
