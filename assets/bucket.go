@@ -182,6 +182,9 @@ func uploadMemory(size int64) int64 {
 	return 2*wholeSize + (partsAtOnce+1)*partSize
 }
 
+// vacant is not known of a bucket.
+func (b *bucket) vacant(location) bool { return false }
+
 // holds compares what identifies the object. If the ETag is the recorded one, nobody has written since.
 func (b *bucket) holds(ctx context.Context, l location, object Object, sha256 string) (bool, error) {
 	attributes, err := b.attributes(ctx, l)

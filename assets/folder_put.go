@@ -32,7 +32,7 @@ func (f *folder) prepare(l location, asset *original) (preparation, error) {
 	needed := f.sidecars && (asset.headers.ContentType == "" || needsSidecar(l, asset.headers))
 	parent, err := f.parent(l, false)
 	if err == nil {
-		err = errors.Join(f.vacant(parent, l, needed, asset.file), parent.Close())
+		err = errors.Join(f.replaceable(parent, l, needed, asset.file), parent.Close())
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return preparation{}, err
@@ -105,8 +105,19 @@ func (f *folder) openOrMake(dir string, create bool) (*os.Root, error) {
 	return parent, err
 }
 
-// vacant reports what keeps an asset from getting its name: only a regular file is replaced, and not the source itself.
-func (f *folder) vacant(parent *directory, l location, withSidecar bool, source *fileID) error {
+// vacant looks whether there is a file.
+func (f *folder) vacant(l location) bool {
+	parent, err := f.parent(l, false)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer func() { _ = parent.Close() }()
+	_, err = parent.Lstat(filepath.Base(f.name(l)))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// replaceable reports what keeps an asset from getting its name: only a regular file is replaced, and not the source itself.
+func (f *folder) replaceable(parent *directory, l location, withSidecar bool, source *fileID) error {
 	base := filepath.Base(f.name(l))
 	info, err := parent.Lstat(base)
 	if err == nil {
@@ -143,7 +154,7 @@ func (f *folder) replace(parent *directory, l location, asset, side *temporary) 
 	lock := f.locks.of(filepath.Base(name))
 	lock.Lock()
 	defer lock.Unlock()
-	if err := f.vacant(parent, l, side != nil, nil); err != nil {
+	if err := f.replaceable(parent, l, side != nil, nil); err != nil {
 		return err
 	}
 	if side == nil {

@@ -42,6 +42,38 @@ func (j jail) mover(t testing.TB) *assets.Mover {
 	return newMover(t, assets.Config{Allow: []string{"file://" + j.in, "file://" + j.to}}, j.in, j.to)
 }
 
+// The folder of one asset is kept open for the next. It must be the one that has the name then.
+func TestAFolderThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	j := newJail(t)
+	m := j.mover(t)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		writeFile(t, j.in+"/"+name, name)
+	}
+	put := func(name string) { move(t, m, "file://"+j.in+"/"+name, "file://"+j.to+"/sub/"+name, nil) }
+	put("a")
+	put("b")
+	if err := os.Rename(j.to+"/sub", j.to+"/old"); err != nil {
+		t.Fatal(err)
+	}
+	put("c") // makes it again
+	if err := os.RemoveAll(j.to + "/sub"); err != nil {
+		t.Fatal(err)
+	}
+	link(t, "old", j.to+"/sub")
+	put("d")
+	for _, name := range []string{"a", "b", "d"} {
+		wantFile(t, j.to+"/old/"+name, name)
+	}
+	wantNoFile(t, j.to+"/old/c")
+	if err := os.Remove(j.to + "/sub"); err != nil {
+		t.Fatal(err)
+	}
+	link(t, j.outside, j.to+"/sub")
+	fails(t, m, "file://"+j.in+"/a", "file://"+j.to+"/sub/a")
+	wantNoFile(t, j.outside+"/a")
+}
+
 func TestNoReadingOutOfAFolder(t *testing.T) {
 	t.Parallel()
 	j := newJail(t)

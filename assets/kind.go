@@ -23,20 +23,33 @@ func Kind(m *Mover, options ...actors.Option) actors.KindSpec {
 
 // handle runs one attempt of a task.
 func (m *Mover) handle(ctx context.Context, move Move) (Moved, error) {
-	var previous *Moved
-	last, found, err := actors.Previous[Moved](ctx)
-	switch {
-	case err != nil:
-		// It would only have spared work, and an outcome that cannot be read must not stop every further run.
-		actors.Logger(ctx).Warn("the last outcome of this move is not known", "error", err)
-	case found:
-		previous = &last
+	r, err := m.routeOf(move)
+	if err != nil {
+		return Moved{}, err
 	}
-	moved, err := m.Move(ctx, move, previous, func(fraction float64) { actors.ReportProgress(ctx, fraction) })
+	moved, err := m.moveAlong(ctx, r, lastOutcome(ctx, r), func(fraction float64) { actors.ReportProgress(ctx, fraction) })
 	if task, ok := actors.CurrentTask(ctx); ok {
 		moved.Attempts = task.Attempt
 	}
 	return moved, err
+}
+
+// lastOutcome looks into the store for the outcome of the last run of the same move, nil if there is none. Where the destination
+// is known to have nothing, everything is to be copied anyway, and asking the store would cost a small asset as much as half of
+// what else is done for it.
+func lastOutcome(ctx context.Context, r route) *Moved {
+	if r.to.place.vacant(r.to.at) {
+		return nil
+	}
+	last, found, err := actors.Previous[Moved](ctx)
+	if err != nil {
+		// It would only have spared work, and an outcome that cannot be read must not stop every further run.
+		actors.Logger(ctx).Warn("the last outcome of this move is not known", "error", err)
+	}
+	if err != nil || !found {
+		return nil
+	}
+	return &last
 }
 
 // key is what a move is about: its two ends. It is hashed because two URLs are longer than a key may be.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -72,6 +73,17 @@ func TestKind(t *testing.T) {
 	again, err := run(t, r, "HTTP"+strings.TrimPrefix(base, "http")+"/a.svg", "file://localhost"+dir+"/%61.svg")
 	if err != nil || again.Copied || again.Unchanged != assets.ByValidator || again.SHA256 != first.SHA256 {
 		t.Errorf("again: %+v, %v", again, err)
+	}
+	wantFile(t, dir+"/a.svg", "<svg/>")
+
+	// Without the file at the destination, what was is of no use: it is asked for once, and copied.
+	if err := os.Remove(dir + "/a.svg"); err != nil {
+		t.Fatal(err)
+	}
+	before := asked.Load()
+	back, err := run(t, r, base+"/a.svg", "file://"+dir+"/a.svg")
+	if err != nil || !back.Copied || asked.Load() != before+1 {
+		t.Errorf("back: %+v after %d questions, want one, %v", back, asked.Load()-before, err)
 	}
 	wantFile(t, dir+"/a.svg", "<svg/>")
 

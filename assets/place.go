@@ -17,6 +17,8 @@ type place interface {
 	// put writes what is in body, verifies that it arrived, and says what identifies it. Whatever it answers, nothing
 	// but the whole asset can be seen there; with an error it may be what was there before.
 	put(ctx context.Context, l location, body *spool, h Headers) (Object, error)
+	// vacant reports whether nothing lies at l, as far as that can be told without asking anybody; false is "not known".
+	vacant(l location) bool
 	// holds reports whether what lies at l is still what was put there: object, with the given hash.
 	holds(ctx context.Context, l location, object Object, sha256 string) (bool, error)
 	close() error

@@ -20,13 +20,27 @@ import (
 // fixed words for what went wrong, because it is recorded and shown: what the system or a driver said, with paths and
 // addresses, is found by errors.As and goes to Config.Logger at the level Debug.
 func (m *Mover) Move(ctx context.Context, move Move, previous *Moved, progress func(fraction float64)) (Moved, error) {
+	r, err := m.routeOf(move)
+	if err != nil {
+		return Moved{}, err
+	}
+	return m.moveAlong(ctx, r, previous, progress)
+}
+
+// routeOf finds what a move means, as it was checked before it was accepted. Much can have changed since.
+func (m *Mover) routeOf(move Move) (route, error) {
 	r, err := m.resolve(-1, move)
 	if err == nil {
 		err = distinct(-1, move, r, newLinks())
 	}
 	if err != nil {
-		return Moved{}, messages.Discard(err)
+		return route{}, messages.Discard(err)
 	}
+	return r, nil
+}
+
+// moveAlong is Move.
+func (m *Mover) moveAlong(ctx context.Context, r route, previous *Moved, progress func(fraction float64)) (Moved, error) {
 	inner, end, err := m.begin(ctx)
 	if err != nil {
 		return Moved{}, err
