@@ -21,7 +21,6 @@ const (
 	isIdle    what = "idle"    // no task waits or runs; Pos is that of the last outcome
 	isStopped what = "stopped" // it has stopped in order
 	isBroken  what = "broken"  // what must not fail has failed; Text
-	isDying   what = "dying"   // is about to kill itself
 	isAway    what = "away"    // the store cannot be opened now, and the process tries again; Text
 
 	// One call of Run for one task, known by its token. What the call may record is told before it, so that a task

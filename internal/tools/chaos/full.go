@@ -22,6 +22,7 @@ func fullRound(ctx context.Context, s *session) error {
 	}
 	pause(ctx, s.some(time.Second))
 	ballast := filepath.Join(filepath.Dir(s.places[0].Path), "ballast")
+	defer func() { _ = os.Remove(ballast) }() // it is gone already, unless something fails
 	if err := fill(ballast); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ type history struct {
 	Rules  rules
 	Lives  []life          // the processes, in the order of their starts
 	Events []event         // of each process in its order
-	Marks  []time.Duration // moments from which on tasks of the dead are to run again; see rules.Soon
+	Marks  []time.Duration // when what kept tasks of the dead from running again was over, as that the store was away
 	Log    []store.Task    // all outcomes in their order, as the store gives them
 	Tasks  []store.Task    // all tasks, as the store lists them
 }
@@ -31,8 +31,7 @@ type rules struct {
 	LosesAnswers bool
 	// Grace is the runner's: a handler that was told to stop may be abandoned then, and its task run again.
 	Grace time.Duration
-	// Soon is how long it may take until a task of a dead process runs again, from the last of Marks before that, or from the
-	// death. Zero: however long.
+	// Soon is how long it may take until a task of a dead process runs again, once it can: see matter.from. Zero: however long.
 	Soon time.Duration
 }
 
@@ -63,6 +62,14 @@ const tardy = 7 * time.Second
 // excused reports whether the process may not know, at that time, that it was thought dead.
 func (l *life) excused(at time.Duration) bool {
 	return slices.ContainsFunc(l.Pauses, func(p span) bool { return p.To-p.From >= lease && p.From <= at && at <= p.To+tardy })
+}
+
+// end is when the process was over: when it was killed, or had stopped.
+func (l *life) end() time.Duration {
+	if l.Killed {
+		return l.Died
+	}
+	return l.Gone
 }
 
 // trail is all that is known of one task, in the order of time.
@@ -171,6 +178,16 @@ func (t *trail) ofRun(kind what, run int64) (event, bool) {
 // recorded reports whether the log has an outcome that this run has brought.
 func (t *trail) recorded(run int64) bool {
 	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run && !byDeath(&o) })
+}
+
+// ended reports whether the log has an outcome of this run, whatever has brought it.
+func (t *trail) ended(run int64) bool {
+	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run })
+}
+
+// orphaned reports whether the death of its node is recorded of this run.
+func (t *trail) orphaned(run int64) bool {
+	return t.Task != nil && slices.ContainsFunc(t.Task.History, func(a store.Attempt) bool { return a.Run == run && a.Error == store.OrphanError })
 }
 
 // byDeath reports whether the task ended because its node died.

@@ -252,6 +252,10 @@ func TestTheJudgeRefuses(t *testing.T) {
 		"too many attempts": {func(s *story) {
 			s.change(func(e *event) { e.Attempt = 4 }, isStarted, "cut", 2)
 		}, []string{"no more attempts than were asked for"}},
+		"recorded with too many attempts": {func(s *story) {
+			s.task("cut").Attempt, s.Log[1].Attempt = 4, 4
+			s.change(func(e *event) { e.Attempt = 4 }, isOutcome, "cut", 2)
+		}, []string{"no more attempts than were asked for"}},
 		"a death that uses no attempt": {func(s *story) {
 			s.change(func(e *event) { e.Attempt = 1 }, isStarted, "cut", 2)
 		}, []string{"each run uses an attempt, but for those that were put off"}},
@@ -410,15 +414,50 @@ func TestTheJudgeKnowsTheAbandoned(t *testing.T) {
 	}
 }
 
-func TestMarksAreWhenTimeBegins(t *testing.T) {
+// TestFromWhenWhatDiedCanRun: the good story's process a0 dies at 100 ms, and its task runs again at 3000 ms, in b0.
+func TestFromWhenWhatDiedCanRun(t *testing.T) {
 	t.Parallel()
-	s := aGoodStory()
-	s.Rules.Soon = ms(2000)
-	if got := broken(s); !slices.Equal(got, []string{"what died runs again soon"}) {
-		t.Fatalf("2.9 s after the death: broken are %q", got)
+	for name, test := range map[string]struct {
+		changes func(*story)
+		after   int // ms; 0: it is no re-run
+	}{
+		"from its death":                   {func(*story) {}, 2900},
+		"from the last mark before":        {func(s *story) { s.Marks = []time.Duration{ms(50), ms(1500), ms(3500)} }, 1500},
+		"the death of others is no matter": {func(s *story) { s.life("c0", 2, 0, 2000) }, 2900},
+		"who watches is new": {func(s *story) {
+			s.Lives[b0].Born = ms(1000)
+			s.life("c0", 2, 0, 2500) // has watched, and died of it
+		}, 2850}, // since the birth of a1
+		"all who watch are new":       {func(s *story) { s.Lives[b0].Born, s.Lives[a1].Born = ms(1000), ms(1100) }, 2000},
+		"who watches has stood still": {func(s *story) { s.Lives[b0].Pauses, s.Lives[a1].Born = []span{{ms(500), ms(2000)}}, ms(2200) }, 1000},
+		"others had it, and died":     {func(s *story) { third(s); s.life("c0", 2, 0, 2500) }, 500},
+		"others had it, and stopped":  {func(s *story) { third(s); s.life("c0", 2, 0, 2500); s.Lives[3].Killed = false }, 499},
+		"its handler had returned":    {func(s *story) { s.returns(95, a0, "cut", 1, withValue) }, 2900},
+		"it had failed before":        {func(s *story) { s.returns(95, a0, "cut", 1, withError); s.task("cut").History[0].Error = "no" }, 0},
+		"its process was not killed":  {func(s *story) { s.Lives[a0].Killed = false }, 0},
+		"it was retried by hand later": {func(s *story) {
+			s.Log = append(s.Log, store.Task{ID: "cut", Run: 1, Attempt: 1, State: store.Discarded})
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := aGoodStory()
+			test.changes(s)
+			sorted, _ := trails(&s.history)
+			i := slices.IndexFunc(sorted, func(t *trail) bool { return t.ID == "cut" })
+			m := &matter{&s.history, sorted[i], sorted[i].of(isStarted)}
+			var after time.Duration
+			for _, r := range m.reruns() {
+				after += r.after
+			}
+			if after != ms(test.after) {
+				t.Errorf("after %s, want %s", after, ms(test.after))
+			}
+		})
 	}
-	s.Marks = []time.Duration{ms(50), ms(1500), ms(3500)}
-	if got := broken(s); got != nil {
-		t.Errorf("1.5 s after the last mark: broken are %q", got)
-	}
+}
+
+// third has the task that was cut short run again as its third run: the second has not come to its handler.
+func third(s *story) {
+	s.change(func(e *event) { e.Run = 3 }, isStarted, "cut", 2)
 }

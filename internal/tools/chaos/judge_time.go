@@ -16,11 +16,7 @@ const slack = 50 * time.Millisecond
 
 // until is when a run was over: when its handler returned, or its process died, or it was told to stop and abandoned.
 func (m *matter) until(start event) time.Duration {
-	l := &m.h.Lives[start.Process]
-	end := l.Gone
-	if l.Killed {
-		end = l.Died
-	}
+	end := m.h.Lives[start.Process].end()
 	if e, ok := m.t.ofRun(isReturned, start.Run); ok {
 		end = e.At
 	}
@@ -105,33 +101,64 @@ type rerun struct {
 	after     time.Duration // since the moment from which it could be
 }
 
-// reruns finds them. One whose outcome was recorded before the death was not cut short, and if it was discarded by the death, it
-// runs again only because somebody wants so.
+// reruns finds them. A run that has an outcome was not cut short, or it was discarded by the death, and runs again only because
+// somebody wants so.
 func (m *matter) reruns() (found []rerun) {
 	for _, e := range m.starts {
 		l := &m.h.Lives[e.Process]
 		_, returned := m.t.ofRun(isReturned, e.Run)
-		if !l.Killed || returned || m.t.recorded(e.Run) {
+		if !l.Killed || returned && !m.t.orphaned(e.Run) || m.t.ended(e.Run) {
 			continue
 		}
 		later := slices.DeleteFunc(slices.Clone(m.starts), func(s event) bool { return s.Run <= e.Run || s.At < l.Died })
 		if len(later) > 0 {
 			next := slices.MinFunc(later, func(a, b event) int { return cmp.Compare(a.Run, b.Run) })
-			found = append(found, rerun{e, next, next.At - m.h.from(l.Died, next.At)})
+			found = append(found, rerun{e, next, next.At - m.from(e, next)})
 		}
 	}
 	return found
 }
 
-// from is the last mark between a death and a start, or the death.
-func (h *history) from(died, started time.Duration) time.Duration {
-	last := died
-	for _, mark := range h.Marks {
-		if mark > last && mark <= started {
-			last = mark
+// from is the moment from which on the next run could be. That is the death of the process; or, if it was later, the birth of that
+// one which has watched for the longest of those that are there, or the last of the marks. Run numbers between the two are of
+// processes that had the task meanwhile and never came to start its handler: then it is the end of the last process that ended.
+func (m *matter) from(cut, next event) time.Duration {
+	died := m.h.Lives[cut.Process].Died
+	since := max(died, m.h.watchedSince(next.At))
+	for _, mark := range m.h.Marks {
+		if mark <= next.At {
+			since = max(since, mark)
 		}
 	}
-	return last
+	if next.Run == cut.Run+1 {
+		return since
+	}
+	for i := range m.h.Lives {
+		if end := m.h.Lives[i].end(); end > died && end <= next.At {
+			since = max(since, end)
+		}
+	}
+	return since
+}
+
+// watchedSince is since when the process has watched the others that does so for the longest time, of those that live at that
+// time. Who stands still does not watch.
+func (h *history) watchedSince(at time.Duration) time.Duration {
+	longest := at
+	for i := range h.Lives {
+		l := &h.Lives[i]
+		if l.Born > at || l.end() <= at {
+			continue
+		}
+		since := l.Born
+		for _, p := range l.Pauses {
+			if p.From <= at {
+				since = min(p.To, at)
+			}
+		}
+		longest = min(longest, since)
+	}
+	return longest
 }
 
 func (m *matter) late() string {

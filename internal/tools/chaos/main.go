@@ -23,7 +23,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -53,6 +55,7 @@ type plan struct {
 	pause   time.Duration // of processes that stand still
 	server  *server       // nil on SQLite
 	dir     string        // where databases are made; kept if a promise was broken
+	disk    string        // the folder in dir where they are; that may be a disk of its own
 	count   *progress
 }
 
@@ -120,23 +123,17 @@ func about() string {
 
 // run does all sessions and prints what they came to.
 func (p *plan) run(ctx context.Context, t testing.TB, out io.Writer) (err error) {
-	if p.dir, err = os.MkdirTemp("", "chaos"); err != nil {
+	leave, err := p.enter()
+	if err != nil {
 		return err
 	}
-	if p.variant.mounts {
-		unmount, err := mountDisk(p.dir, diskSize)
-		if err != nil {
-			return err
-		}
-		defer unmount()
-	}
+	defer func() { err = errors.Join(err, leave(err == nil)) }()
 	if p.store == onPostgres {
 		p.server = newServer(t, p.variant)
 	}
 	began := time.Now()
 	_, _ = fmt.Fprintf(out, "%s on %s, %d rounds, seed %d\n", p.variant.name, p.store, p.rounds, p.seed)
-	shown, hide := context.WithCancel(ctx)
-	go p.show(shown, out)
+	hide := p.show(ctx, out)
 	var sum tally
 	for number, done := 0, 0; done < p.rounds && err == nil; number++ {
 		rounds := min(p.each, p.rounds-done)
@@ -147,12 +144,39 @@ func (p *plan) run(ctx context.Context, t testing.TB, out io.Writer) (err error)
 	_, _ = fmt.Fprintf(out, "\n%s on %s: %d rounds in %s\n", p.variant.name, p.store, p.count.rounds.Load(), time.Since(began).Round(time.Second))
 	sum.print(out)
 	if err != nil {
-		_, _ = fmt.Fprintf(out, "\nThe databases are in %s. To choose the same again: -store %s -variant %s -rounds %d -session %d -seed %d\n",
+		_, _ = fmt.Fprintf(out, "\nThe databases are left in %s. To choose the same again: -store %s -variant %s -rounds %d -session %d -seed %d\n",
 			p.dir, p.store, p.variant.name, p.rounds, p.each, p.seed)
 		return err
 	}
 	_, _ = fmt.Fprintln(out, "No promise was broken.")
-	return os.RemoveAll(p.dir)
+	return nil
+}
+
+// enter makes the folder of the databases. What it gives leaves it again, and removes it if all is well.
+func (p *plan) enter() (leave func(well bool) error, err error) {
+	if p.dir, err = os.MkdirTemp("", "chaos"); err != nil {
+		return nil, err
+	}
+	p.disk = filepath.Join(p.dir, "databases")
+	if err := os.Mkdir(p.disk, 0o755); err != nil {
+		return nil, err
+	}
+	unmount := func() {}
+	if p.variant.mounts {
+		if unmount, err = mountDisk(p.disk, diskSize); err != nil {
+			return nil, err
+		}
+	}
+	return func(well bool) error {
+		switch {
+		case well:
+			unmount()
+			return os.RemoveAll(p.dir)
+		case p.variant.mounts: // the disk goes with us
+			return os.CopyFS(filepath.Join(p.dir, "saved"), os.DirFS(p.disk))
+		}
+		return nil
+	}, nil
 }
 
 // session does one session and judges it.
@@ -189,11 +213,16 @@ func (p *plan) session(ctx context.Context, t testing.TB, out io.Writer, number,
 // showEvery is how often the progress is shown.
 const showEvery = 10 * time.Second
 
-// show shows how far it has come, until ctx ends.
-func (p *plan) show(ctx context.Context, out io.Writer) {
-	for pause(ctx, showEvery) {
-		c := p.count
-		_, _ = fmt.Fprintf(out, "round %d of %d: %d kills, %d tasks accepted, %d outcomes told\n",
-			c.rounds.Load(), p.rounds, c.kills.Load(), c.accepted.Load(), c.outcomes.Load())
-	}
+// show shows how far it has come, until hide.
+func (p *plan) show(ctx context.Context, out io.Writer) (hide func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var showing sync.WaitGroup
+	showing.Go(func() {
+		for pause(ctx, showEvery) {
+			c := p.count
+			_, _ = fmt.Fprintf(out, "round %d of %d: %d kills, %d tasks accepted, %d outcomes told\n",
+				c.rounds.Load(), p.rounds, c.kills.Load(), c.accepted.Load(), c.outcomes.Load())
+		}
+	})
+	return func() { cancel(); showing.Wait() }
 }

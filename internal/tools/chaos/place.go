@@ -76,7 +76,7 @@ const replicas = 3
 
 // places makes a new database and says where each slot finds it, and where the judge does.
 func (p *plan) places(t testing.TB, session int) (slots []place, judge place, err error) {
-	dir := filepath.Join(p.dir, strconv.Itoa(session))
+	dir := filepath.Join(p.disk, strconv.Itoa(session))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, place{}, err
 	}

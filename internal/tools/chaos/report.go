@@ -26,8 +26,6 @@ func (p *progress) note(e event) {
 		p.returned.Add(1)
 	case isOutcome:
 		p.outcomes.Add(1)
-	case isDying:
-		p.kills.Add(1)
 	}
 }
 

@@ -50,7 +50,6 @@ func (s *session) start(slot int) error {
 	number := len(s.history.Lives)
 	name := fmt.Sprintf("%c%d", 'a'+slot, number)
 	l := life{Name: name, Slot: slot, Born: monotonic()}
-	alone := s.alive() == 0
 	p, err := launch(s.program, childConfig{
 		Name: name, Place: s.places[slot], Seed: s.plan.seed + uint64(number), Cursor: s.cursors[slot], Skew: s.skew, Load: s.load,
 	}, func(e event) { s.hear(number, e) })
@@ -59,22 +58,9 @@ func (s *session) start(slot int) error {
 	}
 	p.number, p.slot = number, slot
 	s.history.Lives, s.slots[slot] = append(s.history.Lives, l), p
-	if alone {
-		s.history.Marks = append(s.history.Marks, l.Born) // before it there was nobody who could take over
-	}
 	s.pending.Add(1)
 	go s.watch(p)
 	return nil
-}
-
-// alive is how many slots have a process that nobody has ended. It is called with the lock.
-func (s *session) alive() (n int) {
-	for _, p := range s.slots {
-		if p != nil && !p.expects {
-			n++
-		}
-	}
-	return n
 }
 
 // hear notes what a process tells.
@@ -94,9 +80,6 @@ func (s *session) hear(number int, e event) {
 		l.Ready, l.Node, p.ready = e.At, e.Text, true
 	case isOutcome:
 		s.cursors[l.Slot] = e.Pos
-	case isDying:
-		l.Died, l.Killed, p.expects, p.ready = e.At, true, true, false
-		s.history.Marks = append(s.history.Marks, e.At)
 	case isBroken:
 		s.fail()
 	}
@@ -146,7 +129,6 @@ func (s *session) kill(slot int) {
 	}
 	p.expects, p.ready = true, false
 	s.history.Lives[p.number].Died = monotonic()
-	s.history.Marks = append(s.history.Marks, s.history.Lives[p.number].Died)
 	s.count.kills.Add(1)
 	s.mu.Unlock()
 	_ = p.cmd.Process.Kill() // it may have ended in this moment

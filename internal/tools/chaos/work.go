@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"time"
 
@@ -26,7 +25,6 @@ const (
 	planCancels  = "cancels"  // cancels itself
 	planDiscards = "discards" // gives itself up
 	planDeaf     = "deaf"     // does not heed its context
-	planPoison   = "poison"   // kills its process
 )
 
 // mix is how often each plan is drawn, in percent.
@@ -109,10 +107,6 @@ func (c *child) work(ctx context.Context, o order) (r result, err error) {
 	quiet := context.AfterFunc(ctx, func() {
 		c.tell(event{What: isTold, ID: ref.TaskID, Run: ref.Run, How: causeOf(ctx)})
 	})
-	if o.Do == planPoison {
-		c.tell(event{What: isDying})
-		_ = kill(os.Getpid())
-	}
 	how, fault := o.way(ref), fmt.Errorf("run %d: %w", ref.Run, errPlanned)
 	if !c.spend(ctx, o) {
 		how, fault = withError, context.Cause(ctx)
