@@ -29,6 +29,7 @@ func TestTheMostUrgentRunsFirst(t *testing.T) {
 		actors.Kind("ordinary", note), actors.Kind("lazy", note, actors.WithPriority(7)),
 	}}
 	withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		synctest.Wait() // until nobody looks any more whether tasks were left from before
 		for _, c := range []struct {
 			n     int
 			kind  string
