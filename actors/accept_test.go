@@ -111,6 +111,37 @@ func TestAnImpatientRun(t *testing.T) {
 	})
 }
 
+// cutInsert is a store on another machine: whose context ends while it writes, that one is not told what it has written.
+type cutInsert struct{ store.Store }
+
+func (s *cutInsert) Insert(ctx context.Context, now time.Time, tasks []store.NewTask) ([]store.Inserted, error) {
+	inserted, err := s.Store.Insert(context.WithoutCancel(ctx), now, tasks)
+	select {
+	case <-time.After(time.Second / 10):
+		return inserted, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestAnImpatientRunCutsNothingShort: although its caller has gone and the runner stops, what the store has recorded as running
+// here runs here, or is given back without using an attempt.
+func TestAnImpatientRunCutsNothingShort(t *testing.T) {
+	kept := store.NewMemory()
+	id := uuid.NewString()
+	withRunner(t, actors.TaskRunnerConfig{Kinds: kinds(), Store: &cutInsert{kept}}, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		impatient, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		if _, err := actors.Run[int](impatient, r, "double", 21, actors.WithID(id), actors.WithMaxAttempts(1)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	task, err := kept.Get(t.Context(), id)
+	if err != nil || !(task.State == store.Completed || task.State == store.Available && task.Attempt == 0) {
+		t.Errorf("%s at attempt %d, %v; want that it was done or given back", task.State, task.Attempt, err)
+	}
+}
+
 // TestRunAsAMessage: cast to the runner, it is accepted as by Run; what is refused the hook is told.
 func TestRunAsAMessage(t *testing.T) {
 	box := &inbox{}

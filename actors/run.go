@@ -239,9 +239,13 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 	return r.acceptRecorded(ctx, runs, start, at, now)
 }
 
+// acceptMargin is how long past a caller's context the store may take for its answer. It needs some milliseconds; what is cut short
+// may be recorded nevertheless, and then nobody here knows of it.
+const acceptMargin = time.Second
+
 // acceptRecorded has the tasks recorded, and returns when ctx ends, although the store may need longer: what it has begun it may
-// record although its caller does not wait for the answer, and then somebody must run it. A stopping runner waits for it. What is
-// recorded although the store answers with an error, or not at all, the keeper finds.
+// record although its caller does not wait for the answer, and then somebody must run it. So it gets some time more, and a stopping
+// runner waits for it. What is recorded although the store answers with an error, or not at all, the keeper finds.
 func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int, at, now time.Time) ([]store.Inserted, error) {
 	type answer struct {
 		inserted []store.Inserted
@@ -250,7 +254,9 @@ func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int,
 	answers := make(chan answer, 1)
 	go func() {
 		defer r.admission.leave()
-		inserted, err := r.insert(process.Outside(ctx), runs, start, at, now)
+		patient, cancel := withMargin(process.Outside(ctx), acceptMargin)
+		defer cancel()
+		inserted, err := r.insert(patient, runs, start, at, now)
 		if err != nil {
 			r.admission.changeStored(-start, start-len(runs))
 		}
