@@ -11,11 +11,12 @@ import (
 type clock struct {
 	library string // Debian's libfaketime, which stands between the program and the C library
 	file    string // holds the offset
+	lazy    bool   // it is read every other second, and not at each look
 }
 
 // newClock makes a clock that does not yet differ from the machine's.
-func newClock(library, file string) (*clock, error) {
-	c := &clock{library, file}
+func newClock(library, file string, lazy bool) (*clock, error) {
+	c := &clock{library, file, lazy}
 	return c, c.set(0)
 }
 
@@ -36,10 +37,14 @@ func (c *clock) env() []string {
 	if c == nil {
 		return nil
 	}
+	reading := "FAKETIME_NO_CACHE=1" // each look reads the file, which takes 14 µs; else a jump is seen 10 s later
+	if c.lazy {
+		reading = "FAKETIME_CACHE_DURATION=1"
+	}
 	return []string{
 		"LD_PRELOAD=" + c.library,
 		"FAKETIME_TIMESTAMP_FILE=" + c.file,
-		"FAKETIME_NO_CACHE=1",            // each look reads the file, which takes 14 µs; else a jump is seen 10 s later
+		reading,
 		"FAKETIME_DONT_FAKE_MONOTONIC=1", // no machine's monotonic clock jumps with the time of day
 		"NO_FAKE_STAT=1",                 // nor do the times of its files
 	}

@@ -110,7 +110,7 @@ func (c *cluster) configure() error {
 // makeClock gives the server a clock of its own, if that was asked for.
 func (c *cluster) makeClock() (err error) {
 	if c.config.clockLibrary != "" {
-		c.clock, err = newClock(c.config.clockLibrary, filepath.Join(c.dir, "clock"))
+		c.clock, err = newClock(c.config.clockLibrary, filepath.Join(c.dir, "clock"), c.config.lazyClock)
 	}
 	return err
 }

@@ -20,6 +20,7 @@ type PostgresOption func(*postgresConfig)
 type postgresConfig struct {
 	settings     []setting
 	fakeClock    bool
+	lazyClock    bool   // sees a jump later
 	clockLibrary string // found when fakeClock is asked for
 }
 
@@ -33,10 +34,18 @@ func Setting(name, value string) PostgresOption {
 }
 
 // FakeClock gives the server a clock that [PostgresServer.SetClock] can move, by Debian's libfaketime. Each look at the
-// clock takes 14 µs, so such a server is a slow one. Do not combine it with statement_timeout and its kind under load:
-// PostgreSQL looks at the clock in their signal handler, where the library does what is not safe there.
+// clock takes 14 µs, so such a server is a slow one. Do not combine it with statement_timeout and its kind under load,
+// or with locks that are waited for: PostgreSQL looks at the clock in their signal handler, where the library does what is
+// not safe there. [LazyFakeClock] is for that.
 func FakeClock() PostgresOption {
 	return func(c *postgresConfig) { c.fakeClock = true }
+}
+
+// LazyFakeClock is FakeClock for a server under load: a jump is seen within two seconds, and not at once. So the library reads
+// its file, which takes memory, once in that time and not at each look. With FakeClock a signal that came in the middle of such a
+// look, and had to look itself, has broken a process's memory within minutes: it turned in malloc for ever, with its locks.
+func LazyFakeClock() PostgresOption {
+	return func(c *postgresConfig) { c.fakeClock, c.lazyClock = true, true }
 }
 
 // StopMode says how [PostgresServer.Stop] ends the server: by which signal.
@@ -148,7 +157,7 @@ func (p *PostgresServer) Pause() {
 func (p *PostgresServer) Continue() { p.cluster.resume() }
 
 // SetClock makes the server's clock differ from the machine's by offset, from now on and over its next starts. Its
-// monotonic clock goes on as before. It needs [FakeClock].
+// monotonic clock goes on as before. It needs [FakeClock] or [LazyFakeClock].
 func (p *PostgresServer) SetClock(offset time.Duration) {
 	p.t.Helper()
 	if p.cluster.clock == nil {

@@ -228,6 +228,22 @@ func TestPostgresStandsStillAndGoesOn(t *testing.T) {
 	server.Pause() // and ended by the cleanup
 }
 
+func TestPostgresLazyClockJumps(t *testing.T) {
+	t.Parallel()
+	server := servertest.Postgres(t, servertest.LazyFakeClock())
+	conn := connect(t, server.URL())
+	for _, offset := range []time.Duration{0, time.Hour, -time.Hour} {
+		server.SetClock(offset)
+		off := time.Hour
+		for end := time.Now().Add(10 * time.Second); off > time.Minute && time.Now().Before(end); {
+			off = (time.Until(ask[time.Time](t, conn, "SELECT clock_timestamp()")) - offset).Abs()
+		}
+		if off > time.Minute {
+			t.Errorf("the server's clock is off by %s, 10 s after it was set %s ahead", off, offset)
+		}
+	}
+}
+
 func TestPostgresClockJumps(t *testing.T) {
 	t.Parallel()
 	server := servertest.Postgres(t, servertest.FakeClock())
