@@ -47,6 +47,14 @@ model: ## at least 100,000 random steps of supervisors against a model of OTP's 
 soak: ## a tree of 10,000 children of which some crash all the time, for two minutes
 	go test -run '^TestSoak$$' -count=1 -v ./supervisor -soak=2m
 
+.PHONY: chaos
+chaos: STORE ?= sqlite
+chaos: ROUNDS ?= 100
+chaos: VARIANT ?= kill
+chaos: ## kills processes that run durable tasks, and judges: STORE=sqlite or postgres, ROUNDS=, VARIANT=, SEED=, PAUSE=; docs/chaos.md
+	go build -o .tools/bin/chaos ./internal/tools/chaos
+	.tools/bin/chaos -store $(STORE) -rounds $(ROUNDS) -variant $(VARIANT) $(if $(SEED),-seed $(SEED)) $(if $(PAUSE),-pause $(PAUSE))
+
 .PHONY: otp-traces
 otp-traces: ## what real OTP does in actors/testdata/otp/scenarios.txt; needs elixir, takes half a minute
 	@command -v elixir >/dev/null || { echo "there is no elixir here: apt-get install elixir"; exit 1; }

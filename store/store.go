@@ -2,7 +2,7 @@
 //
 // # Promises
 //
-// Every store keeps these; package storetest checks them.
+// Every store keeps these; package storetest checks them, and make chaos kills processes to see them kept (docs/chaos.md).
 //
 //   - When Insert returns without an error, the tasks are recorded: committed and synced, for a store that lasts.
 //     Insert takes all of its tasks or none.

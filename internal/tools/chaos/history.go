@@ -177,7 +177,7 @@ func (t *trail) ofRun(kind what, run int64) (event, bool) {
 
 // recorded reports whether the log has an outcome that this run has brought.
 func (t *trail) recorded(run int64) bool {
-	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run && !byDeath(&o) })
+	return slices.ContainsFunc(t.Outcomes, func(o store.Task) bool { return o.Run == run && brought(&o) })
 }
 
 // ended reports whether the log has an outcome of this run, whatever has brought it.
@@ -190,10 +190,14 @@ func (t *trail) orphaned(run int64) bool {
 	return t.Task != nil && slices.ContainsFunc(t.Task.History, func(a store.Attempt) bool { return a.Run == run && a.Error == store.OrphanError })
 }
 
-// byDeath reports whether the task ended because its node died.
-func byDeath(o *store.Task) bool {
-	last := len(o.History) - 1
-	return o.State != store.Completed && last >= 0 && o.History[last].Run == o.Run && o.History[last].Error == store.OrphanError
+// brought reports whether the outcome is what the run of its number has brought: it is not if the task ended because its node died,
+// or was cancelled while it waited.
+func brought(o *store.Task) bool {
+	if o.State == store.Completed || len(o.History) == 0 {
+		return true
+	}
+	last := o.History[len(o.History)-1]
+	return last.Run != o.Run || last.Error != store.OrphanError && !last.StartedAt.IsZero()
 }
 
 // order is what the task was asked to do.

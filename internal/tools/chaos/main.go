@@ -1,8 +1,10 @@
 // Chaos kills the processes of a program that runs durable tasks, again and again, and judges whether the library has kept what
 // it promises.
 //
-//	go run ./internal/tools/chaos -store sqlite -rounds 1000
-//	go run ./internal/tools/chaos -store postgres -rounds 200 -variant pause -pause 60s
+//	make chaos STORE=sqlite ROUNDS=1000
+//	make chaos STORE=postgres ROUNDS=5 VARIANT=pause PAUSE=60s
+//
+// docs/chaos.md says what it notices, and how to read its report. In short:
 //
 // It starts itself as child processes (one on SQLite, three on PostgreSQL) which accept and run tasks under load, through the
 // public API alone, and tell everything that they are told, right when they are. Tasks fail, panic, put themselves off, do not
@@ -53,6 +55,7 @@ type plan struct {
 	seed    uint64
 	program string        // which is started as a child: we ourselves
 	pause   time.Duration // of processes that stand still
+	soon    time.Duration // within which what died is to run again
 	server  *server       // nil on SQLite
 	dir     string        // where databases are made; kept if a promise was broken
 	disk    string        // the folder in dir where they are; that may be a disk of its own
@@ -97,6 +100,7 @@ func parse(args []string, stderr io.Writer) (*plan, error) {
 	flags.IntVar(&p.rounds, "rounds", 100, "how often it is done")
 	flags.IntVar(&p.each, "session", 100, "after how many rounds all is worked off and judged; then a new database is begun")
 	flags.DurationVar(&p.pause, "pause", 6*time.Second, "how long processes stand still at least, in the variant pause")
+	flags.DurationVar(&p.soon, "soon", 5*time.Second, "within what time a task runs again whose process has died")
 	flags.Uint64Var(&p.seed, "seed", rand.Uint64(), "repeats the choices of another run")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ type server struct {
 func newServer(t testing.TB, v *variant) *server {
 	var options []servertest.PostgresOption
 	if v.clocks {
-		options = append(options, servertest.FakeClock())
+		options = append(options, servertest.LazyFakeClock())
 	}
 	s := &server{PostgresServer: servertest.Postgres(t, options...)}
 	s.proxy = servertest.PostgresProxy(t, s.Socket())

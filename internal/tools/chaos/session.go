@@ -24,10 +24,10 @@ type session struct {
 	mu      sync.Mutex
 	history history
 	desk    *desk
-	slots   []*process // the last of each slot
-	cursors []int64    // the last outcome that each slot was told of
-	skew    time.Duration
-	failed  chan struct{} // closed when a process has ended by itself: the session goes no further
+	slots   []*process      // the last of each slot
+	cursors []int64         // the last outcome that each slot was told of
+	skews   []time.Duration // by how much the clock of each slot is wrong
+	failed  chan struct{}   // closed when a process has ended by itself: the session goes no further
 	pending sync.WaitGroup
 }
 
@@ -36,10 +36,10 @@ func newSession(p *plan, number int, places []place) *session {
 	s := &session{
 		plan: p, rng: rand.New(rand.NewPCG(p.seed, uint64(2*number))), places: places, program: p.program, load: p.variant.load(p),
 		count: p.count, desk: newDesk(rand.New(rand.NewPCG(p.seed, uint64(2*number+1)))), slots: make([]*process, len(places)),
-		cursors: make([]int64, len(places)), failed: make(chan struct{}),
+		cursors: make([]int64, len(places)), skews: make([]time.Duration, len(places)), failed: make(chan struct{}),
 	}
 	s.history.Rules = p.variant.rules()
-	s.history.Rules.Grace = grace
+	s.history.Rules.Grace, s.history.Rules.Soon = grace, p.soon
 	return s
 }
 
@@ -51,7 +51,7 @@ func (s *session) start(slot int) error {
 	name := fmt.Sprintf("%c%d", 'a'+slot, number)
 	l := life{Name: name, Slot: slot, Born: monotonic()}
 	p, err := launch(s.program, childConfig{
-		Name: name, Place: s.places[slot], Seed: s.plan.seed + uint64(number), Cursor: s.cursors[slot], Skew: s.skew, Load: s.load,
+		Name: name, Place: s.places[slot], Seed: s.plan.seed + uint64(number), Cursor: s.cursors[slot], Skew: s.skews[slot], Load: s.load,
 	}, func(e event) { s.hear(number, e) })
 	if err != nil {
 		return err

@@ -34,11 +34,11 @@ const (
 func variants() []*variant {
 	return []*variant{
 		{name: "kill", about: "processes are killed and started again", stores: []string{onSQLite, onPostgres},
-			rules: soon, load: ordinary, round: killRound},
+			rules: strict, load: ordinary, round: killRound},
 		{name: "torn", about: "the power fails: what was not synced is lost", stores: []string{onSQLite},
-			rules: soon, load: ordinary, round: tornRound},
+			rules: strict, load: ordinary, round: tornRound},
 		{name: "full", about: "the disk is full, or the limit of the store is reached", stores: []string{onSQLite}, mounts: true,
-			rules: soon, load: ordinary, round: fullRound},
+			rules: strict, load: ordinary, round: fullRound},
 		{name: "pause", about: "processes stand still for longer than their lease", stores: []string{onPostgres},
 			rules: pausing, load: lengthy, round: pauseRound},
 		{name: "postgres-restart", about: "the server is killed or stopped, and started again", stores: []string{onPostgres},
@@ -48,7 +48,7 @@ func variants() []*variant {
 		{name: "outage", about: "the server is away, and processes are killed meanwhile", stores: []string{onPostgres}, spools: true,
 			rules: losing, load: ordinary, round: outageRound},
 		{name: "clock", clocks: true, about: "the clocks jump an hour forwards and back", stores: []string{onSQLite, onPostgres},
-			rules: soon, load: ordinary, round: clockRound, calm: setClocks},
+			rules: strict, load: ordinary, round: clockRound, calm: setClocks},
 	}
 }
 
@@ -61,8 +61,8 @@ func findVariant(name, store string) *variant {
 	return nil
 }
 
-// soon: what died runs again within five seconds.
-func soon() rules { return rules{Soon: 5 * time.Second} }
+// strict has no exceptions.
+func strict() rules { return rules{} }
 
 // ordinary is a load below what the machine can do, so that what becomes available starts soon.
 func ordinary(p *plan) load {
@@ -132,11 +132,14 @@ func clockRound(ctx context.Context, s *session) error {
 	skews := []time.Duration{-clockJump, 0, clockJump}
 	skew := skews[s.rng.IntN(len(skews))]
 	s.notes.add("clock jumps", 1)
-	if s.plan.server != nil && s.rng.IntN(2) == 0 {
+	switch what := s.rng.IntN(3); {
+	case what == 0 && s.plan.server != nil:
 		s.plan.server.SetClock(skew)
-		return nil
+	case what == 1:
+		s.setSkew(skew, s.rng.IntN(len(s.slots)))
+	default:
+		s.setSkew(skew, s.rng.Perm(len(s.slots))...)
 	}
-	s.setSkew(skew)
 	return nil
 }
 
@@ -145,16 +148,17 @@ func setClocks(_ context.Context, s *session) error {
 	if s.plan.server != nil {
 		s.plan.server.SetClock(clockJump)
 	}
-	s.setSkew(clockJump)
+	s.setSkew(clockJump, s.rng.Perm(len(s.slots))...)
 	return nil
 }
 
-func (s *session) setSkew(skew time.Duration) {
+// setSkew sets the clocks of these slots, also of processes that are started later.
+func (s *session) setSkew(skew time.Duration, slots ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.skew = skew // of those that are started later, too
-	for _, p := range s.slots {
-		if p != nil {
+	for _, slot := range slots {
+		s.skews[slot] = skew
+		if p := s.slots[slot]; p != nil {
 			p.tell(command{Do: doClock, Skew: skew})
 		}
 	}

@@ -9,10 +9,10 @@ import (
 )
 
 // pausing: a process may be thought dead that lives.
-func pausing() rules { return rules{Pauses: true, LosesAnswers: true, Soon: 5 * time.Second} }
+func pausing() rules { return rules{Pauses: true, LosesAnswers: true} }
 
 // losing: statements are under way when the server is gone.
-func losing() rules { return rules{LosesAnswers: true, Soon: 5 * time.Second} }
+func losing() rules { return rules{LosesAnswers: true} }
 
 // lengthy has some tasks that run longer than the lease.
 func lengthy(p *plan) load {
