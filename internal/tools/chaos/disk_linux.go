@@ -26,7 +26,7 @@ func again(ctx context.Context, program string, args []string, stdout, stderr io
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("chaos: a namespace of our own: %w", err)
+		return 0, fmt.Errorf("%w: no namespaces are permitted: %w", errSkipped, err)
 	}
 	err := cmd.Wait()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

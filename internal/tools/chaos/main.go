@@ -13,7 +13,7 @@
 // told with what the store says.
 //
 // Its exit code is 1 if a promise was broken, with the story of the tasks and the seed, 2 if it could not judge, and 3 if
-// a program that it needs is not installed. The same seed makes the same choices, though not at the same moments.
+// what it needs is not there. The same seed makes the same choices, though not at the same moments.
 package main
 
 import (
