@@ -72,6 +72,10 @@ bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are und
 bench-store: ## our durable queues beside the others, into bench/README.md; needs PostgreSQL, Redis and a C compiler, takes ten minutes
 	cd bench && go test -tags mattn -run '^TestCompare$$' -count=1 -v -timeout 2h ./store -rounds 5 -write ../README.md
 
+.PHONY: bench-flat
+bench-flat: ## what a task costs beside ten thousand and ten million finished ones, into bench/README.md; 10 GB on TMPDIR, ten minutes
+	cd bench && go test -run '^TestFlat$$' -count=1 -v -timeout 2h ./store -rounds 5 -kept 10000,10000000 -write ../README.md
+
 .PHONY: mutate
 mutate: ## breaks the decisions of the supervisor one by one: do the tests notice?
 	go run ./internal/tools/mutate -test ./supervisor -timeout 20s \

@@ -92,19 +92,26 @@ func (c contender) measure(ctx context.Context, s *site) (r result, err error) {
 			err = fmt.Errorf("close: %w", closing)
 		}
 	}()
-	began := time.Now()
-	if err := c.load.enqueue(ctx, q); err != nil {
-		return r, fmt.Errorf("enqueue: %w", err)
+	if r.took, err = c.load.time(ctx, q); err != nil {
+		return r, err
 	}
-	if err := q.await(ctx); err != nil {
-		return r, fmt.Errorf("await: %w", err)
-	}
-	r.took = time.Since(began)
 	r.kept, err = q.kept(ctx)
 	if err == nil && r.kept != 0 && r.kept != c.load.tasks { // it keeps all of them, or none
 		err = fmt.Errorf("%d of %d tasks are recorded as completed", r.kept, c.load.tasks)
 	}
 	return r, err
+}
+
+// time is how long it takes from the first call of enqueue until all is recorded.
+func (l load) time(ctx context.Context, q queue) (time.Duration, error) {
+	began := time.Now()
+	if err := l.enqueue(ctx, q); err != nil {
+		return 0, fmt.Errorf("enqueue: %w", err)
+	}
+	if err := q.await(ctx); err != nil {
+		return 0, fmt.Errorf("await: %w", err)
+	}
+	return time.Since(began), nil
 }
 
 // enqueue hands over all tasks of the load.

@@ -39,6 +39,8 @@ func latencies() []latency {
 			yardstick: appendTitle, calls: calls, sample: acceptOn(oursOnSQLite)},
 		{title: insertTitle, engine: onPostgres, load: alone + ", 100 bytes", calls: calls, sample: insertRows},
 		{title: runOnPostgres, engine: onPostgres, load: runLoad, yardstick: insertTitle, calls: calls, sample: acceptOn(oursOnPostgres)},
+		{title: handOffOnReplica, engine: onPostgres, load: "1,000 calls a second, whether others have returned or not, 100 bytes of arguments",
+			calls: 2000, sample: handOff},
 	}
 }
 
