@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/internal/migrations"
 	"reflect"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func Describe(ctx context.Context, pool *pgxpool.Pool, name string) (string, err
 const Newest = newest
 
 func Migrations() (int, error) {
-	steps, err := migrations()
+	steps, err := migrations.Read(migrationFiles)
 	return len(steps), err
 }
 

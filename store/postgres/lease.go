@@ -36,10 +36,10 @@ func newLeases() *leases {
 // Hold implements store.Worker. The lease is recorded before Hold returns, or, if the server is away, as soon as it is back; until
 // then, calls of Insert and Claim for this runner and node wait.
 func (s *Store) Hold(holder store.Holder) (release func(), err error) {
-	if !s.calls.enter() {
+	if !s.calls.Enter() {
 		return nil, store.ErrClosed
 	}
-	defer s.calls.leave()
+	defer s.calls.Leave()
 	unhold, err := s.holders.Hold(holder)
 	if err != nil {
 		return nil, err

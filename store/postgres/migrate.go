@@ -4,13 +4,12 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/internal/migrations"
 )
 
 //go:embed migrations/*.sql
@@ -18,35 +17,6 @@ var migrationFiles embed.FS
 
 // newest is the version of the schema that this program knows. A test holds it to the files.
 const newest = 1
-
-// migration is one step of the schema, to the version and back from it.
-type migration struct{ name, up, down string }
-
-// migrations reads the embedded files in the order of their versions, which count from 1 without a gap.
-func migrations() ([]migration, error) {
-	ups, err := fs.Glob(migrationFiles, "migrations/*.up.sql")
-	if err != nil {
-		return nil, err
-	}
-	steps := make([]migration, len(ups)) // Glob sorts, and the numbers have leading zeros
-	for i, up := range ups {
-		name := strings.TrimSuffix(path.Base(up), ".up.sql")
-		number, _, _ := strings.Cut(name, "_")
-		if version, err := strconv.Atoi(number); err != nil || version != i+1 {
-			return nil, fmt.Errorf("migration %s is at place %d", name, i+1)
-		}
-		upText, err := migrationFiles.ReadFile(up)
-		if err != nil {
-			return nil, err
-		}
-		downText, err := migrationFiles.ReadFile(strings.TrimSuffix(up, ".up.sql") + ".down.sql")
-		if err != nil {
-			return nil, err
-		}
-		steps[i] = migration{name: name, up: string(upText), down: string(downText)}
-	}
-	return steps, nil
-}
 
 // Migrate takes the tables in the schema of cfg to the version, up or down. Open does that by itself, to the newest version; this is for
 // going back before an older program opens the database, when no store has it open. Going down loses what the older tables cannot
@@ -134,7 +104,7 @@ func (s *schema) read(ctx context.Context) error {
 
 // change makes the steps, in a transaction that begins by waiting for its turn.
 func (s *schema) change(ctx context.Context, to int) error {
-	steps, err := migrations()
+	steps, err := migrations.Read(migrationFiles)
 	if err != nil {
 		return err
 	}
@@ -175,7 +145,7 @@ func (s *schema) mayBegin(ctx context.Context) error {
 }
 
 // scripts is what change runs, in order.
-func (s *schema) scripts(steps []migration, to int) (scripts []string) {
+func (s *schema) scripts(steps []migrations.Step, to int) (scripts []string) {
 	if !s.present {
 		scripts = append(scripts, `CREATE SCHEMA {schema}`)
 	}
@@ -184,10 +154,10 @@ func (s *schema) scripts(steps []migration, to int) (scripts []string) {
 	}
 	for version := s.version + 1; version <= to; version++ {
 		step := steps[version-1]
-		scripts = append(scripts, step.up, fmt.Sprintf(`INSERT INTO {schema}.migrations (version, name) VALUES (%d, '%s')`, version, step.name))
+		scripts = append(scripts, step.Up, fmt.Sprintf(`INSERT INTO {schema}.migrations (version, name) VALUES (%d, '%s')`, version, step.Name))
 	}
 	for version := s.version; version > to; version-- {
-		scripts = append(scripts, steps[version-1].down, fmt.Sprintf(`DELETE FROM {schema}.migrations WHERE version = %d`, version))
+		scripts = append(scripts, steps[version-1].Down, fmt.Sprintf(`DELETE FROM {schema}.migrations WHERE version = %d`, version))
 	}
 	if to == 0 { // the schema stays: it may have been there before
 		scripts = append(scripts, `DROP TABLE {schema}.migrations`)

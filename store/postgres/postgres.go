@@ -46,6 +46,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/internal/calls"
 )
 
 // Store is a store.Store in a PostgreSQL database. All methods may be called from any goroutine.
@@ -79,7 +80,7 @@ type Store struct {
 	loops context.Context // ends when Close begins
 	stop  context.CancelFunc
 	tasks sync.WaitGroup // goroutines besides those of the lanes
-	calls gate
+	calls *calls.Gate
 	once  sync.Once
 	err   error // of Close
 }
@@ -161,7 +162,7 @@ func settle(params map[string]string) {
 func newStore(ctx context.Context, pool *pgxpool.Pool, ours bool, cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, sql: newStatements(cfg.Schema), pool: pool, ours: ours, handle: newUUID(), started: time.Now(),
-		young: newYoung(), leases: newLeases(), teller: newTeller(), chores: newChores(), calls: gate{idle: make(chan struct{})},
+		young: newYoung(), leases: newLeases(), teller: newTeller(), chores: newChores(), calls: calls.NewGate(),
 	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
@@ -230,7 +231,7 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		patience := time.AfterFunc(closePatience, func() { s.kill(store.ErrClosed) })
 		defer patience.Stop()
-		<-s.calls.close()
+		<-s.calls.Close()
 		s.stop()
 		s.inserts.stop()
 		s.knowns.stop()
@@ -266,10 +267,10 @@ func (s *Store) leave() {
 
 // call does what a caller has asked for, unless the store is closed or the caller's context has ended.
 func (s *Store) call(ctx context.Context, doing string, f func() error) error {
-	if !s.calls.enter() {
+	if !s.calls.Enter() {
 		return store.ErrClosed
 	}
-	defer s.calls.leave()
+	defer s.calls.Leave()
 	if err := ended(ctx); err != nil {
 		return fault(doing, err)
 	}

@@ -25,10 +25,10 @@ const backupPages = 256
 // The log of the store grows while a backup is under way, because what the backup reads must stay in it: by what is written in
 // that time. When ctx ends, the backup ends early and leaves nothing.
 func (s *Store) Backup(ctx context.Context, path string) error {
-	if !s.calls.enter() {
+	if !s.calls.Enter() {
 		return store.ErrClosed
 	}
-	defer s.calls.leave()
+	defer s.calls.Leave()
 	if err := ended(ctx); err != nil {
 		return err
 	}

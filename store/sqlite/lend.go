@@ -42,10 +42,10 @@ var _ store.Tx = (*Tx)(nil)
 // transaction back, because the disk is full or a conflict says ON CONFLICT ROLLBACK, all that f does afterwards fails, and so
 // does InTx.
 func (s *Store) InTx(ctx context.Context, f func(tx *Tx) error) error {
-	if !s.calls.enter() {
+	if !s.calls.Enter() {
 		return store.ErrClosed
 	}
-	defer s.calls.leave()
+	defer s.calls.Leave()
 	l := &lent{steps: s.steps, given: make(chan struct{}), back: make(chan struct{})}
 	o := &operation{alone: true, run: func(x *tx) error { return l.lend(ctx, x, s.cfg.TxTimeout) }}
 	if err := s.writer.submit(ctx, o); err != nil {

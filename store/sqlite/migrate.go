@@ -3,13 +3,10 @@ package sqlite
 import (
 	"embed"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/internal/migrations"
 )
 
 //go:embed migrations/*.sql
@@ -20,35 +17,20 @@ const applicationID = 0x74736b72
 
 // migration is one step of the schema, to the version and back from it.
 type migration struct {
-	version  int
-	name     string
-	up, down string
-	filled   func(*conn) error // what is done after up that SQL cannot do; may be nil
-	emptied  func(*conn) error // likewise, before down
+	migrations.Step
+	filled  func(*conn) error // what is done after Up that SQL cannot do; may be nil
+	emptied func(*conn) error // likewise, before Down
 }
 
-// migrations reads the embedded files in the order of their versions, which count from 1 without a gap.
-func migrations() ([]migration, error) {
-	ups, err := fs.Glob(migrationFiles, "migrations/*.up.sql")
+// readMigrations gives all of them, in order.
+func readMigrations() ([]migration, error) {
+	read, err := migrations.Read(migrationFiles)
 	if err != nil {
 		return nil, err
 	}
-	steps := make([]migration, len(ups)) // Glob sorts, and the numbers have leading zeros
-	for i, up := range ups {
-		name := strings.TrimSuffix(path.Base(up), ".up.sql")
-		number, _, _ := strings.Cut(name, "_")
-		if version, err := strconv.Atoi(number); err != nil || version != i+1 {
-			return nil, fmt.Errorf("migration %s is at place %d", name, i+1)
-		}
-		upText, err := migrationFiles.ReadFile(up)
-		if err != nil {
-			return nil, err
-		}
-		downText, err := migrationFiles.ReadFile(strings.TrimSuffix(up, ".up.sql") + ".down.sql")
-		if err != nil {
-			return nil, err
-		}
-		steps[i] = migration{version: i + 1, name: name, up: string(upText), down: string(downText)}
+	steps := make([]migration, len(read))
+	for i := range read {
+		steps[i].Step = read[i]
 	}
 	steps[1].filled, steps[1].emptied = copyUp, copyDown
 	return steps, nil
@@ -153,7 +135,7 @@ func (c *conn) migrateAll(steps []migration, from, to int) error {
 }
 
 func (c *conn) goUp(step migration) error {
-	if err := c.script(step.up); err != nil {
+	if err := c.script(step.Up); err != nil {
 		return err
 	}
 	if step.filled != nil {
@@ -162,7 +144,7 @@ func (c *conn) goUp(step migration) error {
 		}
 	}
 	return c.script(fmt.Sprintf("INSERT INTO %s (version, name) VALUES (%d, '%s')",
-		migrationsTable(step.version), step.version, step.name))
+		migrationsTable(step.Version), step.Version, step.Name))
 }
 
 func (c *conn) goDown(step migration) error {
@@ -171,8 +153,8 @@ func (c *conn) goDown(step migration) error {
 			return err
 		}
 	}
-	if err := c.script(step.down); err != nil {
+	if err := c.script(step.Down); err != nil {
 		return err
 	}
-	return c.script(fmt.Sprintf("DELETE FROM %s WHERE version = %d", migrationsTable(step.version-1), step.version))
+	return c.script(fmt.Sprintf("DELETE FROM %s WHERE version = %d", migrationsTable(step.Version-1), step.Version))
 }

@@ -12,10 +12,10 @@ import (
 // read runs two functions on one moment of the store: seen on its memory, while the writer waits, and f on its file. seen
 // copies what it needs, and must be short. Either may be nil.
 func (s *Store) read(ctx context.Context, seen func(view), f func(*conn) error) error {
-	if !s.calls.enter() {
+	if !s.calls.Enter() {
 		return store.ErrClosed
 	}
-	defer s.calls.leave()
+	defer s.calls.Leave()
 	return s.readers.do(ctx, func(c *conn) error {
 		if err := s.memory.look(ctx, c, seen); err != nil || f == nil {
 			return err

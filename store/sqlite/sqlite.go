@@ -43,6 +43,7 @@ import (
 	"sync"
 
 	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/internal/calls"
 )
 
 // Store is a store.Store in a SQLite file. All methods may be called from any goroutine.
@@ -56,7 +57,7 @@ type Store struct {
 	holders store.Holders
 	places  places
 
-	calls gate
+	calls *calls.Gate
 	once  sync.Once
 	err   error // of Close
 }
@@ -71,7 +72,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps, err := migrations()
+	steps, err := readMigrations()
 	if err != nil {
 		return nil, named(path, err)
 	}
@@ -80,7 +81,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		cfg: cfg, steps: steps, file: f, calls: gate{idle: make(chan struct{})},
+		cfg: cfg, steps: steps, file: f, calls: calls.NewGate(),
 		readers: newReaders(f.path, dsn(f.path, true, readerPragmas(cfg)...), cfg.Readers),
 	}
 	if err := s.makeReady(ctx, steps); err != nil {
@@ -117,7 +118,7 @@ func (s *Store) makeReady(ctx context.Context, steps []migration) error {
 // the older schema cannot hold; version 0 has none of our tables, and a file in which those of an application are left is then not
 // ours any more.
 func Migrate(ctx context.Context, path string, version int) error {
-	steps, err := migrations()
+	steps, err := readMigrations()
 	if err != nil {
 		return named(path, err)
 	}
@@ -142,7 +143,7 @@ func Migrate(ctx context.Context, path string, version int) error {
 // Close writes what was handed over, waits for the calls under way, and closes the file. It is idempotent.
 func (s *Store) Close() error {
 	s.once.Do(func() {
-		s.calls.close()
+		<-s.calls.Close()
 		s.writer.stop()
 		s.readers.close()
 		s.err = s.file.close()
@@ -156,9 +157,9 @@ func (s *Store) write(ctx context.Context, rows int, run func(*tx) error) error 
 }
 
 func (s *Store) operate(ctx context.Context, o *operation) error {
-	if !s.calls.enter() {
+	if !s.calls.Enter() {
 		return store.ErrClosed
 	}
-	defer s.calls.leave()
+	defer s.calls.Leave()
 	return s.writer.do(ctx, o)
 }
