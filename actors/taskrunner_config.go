@@ -1,0 +1,120 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+const (
+	DefaultMaxChildren   = 100
+	DefaultMaxWaiting    = 1_000_000
+	DefaultMaxUnrecorded = 10_000
+	DefaultDrainTimeout  = 10 * time.Second
+	DefaultGrace         = 5 * time.Second
+)
+
+// TaskRunnerConfig configures a TaskRunner. Only Name is needed.
+type TaskRunnerConfig struct {
+	// Name registers the runner's process, and says in the store which tasks are its own. A second runner of the same name
+	// in the same system, or on the same store, is refused.
+	Name string
+
+	// System is where the runner lives. Without one it makes its own, and Stop stops it.
+	System *System
+
+	// Store keeps every task and its outcome. Without one, tasks live in memory and are gone with the process. The runner
+	// does not close it.
+	Store store.Store
+
+	// Kinds are the kinds of task that the runner knows. Recorded tasks of other kinds wait until a runner that knows them
+	// is started.
+	Kinds Kinds
+
+	// InsertOnly has the runner take tasks, follow and change them, but run none: others of its name do, in other processes on
+	// the same Store. Its kinds need no handlers.
+	InsertOnly bool
+
+	// HandleInfo is told every outcome (messages.Completed, Failed, Cancelled, Snoozed), after it was recorded, and every
+	// message that the runner does not know. It runs in the runner, one message at a time: as long as it takes, nothing is
+	// started and nothing else is told. Its panic is logged and touches nothing.
+	HandleInfo func(ctx context.Context, message any)
+
+	// MaxChildren is how many tasks run at once; zero is DefaultMaxChildren.
+	MaxChildren int
+	// MaxWaiting is how many tasks may wait to be run; zero is DefaultMaxWaiting. Beyond it Run gives a *FullError, or
+	// waits (WithWait). Tasks that are put off or tried again count, but are never refused.
+	MaxWaiting int
+	// MaxUnrecorded is how many outcomes may wait for the store before the runner starts no more recorded tasks; zero is
+	// DefaultMaxUnrecorded.
+	MaxUnrecorded int
+
+	// DrainTimeout is how long a stopping runner lets its tasks go on before it cancels them; zero is
+	// DefaultDrainTimeout, a negative one cancels at once.
+	DrainTimeout time.Duration
+	// Grace is how long a handler that was told to stop (cancelled, timed out, runner stopping) may take before it is
+	// abandoned: its task has its outcome then, and what its goroutine still does is only counted. Zero is DefaultGrace.
+	Grace time.Duration
+
+	// Retention says for how long recorded tasks are kept after their end.
+	Retention Retention
+
+	// Logger gets what goes wrong; nil: nobody does.
+	Logger *slog.Logger
+}
+
+func (c TaskRunnerConfig) withDefaults() TaskRunnerConfig {
+	setDefault(&c.MaxChildren, DefaultMaxChildren)
+	setDefault(&c.MaxWaiting, DefaultMaxWaiting)
+	setDefault(&c.MaxUnrecorded, DefaultMaxUnrecorded)
+	setDefault(&c.DrainTimeout, DefaultDrainTimeout)
+	setDefault(&c.Grace, DefaultGrace)
+	c.Retention = c.Retention.withDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Store != nil {
+		c.Store = guarded{c.Store}
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// slots is how many tasks may run here.
+func (c TaskRunnerConfig) slots() int {
+	if c.InsertOnly {
+		return 0
+	}
+	return c.MaxChildren
+}
+
+func (c TaskRunnerConfig) validate() error {
+	if c.InsertOnly && c.Store == nil {
+		return errors.New("actors: TaskRunnerConfig: InsertOnly needs a Store, where other processes find the tasks")
+	}
+	if err := store.ValidName("Name", c.Name); err != nil {
+		return fmt.Errorf("actors: TaskRunnerConfig: %w", err)
+	}
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxChildren", int64(c.MaxChildren)}, {"MaxWaiting", int64(c.MaxWaiting)},
+		{"MaxUnrecorded", int64(c.MaxUnrecorded)}, {"Grace", int64(c.Grace)},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("actors: TaskRunnerConfig: %s is %d, want a positive value", limit.name, limit.value)
+		}
+	}
+	return c.Retention.validate()
+}
