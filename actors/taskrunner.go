@@ -14,7 +14,6 @@ import (
 	"github.com/taskrunner-go/taskrunner/supervisor"
 )
 
-// Defaults of TaskRunnerConfig.
 // TaskRunner runs tasks. Its methods are safe from any goroutine.
 //
 // It is a supervisor of two in a [System], rest for one: a [TaskSupervisor], under which each run of a task is a child, and a

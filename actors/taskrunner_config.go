@@ -10,6 +10,7 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
+// Defaults of TaskRunnerConfig.
 const (
 	DefaultMaxChildren   = 100
 	DefaultMaxWaiting    = 1_000_000
