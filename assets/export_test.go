@@ -14,6 +14,7 @@ import (
 const (
 	ScratchPrefix = scratchPrefix
 	SpoolMemory   = spoolMemory
+	SmallMemory   = smallMemory
 	MaxRetryAfter = maxRetryAfter
 	MaxIndexPages = maxIndexPages
 	MaxIndexDepth = maxIndexDepth
@@ -92,8 +93,8 @@ func Digests(header http.Header, content []byte) (known int, err error) {
 func (v Validators) Match(current Validators) bool { return v.match(current) }
 
 // Spooled reads r into a spool with the mover's temporary folder, and gives back what a driver would read from it.
-func (m *Mover) Spooled(ctx context.Context, r io.Reader, limit int64) (content []byte, sha256 string, inMemory bool, err error) {
-	s := newSpool(&m.buffers, m.scratch, newHashes(true, nil))
+func (m *Mover) Spooled(ctx context.Context, r io.Reader, said, limit int64) (content []byte, sha256 string, inMemory bool, err error) {
+	s := newSpool(&m.buffers, said, m.scratch, newHashes(true, nil))
 	defer m.drop(s)
 	if err = s.fill(r, limit); err != nil {
 		return nil, "", false, err

@@ -191,7 +191,7 @@ func verifyFile(ctx context.Context, body *spool) error {
 }
 
 func sameAsMemory(body *spool) (bool, error) {
-	block := body.buffers.get()
+	block := body.buffers.get(body.size)
 	defer body.buffers.put(block)
 	back := (*block)[:body.size]
 	n, err := body.file.ReadAt(back, 0)

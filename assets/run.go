@@ -168,7 +168,7 @@ func (r *run) spool(asset *original, guard *stallGuard) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := newSpool(&r.mover.buffers, cmp.Or(want.scratch, r.mover.scratch), newHashes(want.md5, asset.digests))
+	body := newSpool(&r.mover.buffers, asset.size, cmp.Or(want.scratch, r.mover.scratch), newHashes(want.md5, asset.digests))
 	r.meter = meter{report: r.meter.report, total: 2 * asset.size}
 	body.progress = r.meter.add
 	err = body.fill(&countingReader{guard.reader(asset.body), r.meter.add}, limit)

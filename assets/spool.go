@@ -11,21 +11,36 @@ import (
 )
 
 // spoolMemory is how much of each asset is kept in memory, in bytes. Most static assets are smaller: on their way to a
-// bucket that spares making, writing, reading and removing a file for each. 64 moves at the same time use 8 MiB.
+// bucket that spares making, writing, reading and removing a file for each. 64 moves at the same time use 8 MiB at most.
 const spoolMemory = 128 << 10
 
-// buffers hands out blocks of spoolMemory bytes.
-type buffers struct{ pool sync.Pool }
+// smallMemory is the block for an asset that says that it is smaller. Most icons are: 64 of them at the same time use 1 MiB.
+const smallMemory = 16 << 10
 
-func (b *buffers) get() *[]byte {
-	if block, ok := b.pool.Get().(*[]byte); ok {
+// buffers hands out blocks of spoolMemory or smallMemory bytes.
+type buffers struct{ large, small sync.Pool }
+
+// get gives a block that a body of this size fits into, if one can; -1 is not known. There is room for one byte more, or the
+// end would not be seen by reading.
+func (b *buffers) get(size int64) *[]byte {
+	pool, length := &b.large, spoolMemory
+	if 0 <= size && size < smallMemory {
+		pool, length = &b.small, smallMemory
+	}
+	if block, ok := pool.Get().(*[]byte); ok {
 		return block
 	}
-	block := make([]byte, spoolMemory)
+	block := make([]byte, length)
 	return &block
 }
 
-func (b *buffers) put(block *[]byte) { b.pool.Put(block) }
+func (b *buffers) put(block *[]byte) {
+	if len(*block) == smallMemory {
+		b.small.Put(block)
+	} else {
+		b.large.Put(block)
+	}
+}
 
 // spool is an asset on its way: downloaded, verified, not yet uploaded. It lies in memory if it is small, else in a
 // temporary file. It belongs to one goroutine.
@@ -42,8 +57,10 @@ type spool struct {
 	progress func(n int)
 }
 
-func newSpool(b *buffers, sc *scratch, sums hashes) *spool {
-	return &spool{buffers: b, block: b.get(), scratch: sc, sums: sums}
+// newSpool makes a spool for a body that is said to have this size, -1 if nothing is said. If it has another one, it costs
+// a file.
+func newSpool(b *buffers, size int64, sc *scratch, sums hashes) *spool {
+	return &spool{buffers: b, block: b.get(size), scratch: sc, sums: sums}
 }
 
 // fill reads all of r. Reading fails with what r said; writing with a scratchError; more than limit bytes with

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/taskrunner-go/taskrunner/internal/servertest"
 )
@@ -81,22 +80,19 @@ type target struct {
 	gateway  *servertest.Gateway // nil for a folder
 }
 
-// bucketName is the one bucket of each gateway.
-const bucketName = "new"
-
-// open makes a target, which is gone when the test ends. Each turn to S3 has a server of its own, so that none has to cope
-// with what the one before has left.
-func (d destination) open(t testing.TB) target {
-	dir := t.TempDir()
-	to := target{database: filepath.Join(dir, "move.db")}
-	if d == toFolder {
-		to.path = filepath.Join(dir, "new")
-		to.folder = to.path
-		return to
+// open makes a target. It stays until the end of the run: ext4 does not take the number of a file that has just been removed
+// again, and looks at each one in vain, so that the files of one turn, if they were removed, would cost the next one more than
+// all the rest that the disk has to do for it.
+func (s *site) open(d destination) (target, error) {
+	s.turns++
+	name := fmt.Sprintf("turn-%d", s.turns)
+	dir := filepath.Join(s.dir, name)
+	to := target{path: filepath.Join(dir, "new"), folder: filepath.Join(dir, "new"), database: filepath.Join(dir, "move.db")}
+	if err := os.Mkdir(dir, 0o700); err != nil || d == toFolder {
+		return to, err
 	}
-	to.gateway = servertest.StartGateway(t, bucketName)
-	to.path, to.folder = bucketName, to.gateway.Folder(bucketName)
-	return to
+	to.gateway, to.path, to.folder = s.gateway, name, s.gateway.Folder(name)
+	return to, os.Mkdir(to.folder, 0o700) // which makes it a bucket
 }
 
 // command is how the client is called.

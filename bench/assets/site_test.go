@@ -17,10 +17,13 @@ const checkout = "../.."
 
 // site is what all contenders share.
 type site struct {
-	origin string            // the URL of the server that has the files
-	files  map[string]digest // by name
-	demo   string            // the path of our program
-	rclone string            // the path of rclone; empty if it is not there
+	origin  string              // the URL of the server that has the files
+	files   map[string]digest   // by name
+	gateway *servertest.Gateway // has a bucket for each turn to S3
+	dir     string              // of the other targets, and of our databases
+	turns   int                 // so far
+	demo    string              // the path of our program
+	rclone  string              // the path of rclone; empty if nobody needs it
 }
 
 // digest is what the content of a file is compared by.
@@ -29,7 +32,7 @@ type digest [sha256.Size]byte
 // newSite serves every so-many-th of the files. The server ends with the test.
 func newSite(t testing.TB, every int) *site {
 	dir := someFiles(t, every)
-	s := &site{origin: servertest.Nginx(t, dir), demo: buildDemo(t)}
+	s := &site{origin: servertest.Nginx(t, dir), gateway: servertest.StartGateway(t), dir: t.TempDir(), demo: buildDemo(t)}
 	var err error
 	s.files, err = digests(dir)
 	must(t, err)
