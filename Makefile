@@ -76,6 +76,18 @@ bench-store: ## our durable queues beside the others, into bench/README.md; need
 bench-flat: ## what a task costs beside ten thousand and ten million finished ones, into bench/README.md; 10 GB on TMPDIR, ten minutes
 	cd bench && go test -run '^TestFlat$$' -count=1 -v -timeout 2h ./store -rounds 5 -kept 10000,10000000 -write ../README.md
 
+.PHONY: bench-assets
+bench-assets: rclone ## moving 7,447 small files beside rclone, into bench/README.md; needs nginx, takes five minutes
+	cd bench && go test -run '^TestCompare$$' -count=1 -v -timeout 2h ./assets -rounds 5 -write ../README.md
+
+# What bench-assets is measured against. No test needs it.
+RCLONE = v1.76.0
+
+.PHONY: rclone
+rclone: ## rclone, into .tools; no test needs it
+	@go version -m .tools/bin/rclone 2>/dev/null | grep -q "rclone[[:space:]]$(RCLONE)" || \
+		GOBIN=$(CURDIR)/.tools/bin go install github.com/rclone/rclone@$(RCLONE)
+
 .PHONY: mutate
 mutate: ## breaks the decisions of the supervisor one by one: do the tests notice?
 	go run ./internal/tools/mutate -test ./supervisor -timeout 20s \

@@ -133,7 +133,7 @@ func (s *site) rcloneCopy(ctx context.Context, c contender, to target) *exec.Cmd
 // environment is ours without what would change how the clients use memory and processors, or which settings they take.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(line string) bool {
-		for _, prefix := range []string{"GO", "AWS_", "RCLONE_", "DEMO_"} {
+		for _, prefix := range []string{"GO", "AWS_", "RCLONE_", "TASKRUNNER_"} {
 			if strings.HasPrefix(line, prefix) {
 				return true
 			}
