@@ -53,11 +53,14 @@ func (t *tally) add(name string, n int) {
 // count adds what one session came to.
 func (t *tally) count(h *history, sorted []*trail) {
 	t.countLives(h)
-	states, byEvent, unsure, doubled, full := map[store.State]int{}, map[what]int{}, 0, 0, 0
+	states, byEvent, unsure, doubled, full, taken := map[store.State]int{}, map[what]int{}, 0, 0, 0, 0
 	for _, e := range h.Events {
 		byEvent[e.What]++
-		if e.What == isRefused && strings.Contains(e.Text, store.ErrFull.Error()) {
+		switch {
+		case e.What == isRefused && strings.Contains(e.Text, store.ErrFull.Error()):
 			full++
+		case e.What == isTold && e.How == byTaken:
+			taken++
 		}
 	}
 	for _, trail := range sorted {
@@ -86,6 +89,7 @@ func (t *tally) count(h *history, sorted []*trail) {
 	}
 	t.add("handlers started", byEvent[isStarted])
 	t.add("  told to stop", byEvent[isTold])
+	t.add("    because the task was taken", taken)
 	t.add("values returned and not recorded", doubled)
 	t.add("cancels by hand answered", byEvent[isCancelled])
 	t.add("retries by hand answered", byEvent[isRetried])
