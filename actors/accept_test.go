@@ -142,6 +142,30 @@ func TestAnImpatientRunCutsNothingShort(t *testing.T) {
 	}
 }
 
+// hungInsert is a store that never answers, but heeds its context.
+type hungInsert struct{ store.Store }
+
+func (s *hungInsert) Insert(ctx context.Context, _ time.Time, _ []store.NewTask) ([]store.Inserted, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestAnImpatientRunOnAStoreThatHangs does not keep the runner from stopping for long.
+func TestAnImpatientRunOnAStoreThatHangs(t *testing.T) {
+	config := actors.TaskRunnerConfig{Kinds: kinds(), Store: &hungInsert{store.NewMemory()}}
+	withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		impatient, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		if _, err := actors.Run[int](impatient, r, "double", 21); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run: %v", err)
+		}
+		began := time.Now()
+		if err := r.Stop(ctx); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("Stop: %v, after %s", err, time.Since(began))
+		}
+	})
+}
+
 // TestRunAsAMessage: cast to the runner, it is accepted as by Run; what is refused the hook is told.
 func TestRunAsAMessage(t *testing.T) {
 	box := &inbox{}

@@ -252,9 +252,9 @@ func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int,
 		err      error
 	}
 	answers := make(chan answer, 1)
+	patient, cancel := context.WithCancel(context.WithoutCancel(process.Outside(ctx)))
 	go func() {
 		defer r.admission.leave()
-		patient, cancel := withMargin(process.Outside(ctx), acceptMargin)
 		defer cancel()
 		inserted, err := r.insert(patient, runs, start, at, now)
 		if err != nil {
@@ -266,6 +266,7 @@ func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int,
 	case a := <-answers:
 		return a.inserted, a.err
 	case <-ctx.Done():
+		time.AfterFunc(acceptMargin, cancel)
 		return nil, context.Cause(ctx)
 	}
 }
