@@ -85,14 +85,23 @@ func (m *matter) untold() string {
 			if _, told := m.t.ofRun(isTold, a.Run); told {
 				continue
 			}
-			for _, p := range m.h.Lives[a.Process].Pauses {
-				if p.From <= b.At && m.until(a) > max(p.To, b.At)+tardy {
-					return fmt.Sprintf("run %d in %s went on for %s after a pause and was not told that run %d had begun", a.Run, m.name(a), m.until(a)-p.To, b.Run)
-				}
+			l := &m.h.Lives[a.Process]
+			if awake := l.awake(b.At, m.until(a)); len(l.Pauses) > 0 && awake > tardy {
+				return fmt.Sprintf("run %d in %s went on for %s without a pause and was not told that run %d had begun", a.Run, m.name(a), awake, b.Run)
 			}
 		}
 	}
 	return ""
+}
+
+// awake is the longest time without a pause between two moments.
+func (l *life) awake(from, to time.Duration) (longest time.Duration) {
+	for _, p := range l.Pauses {
+		if p.To > from && p.From < to {
+			longest, from = max(longest, p.From-from), p.To
+		}
+	}
+	return max(longest, to-from)
 }
 
 // rerun is a run that was cut short by the death of its process, and the task's next one.

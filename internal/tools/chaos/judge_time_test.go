@@ -78,6 +78,21 @@ func TestTheJudgeOfPauses(t *testing.T) {
 			s.drop(isTold, "taken")
 			s.change(func(e *event) { e.At = ms(17000) }, isReturned, "taken", 1)
 		}, []string{"what was taken is cancelled"}},
+		"goes on and is told after another pause": {func(s *story) {
+			s.Lives[b0].Pauses = []span{{ms(100), ms(800)}, {ms(1000), ms(9000)}, {ms(10000), ms(17000)}}
+			s.change(func(e *event) { e.At = ms(18000) }, isTold, "taken", 1)
+			s.change(func(e *event) { e.At = ms(18001) }, isReturned, "taken", 1)
+		}, nil},
+		"returns soon after another pause": {func(s *story) {
+			s.Lives[b0].Pauses = []span{{ms(100), ms(800)}, {ms(1000), ms(9000)}, {ms(10000), ms(17000)}}
+			s.drop(isTold, "taken")
+			s.change(func(e *event) { e.At = ms(18001) }, isReturned, "taken", 1)
+		}, nil},
+		"goes on before another pause, and is not told": {func(s *story) {
+			s.Lives[b0].Pauses = []span{{ms(1000), ms(9000)}, {ms(16500), ms(18000)}}
+			s.drop(isTold, "taken")
+			s.change(func(e *event) { e.At = ms(18100) }, isReturned, "taken", 1)
+		}, []string{"what was taken is cancelled"}},
 		"starts late": {func(s *story) { s.change(func(e *event) { e.At = ms(9400) }, isStarted, "taken", 1) }, nil},
 		"starts much too late": {func(s *story) {
 			s.change(func(e *event) { e.At = ms(16400) }, isStarted, "taken", 1)
