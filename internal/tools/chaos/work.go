@@ -146,6 +146,9 @@ func encode(r result) string {
 	return string(text)
 }
 
+// step is how a run takes its time: in parts, so that a process which stood still has work before it when it goes on.
+const step = 50 * time.Millisecond
+
 // spend takes the time that the run is to take, and reports false if it was told to stop and heeds that.
 func (c *child) spend(ctx context.Context, o order) bool {
 	if o.Do == planDeaf {
@@ -156,7 +159,12 @@ func (c *child) spend(ctx context.Context, o order) bool {
 		return true
 	}
 	actors.ReportProgress(ctx, 0.5)
-	return pause(ctx, o.Takes)
+	for left := o.Takes; left > 0; left -= step {
+		if !pause(ctx, min(left, step)) {
+			return false
+		}
+	}
+	return true
 }
 
 // causeOf says why a handler's context has ended.
