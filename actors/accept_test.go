@@ -142,6 +142,28 @@ func TestAnImpatientRunCutsNothingShort(t *testing.T) {
 	}
 }
 
+// TestAnIDThatIsAskedForAgainWhileItsTaskIsClaimed: the second caller has a place for the task, and the run that was claimed meanwhile
+// is known all the same. Else it would be given back while it runs.
+func TestAnIDThatIsAskedForAgainWhileItsTaskIsClaimed(t *testing.T) {
+	var runs atomic.Int64
+	long := actors.Kind("long", func(context.Context, int) (int, error) { runs.Add(1); time.Sleep(time.Minute); return 0, nil })
+	config := actors.TaskRunnerConfig{Kinds: actors.Kinds{long}, Store: &slowInsert{Store: store.NewMemory()}}
+	withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		id := uuid.NewString()
+		if _, err := actors.Run[int](ctx, r, "long", 1, actors.WithID(id), actors.WithDelay(2*time.Second)); err != nil { // takes a second
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second / 2)
+		again, err := actors.Run[int](ctx, r, "long", 1, actors.WithID(id))
+		if err != nil || !again.Existed() || runs.Load() != 1 {
+			t.Fatalf("asked again: %v, existed %v, after %d runs", err, again.Existed(), runs.Load())
+		}
+		if _, err := again.Await(ctx); err != nil || runs.Load() != 1 {
+			t.Errorf("it ran %d times: %v", runs.Load(), err)
+		}
+	})
+}
+
 // hungInsert is a store that never answers, but heeds its context.
 type hungInsert struct{ store.Store }
 

@@ -312,7 +312,7 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 		}
 	}
 	starting := runs[:start]
-	r.runs.add(starting...)
+	r.runs.reserve(starting...)
 	inserted, err := r.config.Store.Insert(ctx, now, tasks)
 	if err != nil {
 		for _, run := range starting {
@@ -324,7 +324,7 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 		for _, run := range starting {
 			run.enter()
 		}
-		r.runs.add(starting...)                                    // again: a caller with the same id may have kept the place, and failed
+		r.runs.add(starting...)                                    // a caller with the same id may have the place, and fail
 		r.server().Cast(context.Background(), startRuns(starting)) // from nobody: the caller's context may have ended
 	}
 	if start < len(runs) {

@@ -211,23 +211,39 @@ func (r *run) again(due time.Time) {
 type runTable struct {
 	mu      sync.Mutex
 	lastSeq uint64
-	all     map[*run]struct{}
+	all     map[*run]bool   // false: it has only a place, and whether it is accepted is not known yet
 	byID    map[string]*run // the newest run of each task: an earlier one may still be about to be told of
 }
 
 func newRunTable() *runTable {
-	return &runTable{all: map[*run]struct{}{}, byID: map[string]*run{}}
+	return &runTable{all: map[*run]bool{}, byID: map[string]*run{}}
 }
 
-// add enters runs. One whose task has a run here that is not older does not enter: a caller repeats an id.
+// reserve gives places to runs that are about to be recorded. One whose task has a run here gets none: a caller repeats an id.
+func (t *runTable) reserve(runs ...*run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range runs {
+		if t.byID[r.task.TaskID] == nil {
+			t.byID[r.task.TaskID] = r
+			t.enter(r)
+			t.all[r] = false
+		}
+	}
+}
+
+// add enters runs. One whose task has a run here that is not older does not enter, unless that has only a place: whoever has that
+// repeats an id, and will learn that the task exists.
 func (t *runTable) add(runs ...*run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range runs {
-		if there := t.byID[r.task.TaskID]; there == nil || there.task.Run < r.task.Run {
-			t.byID[r.task.TaskID] = r
-			t.enter(r)
+		there := t.byID[r.task.TaskID]
+		if there != nil && there.task.Run >= r.task.Run && t.all[there] {
+			continue
 		}
+		t.byID[r.task.TaskID] = r
+		t.enter(r)
 	}
 }
 
@@ -241,7 +257,7 @@ func (t *runTable) addNotice(r *run) {
 func (t *runTable) enter(r *run) {
 	t.lastSeq++
 	r.seq = t.lastSeq
-	t.all[r] = struct{}{}
+	t.all[r] = true
 }
 
 func (t *runTable) remove(r *run) {
