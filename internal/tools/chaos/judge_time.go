@@ -21,7 +21,11 @@ func (m *matter) until(start event) time.Duration {
 		end = e.At
 	}
 	if e, ok := m.t.ofRun(isTold, start.Run); ok && e.How != byTaken {
-		end = min(end, e.At+m.h.Rules.Grace-slack)
+		told := e.At
+		if e.How == byTimeout { // it was, then, whenever the process came to tell of it
+			told = min(told, start.At+m.t.order().Timeout)
+		}
+		end = min(end, told+m.h.Rules.Grace-slack)
 	}
 	return end
 }

@@ -132,6 +132,28 @@ func TestTheJudgeKnowsTheAbandoned(t *testing.T) {
 	}
 }
 
+// TestTheJudgeKnowsTimeouts: they are over when they are, also if the process tells of it late.
+func TestTheJudgeKnowsTimeouts(t *testing.T) {
+	t.Parallel()
+	for again, want := range map[int][]string{1241: nil, 1141: {"one run at a time"}} {
+		s := &story{}
+		s.Rules = rules{Grace: ms(200)}
+		s.life("a0", 0, 0, 20000)
+		s.life("b0", 1, 0, 20000)
+		s.accept(1000, a0, "deaf")
+		s.change(func(e *event) { e.Order.Timeout = ms(40) }, isAsked, "deaf", 0)
+		s.start(1001, a0, "deaf", 1, 1)
+		s.tell(1300, a0, event{What: isTold, ID: "deaf", Run: 1, How: byTimeout})
+		s.returns(1350, a0, "deaf", 1, withValue)
+		s.start(again, b0, "deaf", 2, 2)
+		s.returns(again+1, b0, "deaf", 2, withValue)
+		s.ends(again+2, "deaf", store.Completed)
+		if got := broken(s); !slices.Equal(got, want) {
+			t.Errorf("again after %d ms: broken are %q, want %q", again-1001, got, want)
+		}
+	}
+}
+
 // TestFromWhenWhatDiedCanRun: the good story's process a0 dies at 100 ms, and its task runs again at 3000 ms, in b0.
 func TestFromWhenWhatDiedCanRun(t *testing.T) {
 	t.Parallel()
