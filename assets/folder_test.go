@@ -70,7 +70,7 @@ func TestAFolderThatIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	link(t, j.outside, j.to+"/sub")
-	fails(t, m, "file://"+j.in+"/a", "file://"+j.to+"/sub/a")
+	wantVerb(t, fails(t, m, "file://"+j.in+"/a", "file://"+j.to+"/sub/a"), messages.VerbDiscard, assets.ErrNotAllowed)
 	wantNoFile(t, j.outside+"/a")
 }
 

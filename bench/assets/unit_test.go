@@ -16,8 +16,8 @@ import (
 func TestFigures(t *testing.T) {
 	ours := contender{name: ourName, ours: true, to: toS3, transfers: 64}
 	theirs := contender{name: checkingName, to: toS3, transfers: 64}
-	took := func(seconds time.Duration, memory float64) result {
-		return result{files: 100, took: seconds * time.Second, memory: memory}
+	took := func(seconds, memory float64) result {
+		return result{files: 100, took: time.Duration(seconds * float64(time.Second)), memory: memory}
 	}
 	r := &run{results: map[string][]result{
 		ours.title():   {took(5, 40), took(1, 95), took(2, 50)},
