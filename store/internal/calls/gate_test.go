@@ -8,8 +8,10 @@ import (
 
 func TestGate(t *testing.T) {
 	g := calls.NewGate()
-	if !g.Enter() || !g.Enter() {
-		t.Fatal("an open gate lets nobody in")
+	for range 2 {
+		if !g.Enter() {
+			t.Fatal("an open gate lets nobody in")
+		}
 	}
 	g.Leave()
 	idle := g.Close()
