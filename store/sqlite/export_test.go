@@ -22,6 +22,9 @@ func (s *Store) Read(ctx context.Context, f func(number func(text string) (int64
 	})
 }
 
+// FilledBytes is how long the log file is made.
+const FilledBytes = filledBytes
+
 // Queued is how many operations wait for the writer.
 func (s *Store) Queued() int { return len(s.writer.queue) }
 

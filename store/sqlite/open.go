@@ -151,34 +151,9 @@ func (f *file) examine(steps []migration) error {
 	return nil
 }
 
-// useLog switches to the write-ahead log, with which readers and the writer do not wait for each other.
-func (c *conn) useLog() error {
-	var mode string
-	err := c.query(context.Background(), `PRAGMA journal_mode = WAL`, collectText(&mode))
-	if err != nil {
-		return err
-	}
-	if mode != "wal" {
-		return fmt.Errorf("this file system cannot do write-ahead logging (the journal mode stays %q); "+
-			"network file systems often cannot", mode)
-	}
-	return nil
-}
-
-// truncateLog copies the log into the database and makes it empty, and reports false if a reader was in the way.
-func (c *conn) truncateLog() (bool, error) {
-	busy, err := c.number(truncateLog)
-	return busy == 0, err
-}
-
 const (
 	// cacheKiB is the writer's page cache: enough for the inner pages of all indices at ten million tasks.
 	cacheKiB = 64 << 10
-	// checkpointPages is how long the log gets, in pages of 4 KiB, before the writer copies it into the database: 16 MB.
-	// The default of 1000 makes each task's pages be copied and synced four times as often.
-	checkpointPages = 4000
-	// logBytes is what is left of the log file after a very large transaction.
-	logBytes = 64 << 20
 	pageSize = 4096
 )
 

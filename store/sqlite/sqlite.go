@@ -107,10 +107,12 @@ func (s *Store) makeReady(ctx context.Context, steps []migration) error {
 		x.changed = true
 		return x.unbundleAll()
 	}}})
-	if err == nil {
-		go s.writer.loop()
+	if err != nil {
+		return err
 	}
-	return err
+	_ = fillLog(f.path, s.cfg.filledLog()) // without it commits take longer, that is all
+	go s.writer.loop()
+	return nil
 }
 
 // Migrate takes the schema of the file to the version, up or down, and closes the file again. Open does that by
