@@ -77,7 +77,7 @@ bench-flat: ## what a task costs beside ten thousand and ten million finished on
 	cd bench && go test -run '^TestFlat$$' -count=1 -v -timeout 2h ./store -rounds 5 -kept 10000,10000000 -write ../README.md
 
 .PHONY: bench-assets
-bench-assets: rclone ## moving 7,447 small files beside rclone, into bench/README.md; needs nginx, takes five minutes
+bench-assets: rclone ## moving 7,447 small files beside rclone, into bench/README.md; needs nginx and versitygw, takes ten minutes
 	cd bench && go test -run '^TestCompare$$' -count=1 -v -timeout 2h ./assets -rounds 5 -write ../README.md
 
 # What bench-assets is measured against. No test needs it.

@@ -22,6 +22,9 @@ const (
 	maxClasses = 20
 	// followBatch is how many moves the database is asked about at once.
 	followBatch = 256
+	// followRest is how long outcomes gather before they are read. Where each has a commit of its own, to read each by a
+	// question of its own would cost the database as much again.
+	followRest = 25 * time.Millisecond
 	// followAgain is how long the follower waits before it asks a database again that did not answer.
 	followAgain = 500 * time.Millisecond
 )
@@ -149,22 +152,46 @@ func (f *follower) settle(ctx context.Context) error {
 // read counts outcomes until no more will come, and gives why. A database that does not answer is asked again.
 func (f *follower) read(ctx context.Context, runner *actors.TaskRunner, after int64) error {
 	for {
-		var ended error
-		for task, err := range runner.Outcomes(ctx, after) {
-			if ended = err; err == nil {
-				f.count(task)
-				after = task.Pos
-			}
+		var err error
+		after, err = f.countFrom(ctx, runner.Name(), after)
+		if err == nil {
+			err = awaitNext(ctx, runner, after)
 		}
-		if errors.Is(ended, actors.ErrStopping) || errors.Is(ended, store.ErrCursorExpired) {
-			return ended
+		rest := followRest
+		switch {
+		case errors.Is(err, actors.ErrStopping), errors.Is(err, store.ErrCursorExpired):
+			return err
+		case err != nil:
+			rest = followAgain
 		}
 		select {
-		case <-time.After(followAgain):
+		case <-time.After(rest):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// countFrom counts the outcomes that there are behind the cursor, and gives the new one.
+func (f *follower) countFrom(ctx context.Context, runner string, after int64) (int64, error) {
+	for {
+		page, err := f.db.Outcomes(ctx, store.OutcomeQuery{Runner: runner, After: after, Limit: store.MaxList})
+		if err != nil || page.Next == after {
+			return after, err
+		}
+		for _, task := range page.Tasks {
+			f.count(task)
+		}
+		after = page.Next
+	}
+}
+
+// awaitNext returns when there is an outcome behind the cursor, or an error when there will be none.
+func awaitNext(ctx context.Context, runner *actors.TaskRunner, after int64) error {
+	for _, err := range runner.Outcomes(ctx, after) {
+		return err
+	}
+	return nil
 }
 
 // giveUp lets go of the moves whose outcomes will not be known.
