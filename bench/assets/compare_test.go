@@ -60,6 +60,9 @@ func (r *run) round(t *testing.T, s *site, round int) {
 	for _, c := range r.contenders {
 		t.Run(fmt.Sprintf("round %d of %d, %s", round+1, *rounds, c.title()), func(t *testing.T) {
 			got := s.turn(t, c)
+			if got.memory == 0 {
+				t.Fatal("the memory of the client is not known: it had less than we have")
+			}
 			r.results[c.title()] = append(r.results[c.title()], got)
 			t.Logf("%s files/s, CPU %.2f s, of the gateway %.2f s, %.0f MiB",
 				figures.Thousands(got.rate()), got.cpu.Seconds(), got.gateway.Seconds(), got.memory)
