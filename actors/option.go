@@ -157,7 +157,8 @@ func WithDelay(d time.Duration) Option {
 }
 
 // WithWait has the call wait for room when the runner is full, in the order of the callers and until its context ends,
-// instead of failing with a *FullError.
+// instead of failing with a *FullError. A call for recorded tasks then also waits while the store is behind with more than MaxUnrecorded
+// outcomes; without WithWait such tasks are accepted, and wait in the store.
 func WithWait() Option {
 	return Option{"WithWait", ofRun | ofFunc, func(o *options) { o.wait = true }}
 }

@@ -50,8 +50,8 @@ type TaskRunnerConfig struct {
 	// MaxWaiting is how many tasks may wait to be run; zero is DefaultMaxWaiting. Beyond it Run gives a *FullError, or
 	// waits (WithWait). Tasks that are put off or tried again count, but are never refused.
 	MaxWaiting int
-	// MaxUnrecorded is how many outcomes may wait for the store before the runner starts no more recorded tasks; zero is
-	// DefaultMaxUnrecorded.
+	// MaxUnrecorded is how many outcomes may wait for the store before the runner starts no more recorded tasks, and calls with
+	// WithWait wait; zero is DefaultMaxUnrecorded.
 	MaxUnrecorded int
 
 	// DrainTimeout is how long a stopping runner lets its tasks go on before it cancels them; zero is

@@ -33,7 +33,8 @@
 // a file that has tables, and none of ours, is refused as somebody else's. Backup copies all.
 //
 // Beside the database lie its log (-wal), the log's index (-shm), which SQLite removes when the store closes, and the
-// lock (.lock), which stays. To copy a database that is open, use Backup, or SQLite's own means (VACUUM INTO, .backup), not a copy
+// lock (.lock), which stays. The log has 17 MB from the start, or Config.MaxBytes if that is less, where the disk has room for it: commits
+// that write over it are faster than those that make it longer. To copy a database that is open, use Backup, or SQLite's own means (VACUUM INTO, .backup), not a copy
 // of the file.
 package sqlite
 
