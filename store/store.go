@@ -36,7 +36,8 @@ var (
 	ErrCancelled = errors.New("store: recorded as cancelled, as was requested")
 	// ErrCursorExpired says that outcomes behind the cursor were deleted, because they were older than what is kept.
 	ErrCursorExpired = errors.New("store: outcomes after the cursor were deleted")
-	// ErrUnavailable says that the database cannot be reached now. What was asked for may be asked for again.
+	// ErrUnavailable says that the database cannot be reached now, or does not say what became of what it was told. What was asked for
+	// may have been done, and may be asked for again.
 	ErrUnavailable = errors.New("store: the database cannot be reached")
 	// ErrDenied says that the database does not let us in, or not do what we must.
 	ErrDenied = errors.New("store: the database denies access")

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -11,6 +12,10 @@ import (
 // changed pages to the log and syncs it: when it returns, they survive the power. When it fails, the transaction was rolled
 // back, as far as is known; but rather than believe that, the mark is read, which stands in the file if and only if the
 // transaction does. While not even that can be read, the writer refuses to go on, and readers see what the file holds.
+//
+// A commit that failed after it had written to the log, because the sync did or because the log's index could not grow, is not seen by
+// anybody; but it stands in the log, and whoever recovers the log after a crash finds it whole. So nobody is told that a transaction was
+// not committed before another one is written over the place where it would be.
 
 // begin begins a transaction, once it is known what became of the last one.
 func (w *writer) begin() error {
@@ -54,7 +59,7 @@ func (w *writer) end(x *tx) (ending, error) {
 			return undone, err
 		}
 	}
-	return unknown, err
+	return unknown, fmt.Errorf("%w: it is not known whether it was written: %w", store.ErrUnavailable, err)
 }
 
 func (w *writer) settle(x *tx) {
@@ -76,6 +81,9 @@ func (w *writer) clear() (committed bool, err error) {
 	}
 	switch n.mark {
 	case w.memory.mark: // it changed nothing, or was rolled back
+		if err := w.seal(); err != nil {
+			return false, err
+		}
 		w.memory.revert(x)
 	case w.memory.mark + 1:
 		w.settle(x)
@@ -86,6 +94,35 @@ func (w *writer) clear() (committed bool, err error) {
 	}
 	w.doubt = nil
 	return committed, nil
+}
+
+// seal writes over what a failed commit may have left in the log: that is where the next transaction goes, also one that changes
+// nothing. If the log cannot take even that, it is emptied first.
+func (w *writer) seal() error {
+	err := w.file.conn.rewriteVersion()
+	if err != nil && w.makeRoom() {
+		err = w.file.conn.rewriteVersion()
+	}
+	return err
+}
+
+// rewriteVersion commits the version of the schema as it is, for which SQLite writes a page. To update a row with the values that it has
+// writes none.
+func (c *conn) rewriteVersion() error {
+	version, err := c.number(readUserVersion)
+	if err == nil {
+		err = c.exec(beginWriting)
+	}
+	if err == nil {
+		err = c.script(writeUserVersion + strconv.FormatInt(version, 10))
+	}
+	if err == nil {
+		err = c.exec(commit)
+	}
+	if err != nil {
+		c.backOut()
+	}
+	return err
 }
 
 // resolve finds out with a new connection: the old one may be in any state.

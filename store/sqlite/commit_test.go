@@ -15,14 +15,27 @@ import (
 
 var errDisk = errors.New("disk I/O error")
 
-// faults are what can happen to a COMMIT.
-var faults = []struct {
+type commitFault struct {
 	name      string
 	fault     sqlite.Fault
 	committed bool // what became of the transaction
-	known     bool // whether that can be read at once
-}{
-	{name: "it fails", known: true, fault: func(text string, run func() error) error {
+	known     bool // whether that is known at once
+}
+
+// faults are what can happen to a COMMIT.
+func faults() []commitFault {
+	failed := false
+	return append(lastingFaults, commitFault{name: "it fails once", known: true, fault: func(text string, run func() error) error {
+		if text == "COMMIT" && !failed {
+			failed = true
+			return errDisk
+		}
+		return run()
+	}})
+}
+
+var lastingFaults = []commitFault{
+	{name: "it fails, and so does the one that is to write over it", fault: func(text string, run func() error) error {
 		if text == "COMMIT" {
 			return errDisk
 		}
@@ -63,7 +76,7 @@ var faults = []struct {
 // TestCommitFails has one COMMIT fail in each of these ways. What is answered is true where it can be known, what is seen
 // meanwhile is what the file has, and afterwards memory and file agree: as a crash shows, which leaves the file alone.
 func TestCommitFails(t *testing.T) {
-	for _, c := range faults {
+	for _, c := range faults() {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t, tempFile(t))
 			old := begin(t, s, 5)
@@ -126,6 +139,9 @@ func failInFinish(t *testing.T, s *sqlite.Store, tasks []store.Task, committed, 
 	}
 	if err != nil && !errors.Is(err, errDisk) {
 		t.Errorf("the answer is %v, want %v", err, errDisk)
+	}
+	if unsure := errors.Is(err, store.ErrUnavailable); unsure != !known {
+		t.Errorf("the answer is %v, which is not what is known", err)
 	}
 	want := store.Running
 	if committed {

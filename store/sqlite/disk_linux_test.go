@@ -191,6 +191,48 @@ func wantStates(t *testing.T, s *sqlite.Store, want map[string]store.State) {
 	countsAreTrue(t, s)
 }
 
+// TestIndexOfLogCannotGrow has a disk on which the log has its room, and its index has none: then a commit fails after all of it was
+// written to the log. Who was told that it failed does not find it done after a crash.
+func TestIndexOfLogCannotGrow(t *testing.T) {
+	withMounts(t, func(t *testing.T) {
+		dir := mountDisk(t, "64m")
+		s := open(t, filepath.Join(dir, "tasks.db"))
+		remount(t, dir, 0, "size=20m") // of which the log has 17
+		filler, err := os.Create(filepath.Join(dir, "filler"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = filler.Write(make([]byte, 4096))
+		}
+		_ = filler.Close()
+		var accepted []string
+		for {
+			task := benchTasks(0, 1, "")
+			task[0].Args = make([]byte, 60_000)
+			_, err := s.Insert(t.Context(), benchTime, task)
+			if err == nil {
+				accepted = append(accepted, task[0].ID)
+				continue
+			}
+			if t.Log(err); !strings.Contains(err.Error(), "4874") { // SQLITE_IOERR_SHMSIZE
+				t.Error("that is not the index of the log")
+			}
+			if !errors.Is(err, store.ErrUnavailable) {
+				wantFault(t, err, store.ErrFull, s.Path())
+				allThere(t, crashed(t, s.Path()), accepted)
+			}
+			break
+		}
+		allThere(t, s, accepted)
+		remount(t, dir, 0, "size=64m")
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("there is room again, but: %v", err)
+		}
+		allThere(t, crashed(t, s.Path()), accepted)
+	})
+}
+
 // TestLogCannotGrow has the system refuse to let the log grow: a real error of the disk in a COMMIT, which is not that it is full.
 func TestLogCannotGrow(t *testing.T) {
 	withMounts(t, func(t *testing.T) { // in a process of its own, whose limits are its own

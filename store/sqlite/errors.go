@@ -28,6 +28,9 @@ func fault(path, doing string, err error) error {
 // sentinelOf is the table from what SQLite and the operating system say to what the store says, or nil: then it is for a
 // person to read, and no caller can do anything about it but try again.
 func sentinelOf(err error) error {
+	if errors.Is(err, store.ErrUnavailable) { // whatever the reason: others say that nothing was written
+		return store.ErrUnavailable
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return store.ErrReadOnly
 	}

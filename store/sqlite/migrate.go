@@ -45,7 +45,7 @@ func (c *conn) identity() (id identity, err error) {
 	if id.application, err = c.number(`PRAGMA application_id`); err != nil {
 		return id, err
 	}
-	if id.version, err = c.number(`PRAGMA user_version`); err != nil {
+	if id.version, err = c.number(readUserVersion); err != nil {
 		return id, err
 	}
 	id.objects, err = c.number(`SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'`)

@@ -153,5 +153,6 @@ const (
 	rollback         = `ROLLBACK`
 	giveBackPages    = `PRAGMA incremental_vacuum(256)`
 	truncateLog      = `PRAGMA wal_checkpoint(TRUNCATE)`
+	readUserVersion  = `PRAGMA user_version`
 	writeUserVersion = `PRAGMA user_version = ` // and the number
 )
