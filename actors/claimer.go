@@ -195,7 +195,7 @@ func (c *claimer) accept(tasks []store.Task) {
 		runs[i] = c.runner.recordedRun(&tasks[i])
 	}
 	c.runner.runs.add(runs...)
-	c.runner.server().Cast(context.Background(), startRuns(runs))
+	c.runner.startRuns(runs...)
 }
 
 // recordedRun makes the run of a task that is running here according to the store.

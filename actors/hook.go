@@ -3,28 +3,7 @@ package actors
 import (
 	"context"
 	"runtime/debug"
-	"sync"
 )
-
-// untold is what HandleInfo is to be told, in order. It outlives the server, so that its next incarnation goes on with it.
-type untold struct {
-	mu       sync.Mutex
-	messages []any
-}
-
-func (u *untold) put(message any) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.messages = append(u.messages, message)
-}
-
-func (u *untold) take() []any {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	messages := u.messages
-	u.messages = nil
-	return messages
-}
 
 // hook has the user's HandleInfo told, when the server has dealt with the message at hand.
 func (s *runner) hook(message any) {

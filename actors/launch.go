@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/internal/process"
@@ -14,6 +13,14 @@ import (
 // launchBatch is how many children the task supervisor is asked to start at once. The way to it and back costs as much as a start;
 // the first of a batch runs while the last is started.
 const launchBatch = 64
+
+// startRuns has the server start runs that were accepted. They are entered already. It is from nobody: what a process says after its end is
+// dropped, and the context of a caller may have ended.
+func (r *TaskRunner) startRuns(runs ...*run) {
+	if len(runs) > 0 && r.arrived.put(runs...) {
+		r.server().Cast(context.Background(), runsAccepted{})
+	}
+}
 
 // launch has the task supervisor start a child for each of the runs, and gives those whose turn it did not take: an earlier
 // incarnation of the runner has started them, or they were cancelled. One that was told to stop before ends without a child.
@@ -92,7 +99,7 @@ func (s *runner) notStarted(ctx context.Context, r *run, err error) {
 	}
 	r.mu.Unlock()
 	if dead {
-		s.server().Cast(context.Background(), startRuns{r})
+		s.startRuns(r)
 		return
 	}
 	s.ended(ctx, r, err)
@@ -130,35 +137,16 @@ func (c *child) Started(pid messages.PID) {
 func (c *child) Run(ctx context.Context) error { return (*run)(c).work(ctx) }
 
 // Ended has the server told.
-func (c *child) Ended(reason error) { c.runner.departed.put(c.runner, (*run)(c), reason) }
-
-// departures are the runs whose processes are gone, until the server has taken them. It is told once for all that gather.
-type departures struct {
-	mu   sync.Mutex
-	runs []departure
-}
-
-type departure struct {
-	run    *run
-	reason error
-}
-
-func (d *departures) put(r *TaskRunner, run *run, reason error) {
-	d.mu.Lock()
-	d.runs = append(d.runs, departure{run, reason})
-	first := len(d.runs) == 1
-	d.mu.Unlock()
-	if first {
-		r.server().Info(context.Background(), childrenEnded{})
+func (c *child) Ended(reason error) {
+	if c.runner.departed.put(departure{(*run)(c), reason}) {
+		c.runner.server().Info(context.Background(), childrenEnded{})
 	}
 }
 
-func (d *departures) take() []departure {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	runs := d.runs
-	d.runs = nil
-	return runs
+// departure is a run whose process is gone.
+type departure struct {
+	run    *run
+	reason error
 }
 
 // handleEnds deals with the runs whose processes are gone.

@@ -54,6 +54,9 @@ func (p *reporter) take() []store.Progress {
 	p.mu.Unlock()
 	reports := make([]store.Progress, 0, len(dirty))
 	for r := range dirty {
+		if !r.isUnderWay() {
+			continue // of thousands that took some milliseconds, each would be looked for in the store
+		}
 		reports = append(reports, store.Progress{TaskID: r.task.TaskID, Run: r.task.Run, Fraction: r.lastProgress()})
 	}
 	return reports

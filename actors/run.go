@@ -297,7 +297,7 @@ func (r *TaskRunner) acceptPlain(runs []*run, at time.Time) []store.Inserted {
 		answers[i].Task = store.Task{ID: run.task.TaskID, Runner: r.config.Name, Kind: run.task.Kind, MaxAttempts: run.policy.maxAttempts}
 	}
 	r.runs.add(runs...)
-	r.server().Cast(context.Background(), startRuns(runs)) // from nobody: what a process says after its end is dropped
+	r.startRuns(runs...)
 	return answers
 }
 
@@ -324,8 +324,8 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 		for _, run := range starting {
 			run.enter()
 		}
-		r.runs.add(starting...)                                    // a caller with the same id may have the place, and fail
-		r.server().Cast(context.Background(), startRuns(starting)) // from nobody: the caller's context may have ended
+		r.runs.add(starting...) // a caller with the same id may have the place, and fail
+		r.startRuns(starting...)
 	}
 	if start < len(runs) {
 		due := at

@@ -14,10 +14,10 @@ import (
 
 // What the runner is told.
 type (
-	startRuns     []*run             // cast: accepted, start them
+	runsAccepted  struct{}           // cast: see TaskRunner.startRuns
 	cancelWaiting struct{ run *run } // cast: a plain func that has not started
 	refill        struct{}           // cast: slots may be free
-	childrenEnded struct{}           // info: see departures
+	childrenEnded struct{}           // info: see child.Ended
 	recordedRuns  []*run             // info: the store has answered
 )
 
@@ -61,6 +61,7 @@ func (s *runner) Init(ctx context.Context) error {
 		}
 	}
 	s.handleEnds(ctx)
+	s.arrived.take() // they are among those here
 	for _, r := range s.runs.list() {
 		s.step(ctx, r)
 	}
@@ -91,8 +92,8 @@ func (s *runner) step(ctx context.Context, r *run) {
 func (s *runner) HandleCast(ctx context.Context, message any) error {
 	defer s.flushHook(ctx)
 	switch m := message.(type) {
-	case startRuns:
-		s.accept(ctx, m)
+	case runsAccepted:
+		s.accept(ctx, s.arrived.take())
 	case refill:
 		s.fill(ctx)
 	case cancelWaiting:
@@ -166,8 +167,7 @@ func (s *runner) accept(ctx context.Context, runs []*run) {
 }
 
 func (s *runner) enqueue(r *run) {
-	server := s.server()
-	if r.wait(time.Now(), func() { server.Cast(context.Background(), startRuns{r}) }) {
+	if r.wait(time.Now(), func() { s.startRuns(r) }) {
 		return
 	}
 	if r.joinLine() {

@@ -37,9 +37,10 @@ type TaskRunner struct {
 	keeper    *keeper
 	follower  *follower
 	reporter  *reporter
-	outcomes  announcement // of recorded outcomes
-	departed  departures
-	untold    untold
+	outcomes  announcement         // of recorded outcomes
+	arrived   gathering[*run]      // accepted, to be started
+	departed  gathering[departure] // their processes are gone
+	untold    gathering[any]       // what HandleInfo is to be told
 
 	release  func()          // of the runner's name on the store
 	resumed  atomic.Bool     // what was in the store at the start is taken up

@@ -160,3 +160,8 @@ func (m *Mover) ReplaceWithNothing(destination string, h Headers) error {
 	}
 	return f.replace(parent, to.at, asset, side)
 }
+
+// PlainHost reports whether a host name is taken as it is, and MappedHost gives what the mapping makes of it.
+func PlainHost(name string) bool { return plain(name) }
+
+func MappedHost(name string) (string, error) { return hostname.ToASCII(name) }

@@ -3,7 +3,7 @@ package assets
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 )
@@ -52,12 +52,14 @@ func lastOutcome(ctx context.Context, r route) *Moved {
 	return &last
 }
 
-// key is what a move is about: its two ends. It is hashed because two URLs are longer than a key may be.
+// key is what a move is about: its two ends. It is hashed because two URLs are longer than a key may be, and half of the hash is
+// enough: keys are random, and each task that is recorded changes another page of their index, of which there are three times as many
+// with all of it in hexadecimal. Should two moves ever have one key, the outcome says which it belongs to.
 func (m *Mover) key(move Move) string {
 	r, err := m.resolve(-1, move)
 	if err != nil {
 		return "" // a move that is no longer allowed, which the run is going to say
 	}
 	sum := sha256.Sum256([]byte(r.from.at.String() + "\n" + r.to.at.String()))
-	return hex.EncodeToString(sum[:])
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

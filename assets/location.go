@@ -121,7 +121,7 @@ func checkBucket(name string) error {
 // parseHTTPHost normalises international names, case, a trailing dot, the form of an address, and the default port.
 func parseHTTPHost(u *url.URL) (string, error) {
 	name := u.Hostname()
-	if !strings.Contains(name, ":") { // else it is an IPv6 address, which is no matter for the rules of names
+	if !strings.Contains(name, ":") && !plain(name) { // else it is an IPv6 address, which is no matter for the rules of names
 		ascii, err := hostname.ToASCII(name)
 		// What maps to something that itself is mapped further, or not valid, would be read differently the second time.
 		if again, _ := hostname.ToASCII(ascii); err != nil || again != ascii || !utf8.ValidString(name) {
@@ -146,6 +146,17 @@ func parseHTTPHost(u *url.URL) (string, error) {
 	}
 	return name + ":" + strconv.FormatUint(n, 10), nil
 }
+
+// plain reports whether a host name is what every mapping leaves as it is: small letters, digits and dots. Most are, and to map a name
+// takes longer than to read the rest of its URL.
+func plain(name string) bool {
+	return len(name) < maxLabel && !strings.HasSuffix(name, ".") && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	})
+}
+
+// maxLabel is what a part of a host name must be shorter than; the mapping says so of longer ones.
+const maxLabel = 64
 
 func defaultPort(scheme string) uint64 {
 	if scheme == "https" {

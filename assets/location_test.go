@@ -214,3 +214,21 @@ func FuzzLocation(f *testing.F) {
 		}
 	})
 }
+
+// TestPlainHosts holds that the mapping, which is left out for plain names, leaves them as they are.
+func TestPlainHosts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.StringMatching(`[a-z0-9.]{0,70}`), rapid.StringMatching(`[a-zA-Z0-9.\-_ß。]{0,70}`), rapid.String()).Draw(t, "name")
+		if !assets.PlainHost(name) {
+			return
+		}
+		if mapped, err := assets.MappedHost(name); mapped != name || err != nil {
+			t.Errorf("%q is mapped to %q, %v", name, mapped, err)
+		}
+	})
+	for name, want := range map[string]bool{"example.com": true, "127.0.0.1": true, "Example.com": false, "xn--bcher-kva.example": false, "a_b": false, "a.": false} {
+		if got := assets.PlainHost(name); got != want {
+			t.Errorf("%q is plain: %v, want %v", name, got, want)
+		}
+	}
+}

@@ -22,13 +22,18 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// gcPercent collects garbage earlier than Go's 100: a move of a GiB to S3 takes 77 to 92 MB of memory instead of 100 to 105, and
-// 7,447 small files 5% more of the processor's time. Who sets GOGC knows better.
-const gcPercent = 50
+// gcPercent and memoryLimit have the collector of garbage rest until there is something to gain: 7,447 small files take a fifth less of
+// the processor's time than with 50 percent and no limit, which is what kept the memory as small before (a move of a GiB to S3: 77 MB).
+// Whoever sets GOGC or GOMEMLIMIT knows better.
+const (
+	gcPercent   = 200
+	memoryLimit = 48 << 20
+)
 
 func main() {
-	if os.Getenv("GOGC") == "" {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
