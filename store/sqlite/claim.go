@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -47,6 +48,9 @@ type queue struct {
 
 // offer gives errStop if those that come after it in the same order cannot be among the first either.
 func (q *queue) offer(c candidate) error {
+	if q.mem.damaged[c.seq] {
+		return nil
+	}
 	place, _ := slices.BinarySearchFunc(q.due, c, candidate.compare)
 	if place == q.limit {
 		return errStop
@@ -135,7 +139,7 @@ func (x *tx) start(now time.Time, node string, due []candidate) ([]store.Task, e
 	for i, c := range due {
 		seqs[i] = c.seq
 	}
-	found, err := x.load(context.Background(), x.kindNames(), tasksBySeq, seqs)
+	found, err := x.loadWaiting(seqs)
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +163,24 @@ func (x *tx) start(now time.Time, node string, due []candidate) ([]store.Task, e
 		tasks[i] = rec.Task
 	}
 	return tasks, nil
+}
+
+// loadWaiting gives the tasks with these Seqs. One that cannot be read is passed over by the next claims, until the file is opened
+// again: it must not keep all that come behind it from being claimed.
+func (x *tx) loadWaiting(seqs []driver.Value) ([]record, error) {
+	found := make([]record, 0, len(seqs))
+	var unread []error
+	err := x.lookUpAll(context.Background(), tasksBySeq, seqs, func(values []driver.Value) error {
+		rec, err := decodeTask(x.kindNames(), values)
+		if seq, ok := values[1].(int64); ok && err != nil {
+			x.mem.damaged[seq] = true
+			unread = append(unread, fmt.Errorf("%w; it is not claimed again before the file is opened anew", err))
+			return nil
+		}
+		found = append(found, rec)
+		return err
+	})
+	return found, cmp.Or(err, errors.Join(unread...))
 }
 
 // young makes a young task of one that was claimed. It shares nothing with the record, which is the claim's answer.

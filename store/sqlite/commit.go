@@ -31,7 +31,7 @@ func (w *writer) begin() error {
 func (w *writer) undo(x *tx) {
 	w.memory.revert(x)
 	if !w.file.conn.backOut() {
-		w.doubt = newTx(w.file.conn, w.memory, x.now) // which changes nothing
+		w.doubt, w.stands = newTx(w.file.conn, w.memory, x.now), false // which changes nothing
 	}
 }
 
@@ -51,7 +51,7 @@ func (w *writer) end(x *tx) (ending, error) {
 		w.settle(x)
 		return done, nil
 	}
-	w.doubt = x
+	w.doubt, w.stands = x, !unwritten(err)
 	if w.file.conn.backOut() {
 		if committed, unread := w.clear(); unread == nil && committed {
 			return done, nil
@@ -81,8 +81,10 @@ func (w *writer) clear() (committed bool, err error) {
 	}
 	switch n.mark {
 	case w.memory.mark: // it changed nothing, or was rolled back
-		if err := w.seal(); err != nil {
-			return false, err
+		if w.stands {
+			if err := w.seal(); err != nil {
+				return false, err
+			}
 		}
 		w.memory.revert(x)
 	case w.memory.mark + 1:

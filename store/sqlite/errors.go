@@ -60,6 +60,12 @@ func sentinelOf(err error) error {
 	return nil
 }
 
+// unwritten reports whether a commit failed while it wrote to the log. What makes it one is written last.
+func unwritten(err error) bool {
+	var failed *modernc.Error
+	return errors.As(err, &failed) && (failed.Code() == codes.SQLITE_FULL || failed.Code() == codes.SQLITE_IOERR_WRITE)
+}
+
 // hasCode reports whether err is SQLite's, of this family.
 func hasCode(err error, code int) bool {
 	var failed *modernc.Error

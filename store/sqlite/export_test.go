@@ -23,7 +23,13 @@ func (s *Store) Read(ctx context.Context, f func(number func(text string) (int64
 }
 
 // FilledBytes is how long the log file is made.
-const FilledBytes = filledBytes
+var FilledBytes = filledBytes(checkpointPages)
+
+// FrameBytes are of a page in the log.
+const FrameBytes = frameBytes
+
+// LogPages is how long the log may get, on a disk with so much room.
+func LogPages(c Config, free *int64) int { return c.logPages(free) }
 
 // Queued is how many operations wait for the writer.
 func (s *Store) Queued() int { return len(s.writer.queue) }

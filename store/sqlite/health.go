@@ -27,11 +27,11 @@ var spotChecks = [...]string{
 
 // checkHealth looks for damage before anything is written. That the file is shorter than its header says, SQLite
 // notices by itself at the first read.
-func (c *conn) checkHealth(id identity, bytes int64) error {
+func (c *conn) checkHealth(id identity, large bool) error {
 	if id.version == 0 {
 		return nil // new: there is nothing to be damaged
 	}
-	if bytes > checkedBytes {
+	if large {
 		if id.version < 2 {
 			return nil // about to be read whole, by the migration
 		}

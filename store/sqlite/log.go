@@ -11,11 +11,13 @@ const (
 	// checkpointPages is how long the log gets, in pages of 4 KiB, before the writer copies it into the database: 16 MB.
 	// The default of 1000 makes each task's pages be copied and synced four times as often.
 	checkpointPages = 4000
+	// fewestPages is what the log may have on the smallest disk.
+	fewestPages = 100
 	// logBytes is what is left of the log file after a very large transaction.
 	logBytes = 64 << 20
-	// filledBytes is how long the log file is made at once: as long as it gets with transactions of some pages, each of which
-	// has a header in the log.
-	filledBytes = (checkpointPages + 100) * (pageSize + 24)
+	// framePages is how much longer the log gets than it should, by transactions of some pages.
+	framePages = 100
+	frameBytes = pageSize + 24 // of a page in the log, with its header
 )
 
 // useLog switches to the write-ahead log, with which readers and the writer do not wait for each other.
@@ -38,13 +40,33 @@ func (c *conn) truncateLog() (bool, error) {
 	return busy == 0, err
 }
 
-// filledLog is how long fillLog makes the log: no longer than the database may get.
-func (c Config) filledLog() int64 {
+// logPages is how long the log may get before it is copied: it takes no more than a quarter of a small disk, or it could fill that before
+// it was ever copied, and nothing could be copied any more. free is what the disk has for the database and its log; nil: nobody knows.
+func (c Config) logPages(free *int64) int {
+	bytes := int64(checkpointPages+framePages) * frameBytes
 	if c.MaxBytes > 0 {
-		return min(c.MaxBytes, filledBytes)
+		bytes = min(bytes, c.MaxBytes)
 	}
-	return filledBytes
+	if free != nil {
+		bytes = min(bytes, *free/4)
+	}
+	return max(int(bytes/frameBytes)-framePages, fewestPages)
 }
+
+// room is what the disk has for the database to grow and for its log, the one that is there included.
+func room(path string) *int64 {
+	free, known := freeBytes(path)
+	if !known {
+		return nil
+	}
+	if info, err := os.Stat(path + "-wal"); err == nil {
+		free += info.Size()
+	}
+	return &free
+}
+
+// filledBytes is how long fillLog makes the log.
+func filledBytes(pages int) int64 { return int64(pages+framePages) * frameBytes }
 
 // fillLog makes the log file as long as it is going to be, with zeros, which SQLite takes for the end of the log. It is for a file that
 // was just opened: nobody may be writing. A commit that writes over blocks which a file has is synced in half the time of one that makes

@@ -23,7 +23,8 @@ type memory struct {
 	bundles map[int64]*bundle
 	byAge   []*bundle // the writer's alone; those that are gone as well, until they are at the front
 
-	lastBundle int64 // the writer's alone: the largest id of a bundle since the file was opened, when there was none
+	damaged    map[int64]bool // the writer's alone: waiting tasks that cannot be read, by seq; nobody claims them any more
+	lastBundle int64          // the writer's alone: the largest id of a bundle since the file was opened, when there was none
 }
 
 // numbers are those of taskrunner_meta.
@@ -70,7 +71,7 @@ func (c *conn) remember(ctx context.Context) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &memory{numbers: n, young: map[uuid.UUID]*young{}, bundles: map[int64]*bundle{}}
+	m := &memory{numbers: n, young: map[uuid.UUID]*young{}, bundles: map[int64]*bundle{}, damaged: map[int64]bool{}}
 	err = c.query(ctx, selectKinds, func(values []driver.Value) error {
 		c := columns{row: values}
 		id, name := next[int64](&c), kindName{runner: next[string](&c), kind: next[string](&c)}

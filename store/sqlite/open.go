@@ -14,11 +14,14 @@ import (
 
 // file is a database file that is ours alone: locked, known to be ours, and open for writing.
 type file struct {
-	path   string
-	lock   *flock.Flock
-	dsn    string // of the writer
-	conn   *conn  // the writer's
-	schema int    // its version
+	path     string
+	lock     *flock.Flock
+	inode    *os.File // open for as long as the database is, with a lock of its own
+	dsn      string   // of the writer
+	conn     *conn    // the writer's
+	schema   int      // its version
+	large    bool     // it was not read whole
+	logPages int      // how long the log may get
 }
 
 // openFile locks the file and opens it. It changes nothing in a file that is not ours.
@@ -43,10 +46,11 @@ func (f *file) open(ctx context.Context, cfg Config, steps []migration) (err err
 	if err = f.takeLock(); err != nil {
 		return err
 	}
-	if err = f.tryWriting(); err != nil {
-		return fault(f.path, "opening", err)
+	if err = f.takeInode(); err != nil {
+		return err
 	}
-	f.dsn = dsn(f.path, false, writerPragmas(cfg)...)
+	f.logPages = cfg.logPages(room(f.path))
+	f.dsn = dsn(f.path, false, writerPragmas(cfg, f.logPages)...)
 	if f.conn, err = dialGuarded(ctx, f.dsn); err == nil {
 		err = f.examine(steps)
 	}
@@ -64,16 +68,27 @@ func (f *file) reopen(ctx context.Context) error {
 	return nil
 }
 
-// tryWriting opens the file for writing, and makes it if it is not there: for its owner alone, since arguments and results
+// takeInode opens the file for writing, and makes it if it is not there: for its owner alone, since arguments and results
 // are in it; SQLite gives its log the same permissions. SQLite would open a read-only file for reading, and leave a log
-// beside it that is read-only too and stays so. It must be called under our lock and before SQLite opens the file:
-// closing a file drops the locks that this process has on it, also those taken by SQLite.
-func (f *file) tryWriting() error {
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+// beside it that is read-only too and stays so. It stays open until SQLite has closed the file: closing a file drops the locks that this
+// process has on it, also those taken by SQLite.
+//
+// The lock of the name is not enough: it can be deleted, and who opens the same file under another name (a hard link, a mount of the
+// file) has another one, and another log, so that each would overwrite what the other has recorded.
+func (f *file) takeInode() (err error) {
+	if f.inode, err = os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return fault(f.path, "opening", err)
 	}
-	return file.Close()
+	if !lockInode(f.inode) {
+		return fmt.Errorf("store/sqlite: %s: %w: it has the file open under another name, or its lock %s.lock was removed",
+			f.path, store.ErrLocked, f.path)
+	}
+	info, err := f.inode.Stat()
+	if err == nil && namesOf(info) > 1 {
+		err = fmt.Errorf("the file has %d names (hard links), and only one may be used: SQLite's log lies beside the name, and what is in the "+
+			"log of another would be lost; keep that one, and make copies with Backup", namesOf(info))
+	}
+	return fault(f.path, "opening", err)
 }
 
 // explain finds out why SQLite cannot open a file: most often it may not make the log in the directory.
@@ -111,6 +126,9 @@ func (f *file) close() error {
 		// SQLite copies the log into the database when the last connection closes, and removes it.
 		errs = append(errs, f.conn.close())
 	}
+	if f.inode != nil {
+		errs = append(errs, f.inode.Close())
+	}
 	if f.lock != nil {
 		errs = append(errs, f.lock.Unlock())
 	}
@@ -134,7 +152,8 @@ func (f *file) examine(steps []migration) error {
 	if err != nil {
 		return err
 	}
-	if err := f.conn.checkHealth(id, info.Size()); err != nil {
+	f.large = info.Size() > checkedBytes
+	if err := f.conn.checkHealth(id, f.large); err != nil {
 		return err
 	}
 	if f.schema == 0 { // later it would do nothing; what it costs cannot be measured
@@ -157,12 +176,12 @@ const (
 	pageSize = 4096
 )
 
-func writerPragmas(cfg Config) []string {
+func writerPragmas(cfg Config, logPages int) []string {
 	pragmas := append(commonPragmas(cfg),
 		"synchronous(FULL)", // in WAL mode: a sync at each commit, without which the last ones are lost with the power
 		"foreign_keys(1)",   // for an application's own tables, which a lent transaction writes to
 		fmt.Sprintf("cache_size(%d)", -cacheKiB),
-		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
+		fmt.Sprintf("wal_autocheckpoint(%d)", logPages),
 		fmt.Sprintf("journal_size_limit(%d)", logBytes))
 	if cfg.MaxBytes > 0 {
 		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", max(1, cfg.MaxBytes/pageSize)))

@@ -122,7 +122,9 @@ func (r row) complete(names []kindName, state store.State) (rec record, err erro
 		ID: r.id.String(), Seq: r.seq, Runner: name.runner, Kind: name.kind, Key: r.key, State: state,
 		Result: slices.Clone(r.result),
 	}}
-	rec.hasHistory, err = readBody(r.body, &rec.Task)
+	if rec.hasHistory, err = readBody(r.body, &rec.Task); err != nil {
+		err = fmt.Errorf("task %v, the one with the seq %d: %w", r.id, r.seq, err)
+	}
 	return rec, err
 }
 

@@ -97,6 +97,11 @@ const (
 	trimHistory = `DELETE FROM taskrunner_attempts WHERE id IN
 		(SELECT id FROM taskrunner_attempts INDEXED BY taskrunner_attempts_task WHERE task = ? ORDER BY id DESC LIMIT -1 OFFSET ?)`
 
+	selectNoted   = `SELECT kind, state, tasks FROM taskrunner_counts`
+	countTasks    = `SELECT kind, state, count(*) FROM taskrunner_tasks GROUP BY kind, state`
+	countFinished = `SELECT kind, state, count(*) FROM taskrunner_finished WHERE superseded = 0 GROUP BY kind, state`
+	deleteCounts  = `DELETE FROM taskrunner_counts`
+
 	addCount = `INSERT INTO taskrunner_counts (kind, state, tasks) VALUES (?, ?, ?)
 		ON CONFLICT (kind, state) DO UPDATE SET tasks = tasks + excluded.tasks`
 

@@ -108,10 +108,13 @@ func (s *Store) makeReady(ctx context.Context, steps []migration) error {
 		x.changed = true
 		return x.unbundleAll()
 	}}})
+	if err == nil {
+		_, err = s.writer.transaction([]*operation{{run: func(x *tx) error { return x.recount(!f.large) }}})
+	}
 	if err != nil {
 		return err
 	}
-	_ = fillLog(f.path, s.cfg.filledLog()) // without it commits take longer, that is all
+	_ = fillLog(f.path, filledBytes(f.logPages)) // without it commits take longer, that is all
 	go s.writer.loop()
 	return nil
 }

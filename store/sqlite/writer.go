@@ -22,8 +22,9 @@ type writer struct {
 	queue   chan *operation
 	done    chan struct{} // closed when the goroutine has ended
 
-	alone *operation // taken from the queue, and to be run after the batch
-	doubt *tx        // of which it is not known whether it was committed; nil: none
+	alone  *operation // taken from the queue, and to be run after the batch
+	doubt  *tx        // of which it is not known whether it was committed; nil: none
+	stands bool       // it may be whole in the log
 }
 
 // batchRows is how many rows a transaction may reach before it takes no further operation. Some 5 µs a row make it
