@@ -92,7 +92,7 @@ func Await[R any](ctx context.Context, runner *TaskRunner, id string) (R, error)
 // The arguments are of the type that the handler takes; a json.RawMessage is decoded into it. The handler's first attempt gets
 // them as they are, so whoever keeps a pointer, map or slice in them must not change it any more. What is refused is refused
 // before anything is recorded: ErrUnknownKind, an *ArgsError, a *FullError (unless WithWait), ErrStopping, and what the store
-// says. Only if ctx ends while the store is being asked, or the store answers store.ErrUnavailable, the task may have been
+// says. Only with store.ErrUnavailable, which is also the answer if ctx ends while the store is being asked, the task may have been
 // accepted all the same; to ask again with the same WithID tells.
 //
 // Options: WithTimeout, WithMaxAttempts, WithPriority, WithID, WithScheduledAt, WithDelay, WithWait.
@@ -267,7 +267,7 @@ func (r *TaskRunner) acceptRecorded(ctx context.Context, runs []*run, start int,
 		return a.inserted, a.err
 	case <-ctx.Done():
 		time.AfterFunc(acceptMargin, cancel)
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("actors: %w yet, and the tasks may be recorded all the same: %w", store.ErrUnavailable, context.Cause(ctx))
 	}
 }
 

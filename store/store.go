@@ -38,7 +38,7 @@ var (
 	ErrCursorExpired = errors.New("store: outcomes after the cursor were deleted")
 	// ErrUnavailable says that the database cannot be reached now, or does not say what became of what it was told. What was asked for
 	// may have been done, and may be asked for again.
-	ErrUnavailable = errors.New("store: the database cannot be reached")
+	ErrUnavailable = errors.New("store: the database gives no answer")
 	// ErrDenied says that the database does not let us in, or not do what we must.
 	ErrDenied = errors.New("store: the database denies access")
 	// ErrSchema says that the tables in the database are not those of this library, or were changed by hand.
