@@ -33,9 +33,19 @@
 // a file that has tables, and none of ours, is refused as somebody else's. Backup copies all.
 //
 // Beside the database lie its log (-wal), the log's index (-shm), which SQLite removes when the store closes, and the
-// lock (.lock), which stays. The log has 17 MB from the start, or Config.MaxBytes if that is less, where the disk has room for it: commits
-// that write over it are faster than those that make it longer. To copy a database that is open, use Backup, or SQLite's own means (VACUUM INTO, .backup), not a copy
-// of the file.
+// lock (.lock), which stays. The log has 17 MB from the start, or Config.MaxBytes or a quarter of what the disk has if that is less: commits
+// that write over it are faster than those that make it longer. To copy a database that is open, use Backup, or SQLite's own means
+// (VACUUM INTO, .backup), not a copy of the file.
+//
+// Because the log lies beside it, a database has one name. A file with several (hard links) is refused, and on Linux so is one that another
+// process has open under another name. Mount the folder into a container and not the file: what is in the log of a mount of the
+// file alone is gone with the container.
+//
+// # Changed by hand
+//
+// Open refuses tables and indices that are not as it has made them, and damaged pages: all of them are read in a file of up to 256 MiB,
+// some in a larger one. It makes right the numbers that stand beside the tables. A row that cannot be read is store.ErrCorrupt with the
+// id of its task when it is met; claims then pass it over.
 package sqlite
 
 import (
