@@ -34,5 +34,5 @@ func freeBytes(path string) (int64, bool) {
 	if err := unix.Statfs(path, &stat); err != nil {
 		return 0, false
 	}
-	return int64(stat.Bavail) * int64(stat.Bsize), true //nolint:gosec,unconvert // no disk has so many blocks; their size has 32 bits on some processors
+	return int64(stat.Bavail) * int64(stat.Bsize), true //nolint:unconvert // it has 32 bits on some processors
 }
