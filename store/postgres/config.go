@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/store"
@@ -10,7 +11,8 @@ import (
 // Config says how a store behaves. Its zero value is the documented default of each field.
 type Config struct {
 	// Schema is the schema of the database in which the tables are; it is made if it does not exist. Stores with different
-	// schemas have nothing in common. At most 50 bytes, none of them a control character. Empty is "taskrunner".
+	// schemas have nothing in common. At most 50 bytes, none of them a control character; it must not begin with pg_, as the
+	// server's own do. Empty is "taskrunner".
 	Schema string
 
 	// Connections is how many connections the store opens at most: 6 are its own, the others are for calls that read or that
@@ -66,6 +68,9 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Schema) > maxSchema || store.ValidName("Schema", c.Schema) != nil {
 		return c, fmt.Errorf("store/postgres: Config.Schema is %q: it must have at most %d bytes of UTF-8 without control characters",
 			c.Schema, maxSchema)
+	}
+	if strings.HasPrefix(c.Schema, "pg_") {
+		return c, fmt.Errorf("store/postgres: Config.Schema is %q: it must not begin with pg_, as the server's own do", c.Schema)
 	}
 	if c.Connections == 0 {
 		c.Connections = defaultConnections

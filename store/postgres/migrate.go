@@ -95,11 +95,30 @@ func (s *schema) read(ctx context.Context) error {
 	if err != nil || !ours {
 		return err
 	}
-	err = s.run(ctx, `SELECT coalesce(max(version), 0) FROM `+s.quoted+`.migrations`, func(c *columns) { s.version = c.int32() })
-	if err == nil && s.version > newest {
-		return fmt.Errorf("%w: the tables have version %d, this program knows versions up to %d", store.ErrNewerVersion, s.version, newest)
+	var done []int64
+	err = s.run(ctx, `SELECT version::bigint FROM `+s.quoted+`.migrations ORDER BY version`, func(c *columns) { done = append(done, c.int64()) })
+	if err != nil {
+		return err
 	}
+	s.version, err = versionOf(done)
 	return err
+}
+
+// versionOf is the version of tables to which these migrations were done, in their order. As many as that are done, each once: of
+// anything else it is not known what the tables are like.
+func versionOf(done []int64) (version int, err error) {
+	for i, n := range done {
+		if n > newest {
+			return 0, fmt.Errorf("%w: the tables have version %d, this program knows versions up to %d", store.ErrNewerVersion, done[len(done)-1], newest)
+		}
+		if n != int64(i+1) {
+			return 0, fmt.Errorf("%w: the table migrations has the versions %d: they must be 1, 2 and so on, up to %d at most", store.ErrSchema, done, newest)
+		}
+	}
+	if len(done) == 0 {
+		return 0, fmt.Errorf("%w: the table migrations is empty: it must have a row for each version from 1 on", store.ErrSchema)
+	}
+	return len(done), nil
 }
 
 // change makes the steps, in a transaction that begins by waiting for its turn.
