@@ -111,6 +111,9 @@ func Open(ctx context.Context, url string, cfg Config) (*Store, error) {
 // close it. Its limit must be at least 8; what the caller uses for long, transactions above all, comes on top. Connections must not
 // have settings of their own that change how statements are read (standard_conforming_strings).
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
+	if pool == nil {
+		return nil, fmt.Errorf("store/postgres: %w: pool is nil: it must be an open pool", store.ErrInvalid)
+	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err

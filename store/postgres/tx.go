@@ -21,10 +21,22 @@ import (
 //
 // An outcome of Complete gets its Pos some moments after the commit; until then, the task's Pos is zero, and List has it among those that
 // run.
-func (s *Store) Tx(tx pgx.Tx) store.Tx { return &callersTx{s: s, query: queryPgx(tx)} }
+//
+// With a transaction that is nil or has ended, all calls answer store.ErrInvalid.
+func (s *Store) Tx(tx pgx.Tx) store.Tx {
+	if tx == nil {
+		return &callersTx{s: s, query: noTx}
+	}
+	return &callersTx{s: s, query: untilEnd(queryPgx(tx))}
+}
 
 // SQLTx is Tx for a transaction of database/sql, through whatever driver for PostgreSQL.
-func (s *Store) SQLTx(tx *sql.Tx) store.Tx { return &callersTx{s: s, query: querySQL(tx)} }
+func (s *Store) SQLTx(tx *sql.Tx) store.Tx {
+	if tx == nil {
+		return &callersTx{s: s, query: noTx}
+	}
+	return &callersTx{s: s, query: untilEnd(querySQL(tx))}
+}
 
 // callersTx implements store.Tx.
 type callersTx struct {
@@ -34,6 +46,23 @@ type callersTx struct {
 
 // query runs a statement whose rows are a text and a number. It is all that we need of a driver.
 type query func(ctx context.Context, text string, args []any, row func(text string, number int64) error) error
+
+// noTx is that of no transaction.
+func noTx(context.Context, string, []any, func(string, int64) error) error {
+	return fmt.Errorf("%w: tx is nil: it must be an open transaction of the database of the store", store.ErrInvalid)
+}
+
+// untilEnd tells of a transaction that has ended. That is the caller's mistake, where all else that a driver refuses to send is the
+// connection's.
+func untilEnd(q query) query {
+	return func(ctx context.Context, text string, args []any, row func(string, int64) error) error {
+		err := q(ctx, text, args, row)
+		if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone) {
+			return fmt.Errorf("%w: tx has ended (%w): it must be an open transaction of the database of the store", store.ErrInvalid, err)
+		}
+		return err
+	}
+}
 
 func queryPgx(tx pgx.Tx) query {
 	return func(ctx context.Context, text string, args []any, row func(string, int64) error) error {

@@ -181,6 +181,44 @@ func TestSnapshot(t *testing.T) {
 	must(t, complete())
 }
 
+// TestNoTransaction: a transaction that is nil or has ended is the caller's mistake, and none of the database's.
+func TestNoTransaction(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	s := open(t, url, postgres.Config{})
+	db, err := sql.Open("pgx", url)
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	committed, rolledBack := beginTx(t, newPool(t, url), pgx.TxOptions{}), beginTx(t, newPool(t, url), pgx.TxOptions{})
+	must(t, errors.Join(committed.Commit(t.Context()), rolledBack.Rollback(t.Context())))
+	done, err := db.BeginTx(t.Context(), nil)
+	must(t, err)
+	must(t, done.Commit())
+	task := insert(t, s, newTask(running))[0]
+	for what, c := range map[string]struct {
+		tx    store.Tx
+		named string
+	}{
+		"nil of pgx":          {s.Tx(nil), "tx is nil"},
+		"nil of database/sql": {s.SQLTx(nil), "tx is nil"},
+		"committed":           {s.Tx(committed), "tx has ended"},
+		"rolled back":         {s.Tx(rolledBack), "tx has ended"},
+		"of database/sql":     {s.SQLTx(done), "tx has ended"},
+	} {
+		_, inserting := c.tx.Insert(t.Context(), moment, []store.NewTask{newTask()})
+		completing := c.tx.Complete(t.Context(), outcome(task, store.Completed))
+		for _, err := range []error{inserting, completing} {
+			if !errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.named) {
+				t.Errorf("%s: error %v, want ErrInvalid that says %q", what, err, c.named)
+			}
+		}
+	}
+	if _, err := postgres.New(t.Context(), nil, postgres.Config{}); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "pool is nil") {
+		t.Errorf("New without a pool: %v", err)
+	}
+	must(t, finish(t.Context(), s, outcome(task, store.Completed)))
+}
+
 // TestTold: the runner hears of a commit within 100 milliseconds at the median, told or polling.
 func TestTold(t *testing.T) {
 	t.Parallel()
