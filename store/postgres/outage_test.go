@@ -3,10 +3,13 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -196,26 +199,63 @@ func TestSpoolFull(t *testing.T) {
 	})
 }
 
-// TestSpoolOfOthers: a spool is refused that is another database's, is none, or is in use.
+// TestSpoolOfOthers: a spool is refused that is another database's, is none, cannot be one, or is in use. The error is about the file, and
+// neither it nor a lock is left.
 func TestSpoolOfOthers(t *testing.T) {
 	t.Parallel()
 	url := server.NewDatabase(t)
 	dir := t.TempDir()
-	refused := func(what, path string, want error) {
+	refused := func(what, path string, want error, named string) {
 		t.Helper()
-		if _, err := postgres.Open(t.Context(), url, postgres.Config{Schema: newSchema(), Spool: path}); !errors.Is(err, want) {
-			t.Errorf("%s: error %v, want %v", what, err, want)
+		_, err := postgres.Open(t.Context(), url, postgres.Config{Schema: newSchema(), Spool: path})
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), fmt.Sprintf("Config.Spool is %q: ", path)) || !strings.Contains(err.Error(), named) {
+			t.Errorf("%s: error %v, want %v that names Config.Spool, %s, and %q", what, err, want, path, named)
+		} else if strings.Contains(err.Error(), "the database is") || strings.Contains(err.Error(), "cannot be reached") {
+			t.Errorf("%s: the error is about the database: %v", what, err)
 		}
 	}
 	path := filepath.Join(dir, "spool")
 	s := open(t, url, postgres.Config{Schema: newSchema(), Spool: path})
-	refused("in use", path, store.ErrLocked)
+	refused("in use by another schema's", path, store.ErrInvalid, "another schema")
 	must(t, s.Close())
-	refused("another schema's", path, store.ErrInvalid)
-	foreign := filepath.Join(dir, "foreign")
-	must(t, os.WriteFile(foreign, []byte("it is a text of somebody's, longer than a header"), 0o600))
-	refused("a text", foreign, store.ErrInvalid)
-	refused("in a directory that is not there", filepath.Join(dir, "no", "spool"), os.ErrNotExist)
+	refused("another schema's", path, store.ErrInvalid, "another schema")
+	must(t, os.Remove(path+".lock"))
+
+	for name, content := range map[string]string{"foreign": "it is a text of somebody's, longer than a header", "short": "Dear diary,\n"} {
+		foreign := filepath.Join(dir, name)
+		must(t, os.WriteFile(foreign, []byte(content), 0o600))
+		refused("a text", foreign, store.ErrInvalid, "something else")
+		if after, err := os.ReadFile(foreign); err != nil || string(after) != content {
+			t.Errorf("the text has become %q, %v", after, err)
+		}
+	}
+	folder, loop := filepath.Join(dir, "folder"), filepath.Join(dir, "loop")
+	must(t, errors.Join(os.Mkdir(folder, 0o700), os.Symlink(loop, loop)))
+	refused("a folder", folder, store.ErrInvalid, "no regular file")
+	refused("a device", os.DevNull, store.ErrInvalid, "no regular file")
+	refused("a link to itself", loop, syscall.ELOOP, "symbolic links")
+	refused("in a directory that is not there", filepath.Join(dir, "no", "spool"), os.ErrNotExist, filepath.Join(dir, "no")+" cannot be used (no such file")
+	refused("in a file", filepath.Join(path, "spool"), syscall.ENOTDIR, "not a directory")
+	if left, err := filepath.Glob(filepath.Join(dir, "*.lock")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, err := os.Stat(os.DevNull + ".lock"); err == nil {
+		t.Error("there is a lock beside the device")
+	}
+}
+
+// TestSpoolInUse: two stores of one database do not share a spool.
+func TestSpoolInUse(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	path := filepath.Join(t.TempDir(), "spool")
+	s := open(t, url, postgres.Config{Spool: path})
+	_, err := postgres.Open(t.Context(), url, postgres.Config{Spool: path})
+	if want := fmt.Sprintf("Config.Spool is %q: another store uses it", path); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want ErrLocked that says %s", err, want)
+	}
+	must(t, s.Close())
+	open(t, url, postgres.Config{Spool: path})
 }
 
 // TestClosedWhileAway: Close does not wait for ever.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,25 +41,93 @@ type spooled struct {
 var errSpoolFull = errors.New("the spool is full")
 
 // openSpool opens the file, or makes it, and reads what has been left in it. What a crash has torn off at its end is not used: its
-// Finish had not returned.
+// Finish had not returned. The path of what is refused is left as it was, without a lock beside it.
 func openSpool(path string, limit int64, database uuid) (*spool, error) {
-	path, err := filepath.Abs(path)
+	absolute, err := filepath.Abs(path)
+	if err == nil {
+		err = inspect(absolute, database)
+	}
 	if err != nil {
 		return nil, spoolFault(path, err)
 	}
-	s := &spool{path: path, limit: limit, waiting: map[int64]*spooled{}, lock: flock.New(path+".lock", flock.SetPermissions(0o600))}
-	if locked, err := s.lock.TryLock(); err != nil || !locked {
-		return nil, spoolFault(path, errors.Join(err, store.ErrLocked))
+	s := &spool{path: absolute, limit: limit, waiting: map[int64]*spooled{}, lock: flock.New(absolute+".lock", flock.SetPermissions(0o600))}
+	locked, err := s.lock.TryLock()
+	if err == nil && !locked {
+		err = store.ErrLocked
 	}
-	if err := s.open(database); err != nil {
+	if err == nil {
+		if err = s.open(database); err == nil {
+			return s, nil
+		}
 		_ = s.close()
-		return nil, spoolFault(path, err)
 	}
-	return s, nil
+	return nil, spoolFault(path, err)
 }
 
+// spoolError is what is wrong with the file of Config.Spool. It says so of the file, where the text of a sentinel is about the database.
+type spoolError struct {
+	path, reason string
+	is           error
+}
+
+func (e *spoolError) Error() string {
+	return fmt.Sprintf("store/postgres: Config.Spool is %q: %s", e.path, e.reason)
+}
+
+func (e *spoolError) Unwrap() error { return e.is }
+
 func spoolFault(path string, err error) error {
-	return fault(fmt.Sprintf("Config.Spool %s", path), err)
+	var told *spoolError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &told):
+		return &spoolError{path: path, reason: told.reason, is: told.is}
+	case errors.Is(err, store.ErrLocked):
+		return &spoolError{path: path, reason: "another store uses it: each needs a file of its own", is: err}
+	case errors.Is(err, fs.ErrPermission):
+		return &spoolError{path: path, reason: fmt.Sprintf("%v: this process must be allowed to read and write it, and to make files beside it", err), is: err}
+	}
+	return &spoolError{path: path, reason: err.Error(), is: err}
+}
+
+// notSpool refuses a path.
+func notSpool(is error, reason string, args ...any) error {
+	return &spoolError{reason: fmt.Sprintf(reason, args...), is: is}
+}
+
+// inspect refuses what cannot become a spool of this database, before anything is made or changed.
+func inspect(path string, database uuid) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return inspectFolder(filepath.Dir(path))
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return notSpool(store.ErrInvalid, "it is no regular file: it must be the path of one, or of none in a folder that exists")
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	content, err := io.ReadAll(io.LimitReader(file, int64(spoolHeader)))
+	if err != nil {
+		return err
+	}
+	return checkHeader(content, database)
+}
+
+func inspectFolder(folder string) error {
+	info, err := os.Stat(folder)
+	switch {
+	case err != nil:
+		return notSpool(err, "the folder %s cannot be used (%v): it must exist", folder, errors.Unwrap(err))
+	case !info.IsDir():
+		return notSpool(store.ErrInvalid, "%s is no folder", folder)
+	}
+	return nil
 }
 
 func (s *spool) open(database uuid) (err error) {
@@ -69,11 +138,11 @@ func (s *spool) open(database uuid) (err error) {
 	if err != nil {
 		return err
 	}
-	if len(content) < spoolHeader {
-		return s.begin(database)
-	}
 	if err := checkHeader(content, database); err != nil {
 		return err
+	}
+	if len(content) < spoolHeader {
+		return s.begin(database)
 	}
 	outcomes, used := readRecords(content[spoolHeader:])
 	s.size = int64(spoolHeader + used)

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 	"time"
 
@@ -22,13 +21,17 @@ const (
 
 func header(database uuid) []byte { return append([]byte(spoolMagic), database[:]...) }
 
-// checkHeader reports whether the spool is one, and of this database: in another, its outcomes would find no tasks and be lost.
+// checkHeader reports whether the spool is one, and of this database: in another, its outcomes would find no tasks and be lost. It may be
+// one whose header a crash has torn off.
 func checkHeader(content []byte, database uuid) error {
-	if !bytes.HasPrefix(content, []byte(spoolMagic)) {
-		return fmt.Errorf("%w: it is no spool of this version", store.ErrInvalid)
+	if bytes.HasPrefix(header(database), content) {
+		return nil
+	}
+	if len(content) < spoolHeader || !bytes.HasPrefix(content, []byte(spoolMagic)) {
+		return notSpool(store.ErrInvalid, "it is a file of something else, or a spool of another version")
 	}
 	if id := uuid(content[len(spoolMagic):spoolHeader]); id != database {
-		return fmt.Errorf("%w: it belongs to another database: that has the identity %s, this one %s", store.ErrInvalid, id, database)
+		return notSpool(store.ErrInvalid, "it belongs to another database, or to another schema of this one: that has the identity %s, this one %s", id, database)
 	}
 	return nil
 }
