@@ -26,7 +26,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, claim store.Claim) (cl
 	err = s.callJoined(ctx, "claiming", func(ctx context.Context) error {
 		s.kinds.learn(claim.Runner, claim.Kinds)
 		if err := s.leases.await(ctx, claim.Runner, claim.Node); err != nil {
-			return s.given(ctx, err)
+			return s.given(ctx, nil)
 		}
 		for try := 0; ; try++ {
 			claimed, err = s.claim(ctx, now, claim)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -16,13 +17,17 @@ type Config struct {
 	Schema string
 
 	// Connections is how many connections the store opens at most: 6 are its own, the others are for calls that read or that
-	// change single tasks; a call that finds none free waits until its context ends. 0 is 12; at least 8. Not for New: there,
-	// the pool has its own limit.
+	// change single tasks; a call that finds none free waits until its context ends. 0 is 12; at least 8, which the server must
+	// allow (max_connections, CONNECTION LIMIT) or Open fails. Not for New: there, the pool has its own limit.
 	Connections int
 
 	// TransactionPooling says that between us and the server stands a pooler that gives a connection to each transaction
 	// anew, such as PgBouncer with pool_mode = transaction. Then the store prepares no statements, keeps nothing in sessions
-	// and does not LISTEN: it polls.
+	// and does not LISTEN: it polls. What a pooler says to a store without it, which then names this field:
+	//
+	//	unsupported startup parameter: enable_seqscan
+	//	prepared statement "taskrunner_…" already exists
+	//	prepared statement "taskrunner_…" does not exist
 	TransactionPooling bool
 
 	// PollInterval is how often the store looks for changes which it was not told of. 0 is 1 second; with TransactionPooling,
@@ -43,13 +48,17 @@ type Config struct {
 	// Timeout is how long one exchange with the server may take before its connection is given up, and the call begins anew
 	// on another. 0 is 15 seconds.
 	Timeout time.Duration
+
+	// Logger is told once of each outage of the server, with the reason; nil: nobody is. Calls that end while it lasts answer
+	// with the reason too.
+	Logger *slog.Logger
 }
 
 const (
 	defaultSchema       = "taskrunner"
 	maxSchema           = 50 // so that the channel's name fits into the 63 bytes of an identifier
 	defaultConnections  = 12
-	minConnections      = ownConnections + 2
+	minConnections      = ownConnections + callConnections
 	defaultPollInterval = time.Second
 	pooledPollInterval  = 50 * time.Millisecond
 	defaultSpoolBytes   = 64 << 20
@@ -58,8 +67,12 @@ const (
 )
 
 // ownConnections are those that the store keeps: for inserting, for finishing, for what is rarer, for the lease, to tell
-// others, and to be told.
-const ownConnections = 6
+// others, and to be told. There must be callConnections more, since what answers a call may wait for another call.
+const (
+	ownConnections    = 6
+	pooledConnections = ownConnections - 2 // nothing is told
+	callConnections   = 2
+)
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Schema == "" {

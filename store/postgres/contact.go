@@ -1,23 +1,60 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // contact knows whether the server was there when it was last asked. Its zero value says that it was.
 type contact struct {
+	logger *slog.Logger // is told of each outage; nil: nobody is
+
 	mu      sync.Mutex
 	lost    bool
-	changed chan struct{} // closed at the next change; nil until somebody waits for it
+	reason  error         // of the last failure
+	failed  time.Time     // when that was
+	told    bool          // of the outage that it was part of
+	changed chan struct{} // closed when lost changes; nil until somebody waits for it
 }
 
-// set records what the last exchange with the server was like.
-func (c *contact) set(lost bool) {
+// calm is how long the server must have been there for the next failure to be another outage: while it lets us have some connections
+// but no more, calls fail and succeed in turns.
+const calm = 10 * time.Second
+
+// lose records that the server was not there, and why. The first failure is not told: it may be that of one connection, which broke long
+// ago.
+func (c *contact) lose(reason error, now time.Time) {
+	c.mu.Lock()
+	if now.Sub(c.failed) > calm {
+		c.told = false
+	}
+	tell := c.lost && !c.told
+	c.told = c.told || tell
+	c.reason, c.failed = reason, now
+	c.change(true)
+	c.mu.Unlock()
+	if tell && c.logger != nil {
+		c.logger.Warn("the database cannot be reached", "error", reason)
+	}
+}
+
+// find records that the server was there.
+func (c *contact) find() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.change(false)
+}
+
+// change is called with the lock.
+func (c *contact) change(lost bool) {
 	if c.lost == lost {
 		return
 	}
@@ -26,6 +63,25 @@ func (c *contact) set(lost bool) {
 		close(c.changed)
 		c.changed = nil
 	}
+}
+
+// note notes whether the server was there at an attempt: what was in the way, or nil.
+func (c *contact) note(reason error) {
+	if reason == nil {
+		c.find()
+		return
+	}
+	c.lose(reason, time.Now())
+}
+
+// why is what is in the way, or nil if the server was there when it was last asked.
+func (c *contact) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.lost {
+		return nil
+	}
+	return c.reason
 }
 
 // watch says whether the server is away, and gives what is closed when that changes.
@@ -49,7 +105,12 @@ type source interface {
 type lent struct{ s *Store }
 
 func (p lent) link(ctx context.Context) (*link, error) {
-	return take(ctx, p.s.pool, p.s.cfg.TransactionPooling)
+	l, err := take(ctx, p.s.pool, p.s.cfg.TransactionPooling)
+	if isClosedPool(err) {
+		go p.s.Close() //nolint:errcheck // whoever calls Close waits for this one, and is told
+		return nil, fmt.Errorf("%w, since its pool was closed", store.ErrClosed)
+	}
+	return l, err
 }
 
 func (p lent) done(l *link, broken bool) {
@@ -59,6 +120,9 @@ func (p lent) done(l *link, broken bool) {
 	}
 	l.give()
 }
+
+// isClosedPool knows the error by its text, because the pool gives that of a package which is not ours to import; a test holds it.
+func isClosedPool(err error) bool { return err != nil && err.Error() == "closed pool" }
 
 // keeper keeps a connection from one call to the next, so that callers who use up the pool cannot hold us up. It is used by one
 // goroutine, which closes it. While it keeps a connection of somebody's pool, that has our settings.
@@ -134,28 +198,26 @@ type work func(ctx context.Context, l *link) error
 // again, until the context ends.
 func (s *Store) persist(ctx context.Context, from source, f work) error {
 	var doubtful backend
+	var reason error // why the server was not there at the last attempt; nil: it was
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		err := s.try(ctx, from, &doubtful, f)
-		what := judge(err)
-		switch {
-		case ctx.Err() != nil && err != nil:
-			return s.given(ctx, err)
-		case what == absent:
-			s.contact.set(true)
-		default:
-			s.contact.set(false)
+		if ctx.Err() != nil && err != nil {
+			return s.given(ctx, reason)
 		}
-		if err == nil || what == final {
+		reason = absence(err)
+		s.contact.note(reason)
+		if judge(err) == final {
 			return err
 		}
 		pause(ctx, wait/2+rand.N(wait/2))
 	}
 }
 
-// given is the error of a call whose context has ended.
-func (s *Store) given(ctx context.Context, err error) error {
-	if lost, _ := s.contact.watch(); lost {
-		return away(ctx, err)
+// given is the error of a call whose context has ended. The reason is why its own last attempt has failed; nil: that is not known, or it
+// has made none.
+func (s *Store) given(ctx context.Context, reason error) error {
+	if reason = cmp.Or(reason, s.contact.why()); reason != nil {
+		return away(ctx, reason)
 	}
 	return ended(ctx)
 }
@@ -165,8 +227,14 @@ func (s *Store) try(ctx context.Context, from source, doubtful *backend, f work)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	callers := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	defer func() {
+		if callers.Err() == nil {
+			err = unanswered(err, s.cfg.Timeout)
+		}
+	}()
 	l, err := from.link(ctx)
 	if err != nil {
 		return err
@@ -183,6 +251,15 @@ func (s *Store) try(ctx context.Context, from source, doubtful *backend, f work)
 	}
 	*doubtful = backend{}
 	return f(ctx, l)
+}
+
+// unanswered is the error of an exchange whose time was over, of which the error of its context says less. What has come of connecting
+// names the address, and stays.
+func unanswered(err error, limit time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) && !isConnecting(err) {
+		return fmt.Errorf("there was no answer within %v", limit)
+	}
+	return err
 }
 
 // pause waits.

@@ -35,7 +35,7 @@ func (s *Store) control(ctx context.Context, doing string, c *controlling, id st
 			}
 			pause(ctx, wait)
 			if err := ctx.Err(); err != nil {
-				return s.given(ctx, err)
+				return s.given(ctx, nil)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,10 +18,23 @@ func fault(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if needsPooling(err) {
+		err = fmt.Errorf("%w: a pooler such as PgBouncer needs Config.TransactionPooling, and no settings in the URL", err)
+	}
 	if sentinel := sentinelOf(err); sentinel != nil && !errors.Is(err, sentinel) {
 		return fmt.Errorf("store/postgres: %s: %w: %w", doing, sentinel, err)
 	}
 	return fmt.Errorf("store/postgres: %s: %w", doing, err)
+}
+
+// needsPooling reports whether this is what a pooler makes of a store that does not know of it: it refuses the settings of our sessions;
+// or it gives each transaction another session, where a statement of ours is prepared already, or is not.
+func needsPooling(err error) bool {
+	said, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	return said.Code == "42P05" || said.Code == "26000" || said.Code == "08P01" && strings.HasPrefix(said.Message, "unsupported startup parameter")
 }
 
 // sentinels is the table from the server's error codes, or their first two characters, to what the store says.
@@ -94,6 +108,7 @@ type innerError struct {
 	error
 
 	verdict verdict
+	reason  error // why the server was not there, if that is what it says
 }
 
 func (e *innerError) Unwrap() error { return e.error }
@@ -110,8 +125,11 @@ const (
 	absent                // the server is away, or the connection is
 )
 
-// judge is the table of what to do.
+// judge is the table of what to do. What has not failed is done.
 func judge(err error) verdict {
+	if err == nil {
+		return final
+	}
 	if inner, ok := errors.AsType[*innerError](err); ok {
 		return inner.verdict
 	}
@@ -127,6 +145,14 @@ func judge(err error) verdict {
 	return final
 }
 
+// absence gives errors that say that the server is away, and nil for others.
+func absence(err error) error {
+	if judge(err) == absent {
+		return err
+	}
+	return nil
+}
+
 // ended is the error of a call whose context has ended.
 func ended(ctx context.Context) error {
 	if ctx.Err() == nil {
@@ -135,9 +161,17 @@ func ended(ctx context.Context) error {
 	return &innerError{error: cause(ctx), verdict: final}
 }
 
-// away is the error of a call whose context has ended while the server was away. err is what was in the way last.
-func away(ctx context.Context, err error) error {
-	return &innerError{error: fmt.Errorf("%w: %w: %w", store.ErrUnavailable, cause(ctx), err), verdict: final}
+// away is the error of a call whose context has ended while the server was away. The reason is what was in the way last.
+func away(ctx context.Context, reason error) error {
+	return &innerError{error: fmt.Errorf("%w: %w: %w", store.ErrUnavailable, cause(ctx), reason), verdict: final, reason: reason}
+}
+
+// reasonIn is that of an error of away; nil if it is none.
+func reasonIn(err error) error {
+	if inner, ok := errors.AsType[*innerError](err); ok {
+		return inner.reason
+	}
+	return nil
 }
 
 // cause is both why the context has ended and that it has: callers ask for either.

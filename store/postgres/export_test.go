@@ -4,6 +4,7 @@ import (
 	"context"
 	"github.com/taskrunner-go/taskrunner/store"
 	"github.com/taskrunner-go/taskrunner/store/internal/migrations"
+	"log/slog"
 	"reflect"
 	"strings"
 	"time"
@@ -52,6 +53,17 @@ func Texts(schema string) map[string]string {
 	}
 	return texts
 }
+
+// Contact is what tells of outages.
+type Contact struct{ contact }
+
+// Calm is how long there is none before there is another.
+const Calm = calm
+
+func NewContact(logger *slog.Logger) *Contact { return &Contact{contact{logger: logger}} }
+
+func (c *Contact) Lose(reason error, now time.Time) { c.lose(reason, now) }
+func (c *Contact) Find()                            { c.find() }
 
 // Watch is the decision about who is dead.
 type Watch struct{ watch[string] }

@@ -39,7 +39,7 @@ func (s *Store) insert(ctx context.Context, now time.Time, tasks []store.NewTask
 			lane = s.knowns
 		}
 		if err := s.leases.await(ctx, tasks[i].Runner, tasks[i].Node); err != nil {
-			return s.given(ctx, err)
+			return s.given(ctx, nil)
 		}
 	}
 	if len(tasks) == 0 {
@@ -47,7 +47,7 @@ func (s *Store) insert(ctx context.Context, now time.Time, tasks []store.NewTask
 	}
 	j, err := lane.hand(ctx, len(tasks), work)
 	if err != nil {
-		return s.given(ctx, err)
+		return s.given(ctx, nil)
 	}
 	return s.waited(ctx, j.wait(nil))
 }

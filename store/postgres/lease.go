@@ -265,7 +265,7 @@ func (s *Store) lookAround(ctx context.Context, own *keeper, others *watch[nodeK
 	recorded := s.leases.recorded()
 	beats, err := s.readLeases(ctx, own, raise)
 	if s.life.Err() == nil {
-		s.contact.set(err != nil && judge(err) != final)
+		s.contact.note(absence(unanswered(err, longestGap)))
 	}
 	if err != nil {
 		return err

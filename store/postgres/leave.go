@@ -26,7 +26,7 @@ var errNotYoung = errors.New("not young")
 func (s *Store) leaveYoung(ctx context.Context, items []leaver, watch watcher) error {
 	j, err := s.leaves.hand(ctx, len(items), &leaving{items: items})
 	if err != nil {
-		return s.given(ctx, err)
+		return s.given(ctx, nil)
 	}
 	return s.waited(ctx, j.wait(watch))
 }

@@ -10,8 +10,9 @@ import (
 const everything = store.SignalWork | store.SignalOutcomes | store.SignalCancels
 
 // keepListening hands on what the stores of the schema tell, until the store closes.
-func (s *Store) keepListening(ctx context.Context) {
-	_ = s.persist(ctx, lent{s}, func(_ context.Context, l *link) error { return s.listen(ctx, l) })
+func (s *Store) keepListening(ctx context.Context, own *keeper) {
+	defer own.close()
+	_ = s.persist(ctx, own, func(_ context.Context, l *link) error { return s.listen(ctx, l) })
 }
 
 // listen returns when the connection breaks. It takes the context of the store: it is not to end like an exchange that takes too long.
@@ -22,7 +23,7 @@ func (s *Store) listen(ctx context.Context, l *link) error {
 	}
 	s.listening.Store(true)
 	defer s.listening.Store(false)
-	s.contact.set(false)
+	s.contact.find()
 	s.hear("", everything|signalEnded)
 	for {
 		n, err := l.conn.Conn().WaitForNotification(ctx)

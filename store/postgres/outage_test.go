@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +37,9 @@ func wantAway(t testing.TB, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%s: error %v, want one that is ErrUnavailable and says that the context has ended", what, err)
+	}
+	if _, reason, _ := strings.Cut(err.Error(), context.DeadlineExceeded.Error()+": "); reason == "" || strings.Contains(reason, "context") {
+		t.Errorf("%s: the error does not say what was in the way: %v", what, err)
 	}
 }
 
@@ -95,6 +100,95 @@ func TestAway(t *testing.T) {
 	must(t, s.Ping(t.Context()))
 	must(t, finish(t.Context(), s, outcome(task, store.Completed)))
 }
+
+// TestTooFewConnections: a server that does not let a store have the connections that it needs is told when it is opened, with what the
+// server says; and if they are taken away later, by the calls.
+func TestTooFewConnections(t *testing.T) {
+	t.Parallel()
+	database := server.NewDatabase(t)
+	u, err := url.Parse(database)
+	must(t, err)
+	admin, err := url.Parse(server.URL(t))
+	must(t, err)
+	execute(t, admin.String(), `CREATE ROLE limited LOGIN PASSWORD 's3cr3t' CONNECTION LIMIT 7`,
+		`GRANT CREATE ON DATABASE "`+strings.TrimPrefix(u.Path, "/")+`" TO limited`)
+	u.User = url.UserPassword("limited", "s3cr3t")
+	const said = `too many connections for role "limited"`
+	_, err = postgres.Open(t.Context(), u.String(), postgres.Config{})
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "needs 8 connections, of which it got 7") || !strings.Contains(err.Error(), said) {
+		t.Errorf("error %v, want ErrUnavailable that says %q, and how many there must be", err, said)
+	}
+	execute(t, admin.String(), `ALTER ROLE limited CONNECTION LIMIT 8`)
+	eventually(t, "the connections of the first attempt have ended", func() bool {
+		s, err := postgres.Open(t.Context(), u.String(), postgres.Config{})
+		if err == nil {
+			t.Cleanup(func() { _ = s.Close() })
+			execute(t, admin.String(), `ALTER ROLE limited CONNECTION LIMIT 1`, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'limited'`)
+			eventually(t, "a call says why it has failed", func() bool {
+				_, err := s.Insert(shortly(t), moment, []store.NewTask{newTask()})
+				return err != nil && strings.Contains(err.Error(), said)
+			})
+		}
+		return err == nil
+	})
+}
+
+// TestOutageTold: the logger is told once of each outage, with the reason, and not of one connection that has broken.
+func TestOutageTold(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	c := postgres.NewContact(slog.New(slog.NewTextHandler(&log, nil)))
+	now := moment
+	for range 3 { // one connection now and then
+		c.Lose(errors.New("unexpected EOF"), now)
+		c.Find()
+		now = now.Add(postgres.Calm / 2)
+	}
+	if log.Len() > 0 {
+		t.Errorf("told: %s", log.String())
+	}
+	for range 100 { // some connections go on
+		c.Lose(errors.New("refused first"), now)
+		c.Lose(errors.New("refused"), now)
+		c.Find()
+		now = now.Add(postgres.Calm / 2)
+	}
+	now = now.Add(2 * postgres.Calm)
+	for range 3 {
+		c.Lose(errors.New("refused again"), now)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 2 || strings.Count(text, "level=WARN") != 2 || !strings.Contains(text, "error=refused\n") || !strings.Contains(text, `error="refused again"`) {
+		t.Errorf("told: %s", text)
+	}
+}
+
+// TestLogged: what a store is told when the server is away names the address.
+func TestLogged(t *testing.T) {
+	t.Parallel()
+	told := make(chan slog.Record, 100)
+	s, proxy, _ := interrupted(t, postgres.Config{Logger: slog.New(recorder{told})})
+	insert(t, s, newTask())
+	goAway(proxy)
+	if record := <-told; record.Message != "the database cannot be reached" {
+		t.Errorf("told: %+v", record)
+	}
+	_, err := s.Get(shortly(t), newTask().ID)
+	wantAway(t, "Get", err)
+	if len(told) > 0 {
+		t.Errorf("told again: %+v", <-told)
+	}
+}
+
+// recorder is a slog.Handler.
+type recorder struct{ records chan slog.Record }
+
+func (r recorder) Enabled(context.Context, slog.Level) bool { return true }
+func (r recorder) Handle(_ context.Context, record slog.Record) error {
+	r.records <- record
+	return nil
+}
+func (r recorder) WithAttrs([]slog.Attr) slog.Handler { return r }
+func (r recorder) WithGroup(string) slog.Handler      { return r }
 
 // TestAwayWaits: a call whose context lasts is answered when the server is back.
 func TestAwayWaits(t *testing.T) {

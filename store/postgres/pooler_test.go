@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,29 @@ func pooled(t *testing.T) (url string) {
 	t.Helper()
 	bouncer := servertest.PgBouncer(t, server.Socket(t), "max_client_conn = 2000", "default_pool_size = 20")
 	return bouncer.Via(server.NewDatabase(t))
+}
+
+// TestUnawarePooled: a store that was not told of the pooler says so, whichever way it notices.
+func TestUnawarePooled(t *testing.T) {
+	t.Parallel()
+	for want, settings := range map[string][]string{
+		"unsupported startup parameter": nil,
+		"prepared statement":            {"ignore_startup_parameters = plan_cache_mode, jit, enable_seqscan"},
+	} {
+		bouncer := servertest.PgBouncer(t, server.Socket(t), settings...)
+		s, err := postgres.Open(t.Context(), bouncer.Via(server.NewDatabase(t)), postgres.Config{})
+		if err == nil {
+			defer s.Close()
+			_, err = s.Insert(shortly(t), moment, []store.NewTask{newTask(known)})
+		}
+		if err == nil && settings != nil {
+			t.Log("this PgBouncer prepares statements in all sessions, as it may since 1.21")
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Config.TransactionPooling") {
+			t.Errorf("error %v, want one that says %q and names the field", err, want)
+		}
+	}
 }
 
 // TestPooled is all that a store must do, through a pooler.

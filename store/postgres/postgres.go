@@ -17,7 +17,7 @@
 //   - A statement whose answer is lost is repeated until its answer is known or the caller's context ends; all of them are such that
 //     to do them twice is to do them once. Before, the process of the server that may still be at it is ended.
 //   - While the server is away, calls wait as long as their contexts let them, and then answer store.ErrUnavailable with the reason of
-//     the context. What was under way then may have happened or not; what would run in this process and nobody waits for is given back
+//     the context, and with that of the last attempt to reach the server. What was under way then may have happened or not; what would run in this process and nobody waits for is given back
 //     within seconds of the server's return.
 //   - With a spool (Config.Spool), outcomes given to Finish while the server is away survive the process: they are in the file, synced,
 //     before Finish goes on waiting, and are recorded when the server is back, by this process or by the next one that opens a
@@ -38,7 +38,9 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +112,10 @@ func Open(ctx context.Context, url string, cfg Config) (*Store, error) {
 // New is Open with a pool of the caller's, which is lent: the store keeps 6 of its connections, uses others for moments, and does not
 // close it. Its limit must be at least 8; what the caller uses for long, transactions above all, comes on top. Connections must not
 // have settings of their own that change how statements are read (standard_conforming_strings).
+//
+// Close the store first, and then the pool, whose Close waits for the connections of the store. If it is called first, the store notices
+// within a second and closes itself, so that both end; but it can no longer end its leases, and others take its tasks back only when they
+// have seen that it is gone.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	if pool == nil {
 		return nil, fmt.Errorf("store/postgres: %w: pool is nil: it must be an open pool", store.ErrInvalid)
@@ -167,15 +173,51 @@ func newStore(ctx context.Context, pool *pgxpool.Pool, ours bool, cfg Config) (*
 		cfg: cfg, sql: newStatements(cfg.Schema), pool: pool, ours: ours, handle: newUUID(), started: time.Now(),
 		young: newYoung(), leases: newLeases(), teller: newTeller(), chores: newChores(), calls: calls.NewGate(),
 	}
+	s.contact.logger = cfg.Logger
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
+	own, err := s.reserve(ctx)
+	if err != nil {
+		return nil, errors.Join(fault("opening", err), s.closeSpool())
+	}
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.loops, s.stop = context.WithCancel(s.life)
-	s.startLanes()
-	s.startLoops()
+	s.startLanes(own[0], own[1], own[2])
+	s.startLoops(own[3:])
 	s.chores.wake()
 	return s, nil
+}
+
+// reserve takes the connections that the store keeps, and makes sure that there are some for calls besides: with fewer, a store
+// that was opened would stand still.
+func (s *Store) reserve(ctx context.Context) (own []*keeper, err error) {
+	keep := ownConnections
+	if s.cfg.TransactionPooling {
+		keep = pooledConnections
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	all, errs := make([]*keeper, keep+callConnections), make([]error, keep+callConnections)
+	var wg sync.WaitGroup
+	for i := range all {
+		all[i] = &keeper{lent: lent{s}}
+		wg.Go(func() { _, errs[i] = all[i].link(ctx) })
+	}
+	wg.Wait()
+	missing := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(missing) == 0 {
+		closeAll(all[keep:])
+		return all[:keep], nil
+	}
+	closeAll(all)
+	return nil, fmt.Errorf("the store needs %d connections, of which it got %d: %w", len(all), len(all)-len(missing), missing[0])
+}
+
+func closeAll(keepers []*keeper) {
+	for _, k := range keepers {
+		k.close()
+	}
 }
 
 // prepare brings the tables up to date, and reads the spool.
@@ -203,25 +245,24 @@ const (
 	leaveRows  = maxBundle
 )
 
-func (s *Store) startLanes() {
-	inserts, leaves, settles := s.keeper(), s.keeper(), s.keeper()
+func (s *Store) startLanes(inserts, leaves, settles *keeper) {
 	s.inserts = startLane(s.cfg.Queue, insertRows, s.writeFresh(inserts), inserts.close)
 	s.knowns = startLane(s.cfg.Queue, insertRows, s.writeKnown(lent{s}), func() {})
 	s.leaves = startLane(s.cfg.Queue, leaveRows, s.writeLeaves(leaves), leaves.close)
 	s.settles = startLane(s.cfg.Queue, settleRows, s.writeSettles(settles), settles.close)
 }
 
-func (s *Store) keeper() *keeper { return &keeper{lent: lent{s}} }
-
-func (s *Store) startLoops() {
-	s.tasks.Go(func() { s.keepLeases(s.loops, s.keeper()) })
+// startLoops takes what is left of the connections: one for the leases, and, unless a pooler is in between, one to tell and one to
+// listen.
+func (s *Store) startLoops(own []*keeper) {
+	s.tasks.Go(func() { s.keepLeases(s.loops, own[0]) })
 	s.tasks.Go(func() { s.keepDoingChores(s.loops) })
 	s.tasks.Go(func() { s.keepPolling(s.loops) })
 	if s.cfg.TransactionPooling {
 		return
 	}
-	s.tasks.Go(func() { s.keepTelling(s.loops, s.keeper()) })
-	s.tasks.Go(func() { s.keepListening(s.loops) })
+	s.tasks.Go(func() { s.keepTelling(s.loops, own[1]) })
+	s.tasks.Go(func() { s.keepListening(s.loops, own[2]) })
 }
 
 // closePatience is how long Close waits for a server that is away, for the calls that wait for it.
@@ -243,14 +284,19 @@ func (s *Store) Close() error {
 		s.leave()
 		s.kill(store.ErrClosed)
 		s.tasks.Wait()
-		if s.spool != nil {
-			s.err = spoolFault(s.spool.path, s.spool.close())
-		}
+		s.err = s.closeSpool()
 		if s.ours {
 			s.pool.Close()
 		}
 	})
 	return s.err
+}
+
+func (s *Store) closeSpool() error {
+	if s.spool == nil {
+		return nil
+	}
+	return spoolFault(s.spool.path, s.spool.close())
 }
 
 // leave ends the leases of this process, and takes back what still runs under them. If that fails, others do it, when they have seen

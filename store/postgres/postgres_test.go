@@ -1,12 +1,14 @@
 package postgres_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
@@ -119,6 +121,30 @@ func TestLentPool(t *testing.T) {
 		eventually(t, "all connections are given back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 		pool.Close()
 	}
+}
+
+// TestPoolClosedFirst: the Close of a lent pool ends, although the store was not closed before.
+func TestPoolClosedFirst(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), withSetting(server.NewDatabase(t), "pool_max_conns", "10"))
+	must(t, err)
+	s, err := postgres.New(t.Context(), pool, postgres.Config{})
+	must(t, err)
+	insert(t, s, newTask())
+	closed := make(chan bool)
+	go func() {
+		pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Fatal("the pool does not close")
+	}
+	if _, err := s.Get(t.Context(), newTask().ID); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("error %v, want ErrClosed", err)
+	}
+	must(t, s.Close())
 }
 
 // TestCompaction: the rows of changes become few, and their sums stay.

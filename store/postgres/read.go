@@ -203,7 +203,7 @@ func (s *Store) Ping(ctx context.Context) error {
 			err = s.try(ctx, lent{s}, &backend{}, func(ctx context.Context, l *link) error { return l.run(ctx, s.sql.ping.with()) })
 		}
 		if ctx.Err() != nil {
-			return s.given(ctx, err)
+			return s.given(ctx, nil)
 		}
 		return err
 	})

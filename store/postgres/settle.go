@@ -31,7 +31,7 @@ const settleRows = 500
 func (s *Store) settle(ctx context.Context, items []settler, watch watcher) error {
 	j, err := s.settles.hand(ctx, len(items), &settling{items: items})
 	if err != nil {
-		return s.given(ctx, err)
+		return s.given(ctx, nil)
 	}
 	return s.waited(ctx, j.wait(watch))
 }
@@ -160,7 +160,7 @@ func notFound(id uuid) error { return fmt.Errorf("%w: %s", store.ErrNotFound, id
 // waited is the error of a call whose job was waited for.
 func (s *Store) waited(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return s.given(ctx, err)
+		return s.given(ctx, reasonIn(err))
 	}
 	return err
 }
