@@ -139,6 +139,62 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// TestByHand: the tables refuse what no store would find or could read.
+func TestByHand(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	s := open(t, url, postgres.Config{})
+	tasks := insert(t, s, newTask(), newTask(running), newTask(running))
+	must(t, finish(t.Context(), s, outcome(tasks[1], store.Completed)))
+	must(t, finish(t.Context(), s, outcome(tasks[2], store.Discarded)))
+	pool := newPool(t, url)
+	for change, check := range map[string]string{
+		`tasks SET state = 'bogus'`:       "tasks_state",
+		`tasks SET state = ''`:            "tasks_state",
+		`tasks SET state = 'discarded'`:   "tasks_state",
+		`tasks SET priority = 10`:         "tasks_numbers",
+		`tasks SET attempt = -1`:          "tasks_numbers",
+		`tasks SET max_attempts = 0`:      "tasks_numbers",
+		`tasks SET progress = 'NaN'`:      "tasks_numbers",
+		`finished SET state = 'bogus'`:    "finished_state",
+		`finished SET state = 'running'`:  "finished_state",
+		`finished SET run = -1`:           "finished_numbers",
+		`finished SET timeout_micros= -1`: "finished_numbers",
+		`attempts SET state = 'running'`:  "attempts_state",
+	} {
+		tag, err := pool.Exec(t.Context(), `UPDATE taskrunner.`+change)
+		if err == nil || !strings.Contains(err.Error(), `"`+check+`"`) {
+			t.Errorf("%s: changed %d rows, error %v, want one that names %s", change, tag.RowsAffected(), err, check)
+		}
+	}
+}
+
+// TestCountsByHand: whatever somebody makes of the counts, all tasks are listed.
+func TestCountsByHand(t *testing.T) {
+	t.Parallel()
+	url := server.NewDatabase(t)
+	s := open(t, url, postgres.Config{})
+	tasks := insert(t, s, newTask(), newTask(running), newTask(running), newTask(running))
+	must(t, finish(t.Context(), s, outcome(tasks[2], store.Completed)))
+	must(t, finish(t.Context(), s, outcome(tasks[3], store.Discarded)))
+	for _, change := range []string{`DELETE FROM taskrunner.counts`, `INSERT INTO taskrunner.counts VALUES ('assets', 'other', 0, -7, -7, 0, -7, 0, -7)`} {
+		execute(t, url, change)
+		again := open(t, url, postgres.Config{})
+		for _, c := range []struct {
+			query store.Query
+			want  int
+		}{
+			{store.Query{}, 4}, {store.Query{Kind: kind}, 4}, {store.Query{Runner: runner}, 4}, {store.Query{Kind: "none"}, 0},
+			{store.Query{States: []store.State{store.Running, store.Completed}}, 2}, {store.Query{States: []store.State{store.Discarded}, Kind: kind}, 1},
+		} {
+			listed, err := again.List(t.Context(), c.query)
+			if err != nil || len(listed) != c.want {
+				t.Errorf("%s: %+v lists %d tasks, error %v, want %d", change, c.query, len(listed), err, c.want)
+			}
+		}
+	}
+}
+
 // TestTablesVanish: what is done to the tables while the store is open is told too.
 func TestTablesVanish(t *testing.T) {
 	t.Parallel()

@@ -256,9 +256,9 @@ func (s *statements) reading(text func(string) statement) {
 	s.listEnded = text(ended + ` ORDER BY pos DESC LIMIT $5::integer`)
 	s.listFailed = text(ended + ` AND state <> 'completed' ORDER BY pos DESC LIMIT $5::integer`) // which has an index
 	s.counts = text(`SELECT ` + summed + ` FROM (
-			SELECT {counts} FROM {schema}.counts WHERE ($1::text = '' OR runner = $1::text) AND ($2::text = '' OR kind = $2::text)
+			SELECT {counts} FROM {schema}.counts WHERE $1::text = '' OR runner = $1::text
 			UNION ALL
-			SELECT 0, 0, n, 0, 0, 0, 0 FROM {schema}.bundles WHERE ($1::text = '' OR runner = $1::text) AND ($2::text = '' OR kind = $2::text)) AS c`)
+			SELECT 0, 0, n, 0, 0, 0, 0 FROM {schema}.bundles WHERE $1::text = '' OR runner = $1::text) AS c`)
 	// A row for each outcome, or one with nulls if there is none: where they begin, and how far was looked, is needed in any case.
 	s.outcomes = text(`WITH e AS MATERIALIZED (SELECT coalesce(max(pos), 0) AS pos FROM {schema}.expired WHERE $1::text = '' OR runner = $1::text),
 		w AS MATERIALIZED (SELECT t.pos, t.runner FROM e, LATERAL (SELECT pos, runner FROM {schema}.finished
