@@ -1,5 +1,6 @@
 -- {schema} stands for the name of the schema, quoted. Names are in the collation "C": it is the fastest, and no update of the
--- system changes its order, which would break indices. The checks are for those who change a table by hand: nobody would find a task in a state that is none.
+-- system changes its order, which would break indices. The checks are for those who change a table by hand: nobody would find a
+-- task in a state that is none, or with such a priority. Each takes the server some 5 µs a statement, so there are no others.
 
 -- Each drawing is good for 1024 numbers: the Seq of a task, or the Pos of an outcome, is 1024 times what was drawn, plus the
 -- place in the statement. So a statement draws once, and not for each of its rows.
@@ -49,8 +50,7 @@ CREATE TABLE {schema}.tasks (
 	finished_at      timestamptz,
 	claim            bigint NOT NULL, -- which call made it run, or inserted it: so that the call can be repeated
 	CONSTRAINT tasks_state CHECK (state IN ('scheduled', 'available', 'running', 'retryable', 'completed')),
-	CONSTRAINT tasks_numbers CHECK (priority >= 0 AND priority <= 9 AND run >= 0 AND attempt >= 0 AND max_attempts >= 1 AND timeout_micros >= 0
-		AND progress >= 0 AND progress <= 1 AND attempts >= 0)
+	CONSTRAINT tasks_priority CHECK (priority >= 0 AND priority <= 9)
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 2000,
 	autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX tasks_seq ON {schema}.tasks (seq);
@@ -85,9 +85,7 @@ CREATE TABLE {schema}.finished (
 	started_at       timestamptz,
 	finished_at      timestamptz,
 	latest           boolean NOT NULL, -- not, once the task was retried by hand
-	CONSTRAINT finished_state CHECK (state IN ('completed', 'cancelled', 'discarded')),
-	CONSTRAINT finished_numbers CHECK (priority >= 0 AND priority <= 9 AND run >= 0 AND attempt >= 0 AND max_attempts >= 1 AND timeout_micros >= 0
-		AND progress >= 0 AND progress <= 1 AND attempts >= 0)
+	CONSTRAINT finished_state CHECK (state IN ('completed', 'cancelled', 'discarded'))
 ) WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE UNIQUE INDEX finished_id ON {schema}.finished (id) WHERE latest;
 CREATE INDEX finished_key ON {schema}.finished (kind, key, pos) WHERE latest AND state = 'completed' AND key <> '';
