@@ -147,6 +147,38 @@ func openFolder(t *testing.T) string {
 	return dir
 }
 
+// hidden is an error without a text.
+type hidden struct{ error }
+
+func (hidden) Error() string   { return "" }
+func (h hidden) Unwrap() error { return h.error }
+
+// A server that cannot be used is told with the reason, on one line.
+func TestServerThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, test := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--store", "postgres://app:s3cr3t@127.0.0.1:1/assets"}, []string{"cannot be reached", "127.0.0.1:1", "connection refused"}},
+		{[]string{"--store", "postgres://app@127.0.0.1:1/assets?sslmode=require"}, []string{"cannot be reached", "connection refused"}},
+		{[]string{"--store", "postgres:///assets?host=" + dir}, []string{"cannot be reached", filepath.Join(dir, ".s.PGSQL.5432")}},
+	} {
+		args := append([]string{"serve", "--listen", "127.0.0.1:0", "--allow", "mem://x/"}, test.args...)
+		c := launchCommand(t, command(args...))
+		code, stderr := c.end(), c.stderr.String()
+		if code != exitDatabase || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "s3cr3t") {
+			t.Errorf("%q: exit code %d: %s", test.args, code, stderr)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("%q: it does not say %q: %s", test.args, want, stderr)
+			}
+		}
+	}
+}
+
 func TestDatabaseErrors(t *testing.T) {
 	t.Parallel()
 	for _, sentinel := range []error{store.ErrLocked, store.ErrReadOnly, store.ErrCorrupt, store.ErrNewerVersion, store.ErrFull} {
@@ -154,6 +186,20 @@ func TestDatabaseErrors(t *testing.T) {
 		if codeOf(err) != exitDatabase || !strings.Contains(err.Error(), "/x/tasks.db") || !strings.Contains(err.Error(), "--store") {
 			t.Errorf("%v: %d %v", sentinel, codeOf(err), err)
 		}
+	}
+	server := storeURL{server: "postgres://host/assets"}
+	for _, c := range []struct{ err, want string }{
+		{"opening: " + store.ErrUnavailable.Error() + ": failed to connect", "cannot be reached: look whether it runs, and at the host and port (failed to connect)"},
+		{"Config.Spool is \"/tmp\": it is no regular file", "cannot be used: --spool is \"/tmp\": it is no regular file"},
+		{"opening: a pooler needs Config.TransactionPooling", "cannot be used: opening: a pooler needs --pooler (demo serve has it)"},
+	} {
+		err := databaseError(server, fmt.Errorf("store/postgres: %s%w", c.err, hidden{store.ErrUnavailable}))
+		if want := "the database postgres://host/assets " + c.want; codeOf(err) != exitDatabase || err.Error() != want {
+			t.Errorf("code %d, %v\nwant %s", codeOf(err), err, want)
+		}
+	}
+	if text := oneLine("failed to connect to `user=a`:\n\ta: refused\n\tb: refused\nclosed"); text != "failed to connect to `user=a`: a: refused; b: refused; closed" {
+		t.Error(text)
 	}
 	if err := databaseError(storeURL{file: "/x"}, errors.New("odd")); codeOf(err) != exitDatabase {
 		t.Errorf("%v has code %d", err, codeOf(err))

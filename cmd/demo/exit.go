@@ -69,12 +69,17 @@ func codeOf(err error) int {
 func report(stderr io.Writer, err error) int {
 	code := codeOf(err)
 	if err != nil && err.Error() != "" {
-		_, _ = fmt.Fprintln(stderr, "demo: "+strings.ReplaceAll(strings.TrimPrefix(err.Error(), "assets: "), "\n", "; "))
+		_, _ = fmt.Fprintln(stderr, "demo: "+oneLine(strings.TrimPrefix(err.Error(), "assets: ")))
 	}
 	if code == exitUsage {
 		_, _ = fmt.Fprintln(stderr, "demo -h, and -h behind each command, says how it is used")
 	}
 	return code
+}
+
+// oneLine joins the lines of an error; drivers indent them behind a colon.
+func oneLine(text string) string {
+	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(text)
 }
 
 // other marks an error that is not the caller's mistake. One that has a code already, or is a signal, keeps its own.
@@ -91,23 +96,46 @@ func other(err error) error {
 }
 
 // databaseTrouble says what is wrong with a database, and what to do, in words that fit behind its path; "" if err is
-// about something else.
+// about something else. Of a server it gives the reason too: what to look at is in it alone.
 func databaseTrouble(err error) string {
+	if trouble := flagTrouble(err); trouble != "" {
+		return trouble
+	}
 	for _, row := range []struct {
-		is   error
-		says string
+		is     error
+		says   string
+		reason bool
 	}{
-		{store.ErrLocked, "is in use by another process: stop that one, or give another one with --store"},
-		{store.ErrReadOnly, "cannot be written to: give another one with --store, or the right to write"},
-		{store.ErrCorrupt, "is damaged, or no database of this program: give another one with --store, or restore it"},
-		{store.ErrNewerVersion, "was written by a newer version of this program: use that one, or give another one with --store"},
-		{store.ErrSchema, "is another program's, or was changed by hand: give another one with --store, or restore it"},
-		{store.ErrDenied, "does not let this program in: look at the user, the password and the rights"},
-		{store.ErrUnavailable, "cannot be reached: look whether it runs, and at the host and port"},
-		{store.ErrFull, "has no room, the disk is full: make some, or give another one with --store; nothing that was recorded is lost"},
+		{store.ErrLocked, "is in use by another process: stop that one, or give another one with --store", false},
+		{store.ErrReadOnly, "cannot be written to: give another one with --store, or the right to write", false},
+		{store.ErrCorrupt, "is damaged, or no database of this program: give another one with --store, or restore it", false},
+		{store.ErrNewerVersion, "was written by a newer version of this program: use that one, or give another one with --store", false},
+		{store.ErrSchema, "is another program's, or was changed by hand: give another one with --store, or restore it", true},
+		{store.ErrDenied, "does not let this program in: look at the user, the password and the rights", true},
+		{store.ErrUnavailable, "cannot be reached: look whether it runs, and at the host and port", true},
+		{store.ErrFull, "has no room, the disk is full: make some, or give another one with --store; nothing that was recorded is lost", false},
 	} {
-		if errors.Is(err, row.is) {
-			return row.says
+		if !errors.Is(err, row.is) {
+			continue
+		}
+		if _, reason, found := strings.Cut(err.Error(), row.is.Error()+": "); found && row.reason {
+			return fmt.Sprintf("%s (%s)", row.says, reason)
+		}
+		return row.says
+	}
+	return ""
+}
+
+// flagTrouble is for an error that names a field of the store's configuration for which there is a flag: what it says is about
+// that, whatever else it may be.
+func flagTrouble(err error) string {
+	for _, of := range []struct{ field, flag string }{
+		{"Config.Spool", "--spool"},
+		{"Config.TransactionPooling", "--pooler (demo serve has it)"},
+	} {
+		if text := err.Error(); strings.Contains(text, of.field) {
+			text = strings.TrimPrefix(text, "store/postgres: ")
+			return "cannot be used: " + strings.ReplaceAll(text, of.field, of.flag)
 		}
 	}
 	return ""
