@@ -178,7 +178,11 @@ func TestBadInput(t *testing.T) {
 				return err
 			}, nil, "WithID"},
 			"negative timeout": {func() error { _, err := actors.Run[int](ctx, r, "double", 1, actors.WithTimeout(-1)); return err }, nil, "WithTimeout"},
-			"no attempts":      {func() error { _, err := actors.Run[int](ctx, r, "double", 1, actors.WithMaxAttempts(0)); return err }, nil, "WithMaxAttempts"},
+			"no attempts":      {func() error { _, err := actors.Run[int](ctx, r, "double", 1, actors.WithMaxAttempts(0)); return err }, nil, "WithMaxAttempts is 0,"},
+			"negative attempts": {func() error {
+				_, err := actors.Run[int](ctx, r, "double", 1, actors.WithMaxAttempts(-3))
+				return err
+			}, nil, "WithMaxAttempts is -3,"},
 			"a kind's option": {func() error {
 				_, err := actors.Run[int](ctx, r, "double", 1, actors.WithBackoff(actors.Backoff{}))
 				return err
@@ -219,7 +223,7 @@ func TestBadConfig(t *testing.T) {
 		"MaxChildren":     {Name: "r", MaxChildren: -1},
 		"MaxWaiting":      {Name: "r", MaxWaiting: -1},
 		"MaxUnrecorded":   {Name: "r", MaxUnrecorded: -1},
-		"Grace":           {Name: "r", Grace: -1},
+		"Grace is -2s":    {Name: "r", Grace: -2 * time.Second},
 		"there twice":     {Name: "r", Kinds: actors.Kinds{double, double}},
 		"Kinds[0]":        {Name: "r", Kinds: actors.Kinds{{}}},
 		"Kind":            {Name: "r", Kinds: actors.Kinds{actors.Kind("", handler)}},

@@ -29,6 +29,7 @@ const (
 type options struct {
 	timeout     time.Duration
 	maxAttempts int
+	limited     bool // attempts were given
 	backoff     Backoff
 	decide      func(err error, attempt int) error
 	check       func(args any) error
@@ -67,7 +68,7 @@ func (o options) validate(caller string) error {
 	switch {
 	case o.timeout < 0:
 		return fmt.Errorf("actors: %s: WithTimeout is %s, want a positive duration", caller, o.timeout)
-	case o.maxAttempts < 0:
+	case o.maxAttempts < 0, o.maxAttempts == 0 && o.limited:
 		return fmt.Errorf("actors: %s: WithMaxAttempts is %d, want at least 1", caller, o.maxAttempts)
 	case o.priority < 0 || o.priority > store.MaxPriority:
 		return fmt.Errorf("actors: %s: WithPriority is %d, want 0 to %d", caller, o.priority, store.MaxPriority)
@@ -86,12 +87,7 @@ func WithTimeout(d time.Duration) Option {
 // WithMaxAttempts says after how many attempts a task that fails is discarded. Of a kind: for all its tasks, by default
 // DefaultMaxAttempts; of a Run: for this one; of a RunFunc, whose default is one.
 func WithMaxAttempts(n int) Option {
-	return Option{"WithMaxAttempts", ofKind | ofRun | ofFunc | ofTx, func(o *options) {
-		o.maxAttempts = n
-		if n == 0 {
-			o.maxAttempts = -1 // refused: zero would pass for "not given"
-		}
-	}}
+	return Option{"WithMaxAttempts", ofKind | ofRun | ofFunc | ofTx, func(o *options) { o.maxAttempts, o.limited = n, true }}
 }
 
 // WithBackoff says how long the tasks of a kind, or a plain func, wait between attempts.

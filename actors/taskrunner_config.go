@@ -107,14 +107,15 @@ func (c TaskRunnerConfig) validate() error {
 		return fmt.Errorf("actors: TaskRunnerConfig: %w", err)
 	}
 	for _, limit := range []struct {
-		name  string
-		value int64
+		name     string
+		value    any
+		negative bool
 	}{
-		{"MaxChildren", int64(c.MaxChildren)}, {"MaxWaiting", int64(c.MaxWaiting)},
-		{"MaxUnrecorded", int64(c.MaxUnrecorded)}, {"Grace", int64(c.Grace)},
+		{"MaxChildren", c.MaxChildren, c.MaxChildren < 0}, {"MaxWaiting", c.MaxWaiting, c.MaxWaiting < 0},
+		{"MaxUnrecorded", c.MaxUnrecorded, c.MaxUnrecorded < 0}, {"Grace", c.Grace, c.Grace < 0},
 	} {
-		if limit.value < 0 {
-			return fmt.Errorf("actors: TaskRunnerConfig: %s is %d, want a positive value", limit.name, limit.value)
+		if limit.negative {
+			return fmt.Errorf("actors: TaskRunnerConfig: %s is %v, want a positive value", limit.name, limit.value)
 		}
 	}
 	return c.Retention.validate()
