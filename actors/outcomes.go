@@ -14,8 +14,9 @@ import (
 //
 // It is for those who must not miss one: keep the Pos of the last that you have dealt with, and begin behind it (after) when you
 // come back, after a restart too. Each outcome comes at least once; one comes twice to those who have not kept their cursor. Begin
-// with store.FromOldest or store.FromNow. The sequence ends with an error: the cause of ctx, ErrStopping, what the store says, or
-// store.ErrCursorExpired, if outcomes behind the cursor were deleted before they were read (see Retention).
+// with store.FromOldest or store.FromNow. The sequence ends with an error: the cause of ctx, ErrStopping, what the store says,
+// store.ErrCursorExpired, if outcomes behind the cursor were deleted before they were read (see Retention), or store.ErrCursorAhead, if
+// the cursor is beyond the last outcome: it is from another database, or from before a backup was restored.
 //
 // It holds nothing between two outcomes and no limit applies: whoever is slow reads later. Any number may read at once.
 func (r *TaskRunner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.Task, error] {

@@ -366,6 +366,9 @@ func TestHowOutcomesEnd(t *testing.T) {
 		if err := end(t.Context(), cursor); !errors.Is(err, store.ErrCursorExpired) {
 			t.Errorf("with a cursor that is too old: %v", err)
 		}
+		if err := end(t.Context(), 1_000_000); !errors.Is(err, store.ErrCursorAhead) {
+			t.Errorf("with a cursor of another database: %v", err)
+		}
 		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errBoom)
 		defer cancel()
 		if err := end(impatient, store.FromNow); !errors.Is(err, errBoom) {

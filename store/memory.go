@@ -352,7 +352,9 @@ func (m *Memory) Outcomes(ctx context.Context, query OutcomeQuery) (found Outcom
 			found.Next = m.pos
 			return nil
 		}
-		found.Next, err = query.Start(m.deletedUpTo(query.Runner))
+		if found.Next, err = query.Start(m.deletedUpTo(query.Runner), m.pos); err != nil {
+			return err
+		}
 		for _, o := range m.after(found.Next) {
 			if len(found.Tasks) == query.Size() {
 				break
@@ -362,7 +364,7 @@ func (m *Memory) Outcomes(ctx context.Context, query OutcomeQuery) (found Outcom
 				found.Tasks = append(found.Tasks, o.clone())
 			}
 		}
-		return err
+		return nil
 	})
 	return found, err
 }

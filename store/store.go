@@ -36,6 +36,10 @@ var (
 	ErrCancelled = errors.New("store: recorded as cancelled, as was requested")
 	// ErrCursorExpired says that outcomes behind the cursor were deleted, because they were older than what is kept.
 	ErrCursorExpired = errors.New("store: outcomes after the cursor were deleted")
+	// ErrCursorAhead says that the cursor stands beyond the last outcome that was ever recorded: it comes from another database, or from
+	// this one before a backup of it was restored. Whoever goes on with it would miss all that is recorded until the order has come so
+	// far, and after that nobody can tell any more.
+	ErrCursorAhead = errors.New("store: the cursor is ahead of all outcomes")
 	// ErrUnavailable says that the database cannot be reached now, or does not say what became of what it was told. What was asked for
 	// may have been done, and may be asked for again.
 	ErrUnavailable = errors.New("store: the database gives no answer")
@@ -137,7 +141,8 @@ type Reader interface {
 	// Counts gives the number of the runner's tasks in each state; states without tasks are absent. An empty runner
 	// is all.
 	Counts(ctx context.Context, runner string) (map[State]int64, error)
-	// Outcomes gives outcomes in their one order.
+	// Outcomes gives outcomes in their one order, or ErrCursorExpired, or ErrCursorAhead. The latter is never the answer to a cursor that
+	// the database has given, whatever was deleted since and whoever asks.
 	Outcomes(ctx context.Context, query OutcomeQuery) (Outcomes, error)
 }
 

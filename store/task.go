@@ -151,7 +151,8 @@ type Query struct {
 type OutcomeQuery struct {
 	Runner string // empty: of all
 	// After is a cursor: only outcomes behind this one. FromOldest is from the oldest behind which nothing was deleted,
-	// FromNow gives none and only tells where the order ends. If outcomes behind the cursor were deleted, the answer is ErrCursorExpired.
+	// FromNow gives none and only tells where the order ends. If outcomes behind the cursor were deleted, the answer is ErrCursorExpired; if it
+	// is beyond where the order ends, ErrCursorAhead.
 	After int64
 	Limit int // zero: 50; at most MaxList
 }

@@ -131,11 +131,15 @@ func (q OutcomeQuery) Validate() error {
 	return listLimit(q.Limit)
 }
 
-// Start is the cursor to look behind, given the largest Pos of the runner's outcomes that were deleted; ErrCursorExpired if After
-// stands before that. It is for those who write a store.
-func (q OutcomeQuery) Start(deleted int64) (int64, error) {
-	if q.After > FromOldest && q.After < deleted {
+// Start is the cursor to look behind, given the largest Pos of the runner's outcomes that were deleted, and where the order ends: what
+// FromNow tells, or any place behind After. ErrCursorExpired if After stands before the one, ErrCursorAhead if it stands behind the
+// other. It is for those who write a store.
+func (q OutcomeQuery) Start(deleted, end int64) (int64, error) {
+	switch {
+	case q.After > FromOldest && q.After < deleted:
 		return 0, fmt.Errorf("%w: the cursor is %d, outcomes up to %d were deleted", ErrCursorExpired, q.After, deleted)
+	case q.After > max(deleted, end):
+		return 0, fmt.Errorf("%w: the cursor is %d, the last outcome %d", ErrCursorAhead, q.After, end)
 	}
 	return max(q.After, deleted), nil
 }

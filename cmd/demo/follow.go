@@ -159,7 +159,7 @@ func (f *follower) read(ctx context.Context, runner *actors.TaskRunner, after in
 		}
 		rest := followRest
 		switch {
-		case errors.Is(err, actors.ErrStopping), errors.Is(err, store.ErrCursorExpired):
+		case errors.Is(err, actors.ErrStopping), errors.Is(err, store.ErrCursorExpired), errors.Is(err, store.ErrCursorAhead):
 			return err
 		case err != nil:
 			rest = followAgain

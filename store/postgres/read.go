@@ -232,9 +232,9 @@ func (s *Store) outcomes(ctx context.Context, l *link, query store.OutcomeQuery)
 		window = outcomesAtOnce
 	}
 	var rows []row
-	var deleted, looked int64
+	var deleted, looked, end int64
 	read := s.sql.outcomes.with(text(query.Runner), bigint(query.After), int4(query.Size()), int4(window)).each(func(c *columns) {
-		deleted, looked = c.int64(), c.optional()
+		deleted, looked, end = c.int64(), c.optional(), c.optional()
 		if pos := c.optional(); pos > 0 {
 			r := s.sql.scan(c)
 			r.Pos = pos
@@ -244,7 +244,7 @@ func (s *Store) outcomes(ctx context.Context, l *link, query store.OutcomeQuery)
 	if err := l.run(ctx, read); err != nil {
 		return found, err
 	}
-	start, err := query.Start(deleted)
+	start, err := query.Start(deleted, max(looked, end))
 	if err != nil {
 		return found, err
 	}

@@ -179,7 +179,7 @@ func (c *conn) outcomes(
 	if err != nil {
 		return found, err
 	}
-	if found.Next, err = query.Start(pruned); err != nil {
+	if found.Next, err = query.Start(pruned, end); err != nil {
 		return found, err
 	}
 	var records []record

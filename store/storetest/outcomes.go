@@ -20,6 +20,7 @@ var outcomeTests = []test{
 	{"a few at a time", pruneLimit},
 	{"a task that runs again is not deleted", pruneRetried},
 	{"a cursor that is too old", pruneExpiresCursors},
+	{"a cursor that is ahead", outcomesAhead},
 }
 
 func (e *env) outcomesAfter(cursor int64) store.Outcomes {

@@ -50,6 +50,7 @@ var replicaTests = []struct {
 	{"all are told", replicasTold},
 	{"outcomes in one order, for readers who are there while they come", replicasOrder},
 	{"deleted for all", replicasPrune},
+	{"a cursor that was given is never ahead", replicasCursors},
 }
 
 // togetherOn runs f at once for all handles, many times.

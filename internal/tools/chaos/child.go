@@ -161,7 +161,7 @@ func (c *child) follow(ctx context.Context) {
 				c.tell(event{What: isOutcome, ID: t.ID, Run: t.Run, Attempt: t.Attempt, State: t.State, Pos: t.Pos, Result: string(t.Result)})
 				continue
 			}
-			if errors.Is(err, store.ErrCursorExpired) {
+			if errors.Is(err, store.ErrCursorExpired) || errors.Is(err, store.ErrCursorAhead) {
 				c.tell(event{What: isBroken, Text: err.Error()})
 			}
 			if errors.Is(err, actors.ErrStopping) {
