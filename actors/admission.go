@@ -16,19 +16,23 @@ type admission struct {
 	runner                  string
 	maxChildren, maxWaiting int
 
-	mu      sync.Mutex
-	running int
-	stored  int  // of the waiting, those that are recorded
-	version int  // rises with each change of stored
-	waiting int  // may be below zero for a moment: a task is claimed before its return to the store is counted
-	held    int  // slots for tasks that the store is being asked for
-	line    int  // plain funcs among the waiting that could run: new tasks must not overtake them
-	backlog bool // recorded tasks wait that could run: the same
-	stalled bool // MaxUnrecorded is reached: no recorded task may start
-	closed  bool
-	inside  int           // callers that were let in and are not done
-	empty   chan struct{} // closed when closed and nobody is inside
-	queue   list.List     // of *ticket: callers that wait for room, in their order
+	mu        sync.Mutex
+	running   int
+	waiting   int
+	stored    int  // of the waiting, those that are recorded; less than none by what was claimed before its return was counted
+	arriving  int  // of these, those that are being inserted
+	returning int  // of the waiting, those that have run and are being given back to the store
+	moved     int  // the sum of all changes of stored that were made here, and not by a count
+	version   int  // rises with each of them
+	held      int  // slots for tasks that the store is being asked for
+	line      int  // plain funcs among the waiting that could run: new tasks must not overtake them
+	backlog   bool // recorded tasks wait that could run: the same
+	stalled   bool // MaxUnrecorded is reached: no recorded task may start
+	closed    bool
+	inside    int           // callers that were let in and are not done
+	empty     chan struct{} // closed when closed and nobody is inside
+	queue     list.List     // of *ticket: callers that wait for room, in their order
+	queued    func()        // is told that one more does; may be nil
 }
 
 // ticket is a caller that waits for room.
@@ -61,6 +65,9 @@ func (a *admission) admit(ctx context.Context, t *ticket) (start int, err error)
 	t.granted = make(chan struct{})
 	place := a.queue.PushBack(t)
 	a.mu.Unlock()
+	if a.queued != nil {
+		a.queued()
+	}
 
 	select {
 	case <-t.granted:
@@ -101,15 +108,29 @@ func (a *admission) try(t *ticket) bool {
 	}
 	t.start = a.room(t)
 	a.running += t.start
-	a.waiting += t.tasks - t.start
-	switch {
-	case !t.plain:
-		a.addStored(t.tasks - t.start)
-	case !t.later:
-		a.line += t.tasks - t.start
-	}
+	a.seat(t, t.tasks-t.start)
 	a.inside++
 	return true
+}
+
+// seat counts those of a ticket that have to wait.
+func (a *admission) seat(t *ticket, waiting int) {
+	switch {
+	case !t.plain:
+		a.addStored(waiting)
+		a.arriving += waiting
+		return
+	case !t.later:
+		a.line += waiting
+	}
+	a.waiting += waiting
+}
+
+// arrived says that the store has answered for so many tasks that were let in to wait there.
+func (a *admission) arrived(tasks int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.arriving -= tasks
 }
 
 // fits is whether there is room. Whoever waits for room anyway also waits for outcomes that the store is behind with: else tasks come
@@ -212,7 +233,6 @@ func (a *admission) claimed(held, tasks int) {
 	defer a.mu.Unlock()
 	a.held -= held
 	a.running += tasks
-	a.waiting -= tasks
 	a.addStored(-tasks)
 	a.serve()
 }
@@ -262,36 +282,67 @@ func (a *admission) mayWait(tasks int) error {
 	return nil
 }
 
-// addStored is called with the lock.
+// addStored adds to the number of recorded tasks that wait; it is called with the lock. Tasks that others have put there, and that were
+// never counted here, make it no less than none: else as many more would be let in.
 func (a *admission) addStored(n int) {
+	n = max(n, -a.stored-a.returning)
 	a.stored += n
+	a.waiting += n
+	a.moved += n
 	a.version++
+}
+
+// comeBack says that a recorded task which has run is to wait again. It counts from now on: a claim may have it before we are told that
+// the store does.
+func (a *admission) comeBack() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running--
+	a.waiting++
+	a.returning++
+}
+
+// cameBack says what the store has made of a task: whether it waits there. counted is whether comeBack was told of it.
+func (a *admission) cameBack(counted, waits bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if counted {
+		a.returning--
+		a.waiting--
+	}
+	back := 0
+	if waits {
+		back = 1
+	}
+	a.addStored(back)
+	a.serve()
 }
 
 // storedCount is what is known of the recorded tasks that wait.
 type storedCount struct {
-	tasks, version int
-	busy           bool // somebody is recording tasks, or claiming
+	moved, version int
+	busy           bool // somebody is recording tasks, claiming them, or giving them back
 }
 
 func (a *admission) storedNow() storedCount {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return storedCount{tasks: a.stored, version: a.version, busy: a.inside > 0 || a.held > 0}
+	return storedCount{moved: a.moved - a.arriving, version: a.version, busy: a.inside > 0 || a.held > 0 || a.returning > 0}
 }
 
 // correct sets the number of waiting recorded tasks to what the store has counted. before is what was known before it was asked:
-// if that was changing, or has changed since, the two cannot be compared, and it reports false. With force it takes what differs
-// for the mistake, which is nearly right.
+// if that was changing, or has changed since, the two cannot be compared, and it reports false. With force it takes what was being
+// recorded, and all that has changed since, for not counted yet. That is nearly right: too many by what of it was counted already, too
+// few by what a claim took meanwhile.
 func (a *admission) correct(before storedCount, counted int, force bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !force && (before.busy || before.version != a.version) {
 		return false
 	}
-	mistake := counted - before.tasks
+	mistake := max(counted+a.moved-before.moved, -a.returning) - a.stored
+	a.stored += mistake
 	a.waiting += mistake
-	a.addStored(mistake)
 	a.serve()
 	return true
 }
@@ -299,9 +350,12 @@ func (a *admission) correct(before storedCount, counted int, force bool) bool {
 // changeStored is change for recorded tasks.
 func (a *admission) changeStored(running, waiting int) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.addStored(waiting)
-	a.mu.Unlock()
-	a.change(running, waiting)
+	a.running += running
+	if running < 0 || waiting < 0 {
+		a.serve()
+	}
 }
 
 // change adds to the number of running and of waiting tasks, either of which may be negative.
@@ -322,6 +376,13 @@ func (a *admission) setBacklog(backlog bool) {
 	if !backlog {
 		a.serve()
 	}
+}
+
+// crowded reports whether somebody waits for room.
+func (a *admission) crowded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.queue.Len() > 0
 }
 
 func (a *admission) hasBacklog() bool {

@@ -153,3 +153,53 @@ func TestWhoWaitsAlsoWaitsForTheStore(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatOthersHavePutThereIsNobodysRoom: what is claimed beyond what was counted here takes nothing away, but for what comes back and
+// was claimed before we were told that it has.
+func TestWhatOthersHavePutThereIsNobodysRoom(t *testing.T) {
+	a := newAdmission("r", 10, 10)
+	waits := func(what string, want int) {
+		t.Helper()
+		if _, waiting := a.counts(); waiting != want {
+			t.Errorf("%s: %d wait, want %d", what, waiting, want)
+		}
+	}
+	a.claimed(0, 5)
+	waits("five of others were claimed", 0)
+	a.comeBack()
+	waits("one is to come back", 1)
+	a.claimed(0, 1)
+	waits("it was claimed", 0)
+	a.cameBack(true, true)
+	waits("and then it was told that it came back", 0)
+	a.comeBack()
+	a.claimed(0, 1)
+	a.cameBack(true, false)
+	waits("one of others was claimed, and what was to come back did not", 0)
+}
+
+// TestACountWhileTasksAreInserted: what is not in the store yet is not forgotten, and two counts at a time do not both take the mistake away.
+func TestACountWhileTasksAreInserted(t *testing.T) {
+	a := newAdmission("r", 0, 10)
+	admit := func(tasks int) {
+		if _, err := a.admit(t.Context(), &ticket{tasks: tasks}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admit(4)
+	a.arrived(4)
+	admit(3) // the count does not see it
+	before, again := a.storedNow(), a.storedNow()
+	admit(2) // nor this
+	for _, b := range []storedCount{before, again} {
+		if !a.correct(b, 1, true) { // others have taken three
+			t.Fatal("it was not forced")
+		}
+		if _, waiting := a.counts(); waiting != 1+3+2 {
+			t.Errorf("%d wait, want 6", waiting)
+		}
+	}
+	if a.correct(a.storedNow(), 1, false) {
+		t.Error("it was compared while tasks were inserted")
+	}
+}

@@ -26,12 +26,14 @@ func (r *TaskRunner) Stats(ctx context.Context) (Stats, error) {
 		Name: r.config.Name, MaxChildren: r.config.slots(), MaxWaiting: r.config.MaxWaiting,
 		Unrecorded: r.writer.pending(), Abandoned: r.system.Abandoned(),
 	}
-	s.Running, s.Waiting = r.admission.counts()
-	if r.config.Store == nil {
-		return s, nil
-	}
 	var err error
-	s.States, err = r.config.Store.Counts(ctx, r.config.Name)
+	switch {
+	case r.shared: // what others have done counts too
+		s.States, _, err = r.countWaiting(ctx, true)
+	case r.config.Store != nil:
+		s.States, err = r.config.Store.Counts(ctx, r.config.Name)
+	}
+	s.Running, s.Waiting = r.admission.counts()
 	return s, err
 }
 
@@ -125,13 +127,14 @@ func (r *TaskRunner) Retry(ctx context.Context, id string) (store.Task, error) {
 	}
 	room := waitingAfter(task.State)
 	if room > 0 {
-		if _, err := r.admission.admit(ctx, &ticket{tasks: room, later: true}); err != nil {
+		if _, err := r.admit(ctx, ticket{tasks: room, later: true}); err != nil {
 			return store.Task{}, err
 		}
 		defer r.admission.leave()
 	}
 	now := time.Now()
 	moved, err := r.config.Store.Retry(ctx, now, id)
+	r.admission.arrived(room)
 	if err != nil {
 		r.admission.changeStored(0, -room)
 		return store.Task{}, err

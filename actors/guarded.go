@@ -15,6 +15,15 @@ import (
 // caller's program. What the runner indexes by position is checked to be complete.
 type guarded struct{ store.Store }
 
+// sharedStore reports whether other processes may put tasks into the store, or take them.
+func sharedStore(s store.Store) bool {
+	if g, ok := s.(guarded); ok {
+		s = g.Store
+	}
+	exclusive, ok := s.(store.Exclusive)
+	return s != nil && !(ok && exclusive.Exclusive())
+}
+
 // recovered is deferred by each method.
 func recovered(err *error) {
 	if value := recover(); value != nil { //nolint:revive // it is called by defer, in each method below

@@ -93,17 +93,14 @@ func (c *reconciler) giveBack(ctx context.Context, lost []store.RunID) error {
 // countPatience is how many times in a row the count of waiting tasks is left as it is because this process is busy.
 const countPatience = 6
 
-// count corrects how many tasks wait by what the store says, since other processes put tasks there and take them. While this
-// process itself does so, the two cannot be compared; then it is left for the next time, but not for ever.
+// count corrects how many tasks wait by what the store says, since other processes put tasks there and take them, or transactions of
+// the caller's. While this process itself does so, the two cannot be compared: where no other process is, it is left for the next time,
+// but not for ever.
 func (c *reconciler) count(ctx context.Context) error {
-	before := c.runner.admission.storedNow()
-	counts, err := c.runner.config.Store.Counts(ctx, c.runner.config.Name)
-	if err != nil {
-		return fmt.Errorf("actors: count waiting tasks: %w", err)
-	}
-	waiting := int(counts[store.Scheduled] + counts[store.Available] + counts[store.Retryable])
-	if c.uncounted++; c.runner.admission.correct(before, waiting, c.uncounted > countPatience) {
+	c.uncounted++
+	_, corrected, err := c.runner.countWaiting(ctx, c.runner.shared || c.uncounted > countPatience)
+	if corrected {
 		c.uncounted = 0
 	}
-	return nil
+	return err
 }

@@ -224,7 +224,7 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 	now := time.Now()
 	at := o.startAt(now)
 	later := at.After(now)
-	start, err := r.admission.admit(ctx, &ticket{tasks: len(runs), later: later, plain: !durable, waits: o.wait})
+	start, err := r.admit(ctx, ticket{tasks: len(runs), later: later, plain: !durable, waits: o.wait})
 	if err != nil {
 		return nil, err
 	}
@@ -314,6 +314,7 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 	starting := runs[:start]
 	r.runs.reserve(starting...)
 	inserted, err := r.config.Store.Insert(ctx, now, tasks)
+	r.admission.arrived(len(runs) - start)
 	if err != nil {
 		for _, run := range starting {
 			r.runs.remove(run)

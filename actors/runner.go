@@ -52,7 +52,11 @@ func (s *runner) Init(ctx context.Context) error {
 		return err
 	}
 	if s.config.Store != nil {
-		for _, loop := range []func(context.Context) error{s.claimer.run, s.keeper.run, s.follower.run, s.reporter.run, s.writer.run} {
+		loops := []func(context.Context) error{s.claimer.run, s.keeper.run, s.follower.run, s.reporter.run, s.writer.run}
+		if s.shared {
+			loops = append(loops, s.recounter.run)
+		}
+		for _, loop := range loops {
 			pid, err := StartTaskLink(ctx, Unsupervised(s.system), loop)
 			if err != nil {
 				return err
@@ -194,8 +198,14 @@ func (s *runner) ended(ctx context.Context, r *run, reason error) {
 		r.fate = failed(store.Cancelled, ErrStopping) // nobody is there to run it again
 	}
 	r.stage = decided
+	r.back = r.durable && !r.fate.state.Final()
+	back := r.back
 	r.mu.Unlock()
-	s.admission.change(-1, 0)
+	if back {
+		s.admission.comeBack()
+	} else {
+		s.admission.change(-1, 0)
+	}
 	s.record(ctx, r)
 }
 
@@ -216,8 +226,12 @@ func (s *runner) settle(ctx context.Context, r *run) {
 		return
 	}
 	r.stage = settled
-	f, refused := r.fate, r.refused
+	f, refused, back := r.fate, r.refused, r.back
 	r.mu.Unlock()
+	waits := r.durable && refused == nil && !f.state.Final()
+	if back || waits {
+		s.admission.cameBack(back, waits)
+	}
 	if refused != nil {
 		s.runs.remove(r)
 		s.promises.lookAgain(r.task.TaskID)
@@ -232,7 +246,6 @@ func (s *runner) settle(ctx context.Context, r *run) {
 		s.promises.keep(r)
 	case r.durable:
 		s.runs.remove(r)
-		s.admission.changeStored(0, 1)
 		s.claimer.due(whenAgain(f), time.Now())
 	default:
 		r.again(whenAgain(f))

@@ -60,6 +60,7 @@ type run struct {
 	killer    *time.Timer
 	ending    *ending
 	fate      fate
+	back      bool  // it is to wait again, and was counted as waiting when it ended
 	refused   error // why the store did not take its fate
 	startedAt time.Time
 }

@@ -49,6 +49,9 @@ func (s *shared) tell(signal store.Signal) {
 	}
 }
 
+// Exclusive: it is not, whatever the memory says.
+func (s *shared) Exclusive() bool { return false }
+
 // Hold lets one runner hold in each node.
 func (s *shared) Hold(holder store.Holder) (release func(), err error) {
 	s.mu.Lock()

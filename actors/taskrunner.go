@@ -37,6 +37,8 @@ type TaskRunner struct {
 	keeper    *keeper
 	follower  *follower
 	reporter  *reporter
+	recounter *recounter
+	shared    bool                 // other processes may use the store
 	outcomes  announcement         // of recorded outcomes
 	arrived   gathering[*run]      // accepted, to be started
 	departed  gathering[departure] // their processes are gone
@@ -87,7 +89,10 @@ func newTaskRunner(config TaskRunnerConfig, kinds map[string]*KindSpec) *TaskRun
 		r.kindNames = append(r.kindNames, k.name)
 	}
 	r.writer, r.claimer, r.reporter = newWriter(r), newClaimer(r), newReporter(r)
-	r.keeper, r.follower = newKeeper(r), newFollower(r)
+	r.keeper, r.follower, r.recounter = newKeeper(r), newFollower(r), newRecounter(r)
+	if r.shared = sharedStore(config.Store); r.shared {
+		r.admission.queued = func() { poke(r.recounter.wake) }
+	}
 	r.hurried, r.hurry = context.WithCancelCause(context.Background())
 	if r.system == nil {
 		r.system, r.ownSystem = NewSystem(SystemConfig{Logger: config.Logger}), true
@@ -197,8 +202,8 @@ func (r *TaskRunner) resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("actors: count waiting tasks: %w", err)
 	}
-	waiting := counts[store.Scheduled] + counts[store.Available] + counts[store.Retryable]
-	r.admission.changeStored(0, int(waiting))
+	waiting := waitingIn(counts)
+	r.admission.changeStored(0, waiting)
 	if waiting > 0 {
 		r.claimer.due(now, now)
 	}

@@ -49,6 +49,12 @@ type TaskRunnerConfig struct {
 	MaxChildren int
 	// MaxWaiting is how many tasks may wait to be run; zero is DefaultMaxWaiting. Beyond it Run gives a *FullError, or
 	// waits (WithWait). Tasks that are put off or tried again count, but are never refused.
+	//
+	// With several processes on one Store, the limit is that of each, for all that wait there under the runner's Name. Nobody is refused
+	// by an old number: before that, the store is asked, which takes some milliseconds, or 50 more if it has just been asked, and a second
+	// if it does not answer; callers with WithWait get in within 300 ms after others have made room. But tasks are let in by a number that
+	// is up to ReconcileInterval old as to what others have put there: together, n processes may let in n times as many. What a process
+	// itself hands over or claims while it counts may be counted twice, or not at all, until the next count.
 	MaxWaiting int
 	// MaxUnrecorded is how many outcomes may wait for the store before the runner starts no more recorded tasks, and calls with
 	// WithWait wait; zero is DefaultMaxUnrecorded.

@@ -57,7 +57,7 @@ func (r *TaskRunner) insertTx(ctx context.Context, tx store.Tx, runs []*run, o o
 	if err := nameRuns(runs); err != nil {
 		return nil, err
 	}
-	if err := r.admission.mayWait(len(runs)); err != nil {
+	if err := r.mayWait(ctx, len(runs)); err != nil {
 		return nil, err
 	}
 	now := time.Now()

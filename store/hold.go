@@ -37,6 +37,13 @@ const (
 	SignalTaken
 )
 
+// Exclusive may be implemented by a store. That it is exclusive says that no other process can use it, so that a runner knows by itself
+// how many of its tasks wait, but for those of the caller's transactions. Of any other store a runner asks that before it refuses a task.
+type Exclusive interface {
+	// Exclusive answers the same at any time.
+	Exclusive() bool
+}
+
 // Holders knows which runners run on a store of one process, for those who write a store. Its zero value is ready, and its
 // methods are safe from any goroutine.
 type Holders struct {

@@ -24,6 +24,9 @@ var _ Store = (*Memory)(nil)
 // NewMemory returns an empty store. Close it to have its methods answer ErrClosed; nothing else depends on that.
 func NewMemory() *Memory { return &Memory{tables: newTables()} }
 
+// Exclusive implements Exclusive: nobody else has it.
+func (m *Memory) Exclusive() bool { return true }
+
 // Hold implements Worker.
 func (m *Memory) Hold(holder Holder) (release func(), err error) { return m.holders.Hold(holder) }
 

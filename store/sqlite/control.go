@@ -11,6 +11,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
+// Exclusive implements store.Exclusive: the file is locked.
+func (s *Store) Exclusive() bool { return true }
+
 // Hold implements store.Worker.
 func (s *Store) Hold(holder store.Holder) (release func(), err error) { return s.holders.Hold(holder) }
 
