@@ -149,7 +149,7 @@ func TestBadInput(t *testing.T) {
 			}
 			return fmt.Errorf("never %d", n)
 		}))
-	unjson := actors.Kind("unjson", func(context.Context, func()) (int, error) { return 0, nil })
+	unjson := actors.Kind("unjson", func(context.Context, any) (int, error) { return 0, nil })
 	config := actors.TaskRunnerConfig{Kinds: append(kinds(), checked, unjson), Store: store.NewMemory()}
 	withRunner(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
 		for name, c := range map[string]struct {

@@ -18,6 +18,7 @@ const DefaultMaxAttempts = 20
 type KindSpec struct {
 	name     string
 	args     reflect.Type
+	result   reflect.Type
 	handle   func(ctx context.Context, args any) (any, error)
 	decode   func(data []byte) (any, error)
 	options  options
@@ -29,7 +30,8 @@ type KindSpec struct {
 type Kinds []KindSpec
 
 // Kind makes a kind of task from a handler. The name is stored with each task and kept for ever; never change it while
-// tasks of it are stored. Arguments and results travel as JSON.
+// tasks of it are stored. Arguments and results travel as JSON; a runner with a Store refuses a kind
+// of which none could.
 //
 // The handler runs in a goroutine of its own. It may run more than once for one task (at least once), so what it does
 // must bear that. It should return soon after ctx ends; context.Cause(ctx) says why. What it returns decides:
@@ -45,7 +47,7 @@ type Kinds []KindSpec
 // StartTaskRunner.
 func Kind[A, R any](name string, handler func(ctx context.Context, args A) (R, error), given ...Option) KindSpec {
 	o, err := gather(given, ofKind, fmt.Sprintf("kind %q", name))
-	k := KindSpec{name: name, args: reflect.TypeFor[A](), options: o, decode: decodeArgs[A]}
+	k := KindSpec{name: name, args: reflect.TypeFor[A](), result: reflect.TypeFor[R](), options: o, decode: decodeArgs[A]}
 	k.policy = policy{maxAttempts: o.maxAttempts, backoff: o.backoff.withDefaults(), decide: o.decide}
 	if k.policy.maxAttempts == 0 {
 		k.policy.maxAttempts = DefaultMaxAttempts
@@ -138,6 +140,34 @@ func hasReplaced(data []byte) bool {
 		}
 		i = at + len(escape)
 	}
+}
+
+// recordable reports why no task of the kind could be recorded. It asks encoding/json for the zero value, which has the fields that
+// every value has: what is behind a pointer, in a slice or in an interface may be left out of a task, and is not known before.
+func (k *KindSpec) recordable() error {
+	for _, part := range []struct {
+		what string
+		is   reflect.Type
+	}{{"arguments", k.args}, {"result", k.result}} {
+		if err := neverJSON(part.is); err != nil {
+			return fmt.Errorf("actors: kind %q: the type of its %s is %s, want one that can be recorded as JSON: %w", k.name, part.what, part.is, err)
+		}
+	}
+	return nil
+}
+
+// neverJSON passes over what a MarshalJSON of the user's says of the zero value, or does.
+func neverJSON(t reflect.Type) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = nil
+		}
+	}()
+	_, err = json.Marshal(reflect.Zero(t).Interface())
+	if _, never := err.(*json.UnsupportedTypeError); never { //nolint:errorlint // in another error it is the user's
+		return err
+	}
+	return nil
 }
 
 func (k *KindSpec) key(args any) string {

@@ -68,6 +68,13 @@ func StartTaskRunner(ctx context.Context, config TaskRunnerConfig) (*TaskRunner,
 	if err != nil {
 		return nil, err
 	}
+	if config.Store != nil {
+		for i := range config.Kinds {
+			if err := config.Kinds[i].recordable(); err != nil {
+				return nil, err
+			}
+		}
+	}
 	r := newTaskRunner(config, kinds)
 	if err := r.start(process.Outside(ctx)); err != nil { // not linked to the caller: ctx is for the start alone
 		r.hurry(err)
