@@ -172,6 +172,7 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 		from++
 	}
 	r.promises.raise(awaited, from)
+	r.writer.hurry() // it may have ended, and be about to be recorded
 	return awaited, awaited.wait(ctx)
 }
 
