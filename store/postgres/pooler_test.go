@@ -30,7 +30,7 @@ func TestUnawarePooled(t *testing.T) {
 		bouncer := servertest.PgBouncer(t, server.Socket(t), settings...)
 		s, err := postgres.Open(t.Context(), bouncer.Via(server.NewDatabase(t)), postgres.Config{})
 		if err == nil {
-			defer s.Close()
+			t.Cleanup(func() { _ = s.Close() })
 			_, err = s.Insert(shortly(t), moment, []store.NewTask{newTask(known)})
 		}
 		if err == nil && settings != nil {

@@ -107,7 +107,7 @@ func inspect(path string, database uuid) error {
 	case !info.Mode().IsRegular():
 		return notSpool(store.ErrInvalid, "it is no regular file: it must be the path of one, or of none in a folder that exists")
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the path is of the configuration
 	if err != nil {
 		return err
 	}
