@@ -42,6 +42,7 @@ type life struct {
 	Node    string // by which the store knows it; empty if it was never ready
 	Born    time.Duration
 	Ready   time.Duration // zero: never
+	Told    time.Duration // to stop in order; zero: never
 	Died    time.Duration // not before: when the signal was sent
 	Gone    time.Duration // at the latest: when it was seen to have ended
 	Killed  bool          // by us

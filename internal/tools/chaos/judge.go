@@ -285,7 +285,8 @@ func (m *matter) overtried() string {
 	return ""
 }
 
-// freeRun: what snoozes, and what its process gives back when it stops, leaves the attempt as it was. All else uses one.
+// freeRun: what snoozes, and what its process gives back when it stops, also if it is killed before it has stopped, leaves the attempt as
+// it was. All else uses one.
 func (m *matter) freeRun() string {
 	byRun := slices.SortedFunc(slices.Values(m.starts), func(a, b event) int { return cmp.Compare(a.Run, b.Run) })
 	for i := 1; i < len(byRun); i++ {
@@ -293,7 +294,7 @@ func (m *matter) freeRun() string {
 		putOff := m.t.has(func(r event) bool {
 			return r.Run == before.Run && (r.What == isReturned && r.How == withSnooze || r.What == isTold && r.How == byStop)
 		})
-		if e.Attempt < before.Attempt || e.Attempt == before.Attempt && !putOff && !m.h.Lives[before.Process].Stopped {
+		if e.Attempt < before.Attempt || e.Attempt == before.Attempt && !putOff && m.h.Lives[before.Process].Told == 0 {
 			return fmt.Sprintf("run %d is attempt %d, and run %d is attempt %d", before.Run, before.Attempt, e.Run, e.Attempt)
 		}
 	}

@@ -269,6 +269,10 @@ func TestTheJudgeRefuses(t *testing.T) {
 		"a death that uses no attempt": {func(s *story) {
 			s.change(func(e *event) { e.Attempt = 1 }, isStarted, "cut", 2)
 		}, []string{"each run uses an attempt, but for those that were put off"}},
+		"killed while it gave back what it ran": {func(s *story) {
+			s.change(func(e *event) { e.Attempt = 1 }, isStarted, "cut", 2)
+			s.Lives[a0].Told = ms(1)
+		}, nil},
 		"the result of another run": {func(s *story) {
 			s.change(func(e *event) { e.Result = "cut/1" }, isReturned, "cut", 2)
 		}, []string{"a result is that of its run"}},

@@ -197,7 +197,7 @@ func accuse(out io.Writer, h *history, found []violation) {
 	}
 	for i := range h.Lives {
 		l := &h.Lives[i]
-		_, _ = fmt.Fprintf(out, "%-6s node %s, born %s, ready %s, died %s, gone %s, killed %t, stopped %t, pauses %v\n",
-			l.Name, l.Node, l.Born, l.Ready, l.Died, l.Gone, l.Killed, l.Stopped, l.Pauses)
+		_, _ = fmt.Fprintf(out, "%-6s node %s, born %s, ready %s, told to stop %s, died %s, gone %s, killed %t, stopped %t, pauses %v\n",
+			l.Name, l.Node, l.Born, l.Ready, l.Told, l.Died, l.Gone, l.Killed, l.Stopped, l.Pauses)
 	}
 }

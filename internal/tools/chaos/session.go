@@ -144,6 +144,7 @@ func (s *session) stop(slot int, patience time.Duration) {
 		return
 	}
 	p.expects, p.ready = true, false
+	s.history.Lives[p.number].Told = monotonic()
 	s.mu.Unlock()
 	p.told <- command{Do: doStop}
 	select {
