@@ -74,11 +74,14 @@ func (c *contact) note(reason error) {
 	c.lose(reason, time.Now())
 }
 
-// why is what is in the way, or nil if the server was there when it was last asked.
-func (c *contact) why() error {
+// fresh is how long a failure is the reason for those who wait for others to try. Meanwhile some of these may have succeeded.
+const fresh = 2 * longestWait
+
+// why is what is in the way, or nil if that is nothing.
+func (c *contact) why(now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.lost {
+	if !c.lost && now.Sub(c.failed) > fresh {
 		return nil
 	}
 	return c.reason
@@ -216,7 +219,7 @@ func (s *Store) persist(ctx context.Context, from source, f work) error {
 // given is the error of a call whose context has ended. The reason is why its own last attempt has failed; nil: that is not known, or it
 // has made none.
 func (s *Store) given(ctx context.Context, reason error) error {
-	if reason = cmp.Or(reason, s.contact.why()); reason != nil {
+	if reason = cmp.Or(reason, s.contact.why(time.Now())); reason != nil {
 		return away(ctx, reason)
 	}
 	return ended(ctx)
@@ -253,10 +256,11 @@ func (s *Store) try(ctx context.Context, from source, doubtful *backend, f work)
 	return f(ctx, l)
 }
 
-// unanswered is the error of an exchange whose time was over, of which the error of its context says less. What has come of connecting
-// names the address, and stays.
+// unanswered is the error of an exchange whose time was over, of which the error of its context says less. Somewhere in the pool it may
+// have become context.Canceled, which would be taken for the caller's wish; so it is to be called only if the caller still waits. What has
+// come of connecting names the address, and stays.
 func unanswered(err error, limit time.Duration) error {
-	if errors.Is(err, context.DeadlineExceeded) && !isConnecting(err) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !isConnecting(err) {
 		return fmt.Errorf("there was no answer within %v", limit)
 	}
 	return err

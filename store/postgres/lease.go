@@ -264,7 +264,7 @@ func (s *Store) lookAround(ctx context.Context, own *keeper, others *watch[nodeK
 	defer cancel()
 	recorded := s.leases.recorded()
 	beats, err := s.readLeases(ctx, own, raise)
-	if s.life.Err() == nil {
+	if s.loops.Err() == nil {
 		s.contact.note(absence(unanswered(err, longestGap)))
 	}
 	if err != nil {
