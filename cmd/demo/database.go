@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/taskrunner-go/taskrunner/store"
 	"github.com/taskrunner-go/taskrunner/store/postgres"
@@ -11,14 +12,14 @@ import (
 
 // openDatabase opens the store: a SQLite file, which is made if it is not there, or a PostgreSQL server. In memory nothing is
 // left on the disk, whatever happens, and a run that was interrupted starts anew.
-func openDatabase(ctx context.Context, where storeURL) (db store.Store, err error) {
+func openDatabase(ctx context.Context, where storeURL, logger *slog.Logger) (db store.Store, err error) {
 	switch {
 	case where.memory():
 		return store.NewMemory(), nil
 	case where.file != "":
 		db, err = sqlite.Open(ctx, where.file, sqlite.Config{})
 	default:
-		db, err = postgres.Open(ctx, where.server, postgres.Config{Spool: where.spool, TransactionPooling: where.pooler})
+		db, err = postgres.Open(ctx, where.server, postgres.Config{Spool: where.spool, TransactionPooling: where.pooler, Logger: logger})
 	}
 	if err != nil && asked(ctx) {
 		return nil, context.Cause(ctx)

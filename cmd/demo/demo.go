@@ -78,7 +78,8 @@ func (d *demo) start(ctx context.Context) error {
 			return failf(exitOther, "a folder for the demo cannot be made: %w; give another one with --dir", err)
 		}
 	}
-	db, err := openDatabase(ctx, d.store)
+	logger := newLogger(d.screen, slog.LevelWarn)
+	db, err := openDatabase(ctx, d.store, logger)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (d *demo) start(ctx context.Context) error {
 		},
 		web:    demoWeb(d.listen),
 		settle: d.follower.settle,
-		logger: newLogger(d.screen, slog.LevelWarn),
+		logger: logger,
 	})
 	if err != nil {
 		return err

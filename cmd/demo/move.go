@@ -88,7 +88,7 @@ func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 
 // start starts a service that serves nobody.
 func (m *moving) start(ctx context.Context) error {
-	db, err := openDatabase(ctx, m.store)
+	db, err := openDatabase(ctx, m.store, m.logger)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ const (
 
 // runServe serves until ctx ends.
 func runServe(ctx context.Context, c serveConfig) error {
-	db, err := openDatabase(ctx, c.store)
+	db, err := openDatabase(ctx, c.store, c.logger)
 	if err != nil {
 		return err
 	}
