@@ -15,8 +15,8 @@ import (
 const MaxWriteBatch = 2000
 
 // writeEvery is how far apart the store is handed outcomes that nobody waits for. Each time takes the store a sync of its disk, in
-// which whoever hands tasks over has to wait: with one caller, Run took twice as long when each outcome was written at once. 64 short
-// tasks at a time take a sixth less of the processor with 10 ms than with 2.
+// which whoever hands tasks over has to wait: with one caller, Run took twice as long when each outcome was written at once. Of
+// 7,447 small files, moved 64 at a time, the outcomes take 150 to 180 commits with 10 ms, and 390 to 510 with 2.
 const writeEvery = 10 * time.Millisecond
 
 // writer hands the fates of runs to the store, in batches: while one is written, the next gathers. So a slow store, or

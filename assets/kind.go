@@ -53,7 +53,7 @@ func lastOutcome(ctx context.Context, r route) *Moved {
 }
 
 // key is what a move is about: its two ends. It is hashed because two URLs are longer than a key may be, and half of the hash is
-// enough: keys are random, and each task that is recorded changes another page of their index, of which there are three times as many
+// enough: keys are random, and each task that is recorded changes another page of their index, of which there are twice as many
 // with all of it in hexadecimal. Should two moves ever have one key, the outcome says which it belongs to.
 func (m *Mover) key(move Move) string {
 	r, err := m.resolve(-1, move)

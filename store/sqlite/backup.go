@@ -21,6 +21,7 @@ const backupPages = 256
 // others read and write. The copy is synced before it gets its name, so that there is never half a copy of that name; path must
 // not exist yet (fs.ErrExist), its directory must. To restore, open the copy, or put it in the place of the file while no store
 // has that open: with neither the log nor its index (-wal, -shm) of the old file beside it.
+// Who follows the outcomes with a cursor from after the backup is told store.ErrCursorAhead, until the copy has grown past it.
 //
 // The log of the store grows while a backup is under way, because what the backup reads must stay in it: by what is written in
 // that time. When ctx ends, the backup ends early and leaves nothing.
