@@ -168,6 +168,13 @@ func (a *admission) room(t *ticket) int {
 
 func (a *admission) free() int { return a.maxChildren - a.running - a.held }
 
+// mostlyTaken reports whether more than half of the slots are taken.
+func (a *admission) mostlyTaken() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return 2*a.free() < a.maxChildren
+}
+
 func (a *admission) full() error {
 	return &FullError{Runner: a.runner, Limit: "MaxWaiting", Max: a.maxWaiting}
 }

@@ -12,6 +12,10 @@ import (
 // MaxClaimBatch is how many tasks are claimed at once.
 const MaxClaimBatch = 1000
 
+// claimEvery is how far apart claims are while more than half of the slots are taken: the next takes what has become free by then. Each
+// is a commit, and small tasks would need one each. (Oban waits 5 ms between fetches, River 100.)
+const claimEvery = 5 * time.Millisecond
+
 // claimer gets recorded tasks that are due out of the store as slots become free. It sleeps while there is nothing due, and
 // wakes by itself when the next task is.
 type claimer struct {
@@ -20,6 +24,7 @@ type claimer struct {
 
 	mu   sync.Mutex
 	next time.Time // when the next task is due, as far as known; zero: none
+	last time.Time // when the last claim was made
 
 	looking         atomic.Bool  // somebody may have put tasks there
 	begun, answered atomic.Int64 // claims
@@ -111,7 +116,7 @@ const maxSleep = time.Minute
 
 // claimAll claims until there are no slots or nothing is due.
 func (c *claimer) claimAll(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for c.gather(ctx) {
 		slots := c.runner.admission.hold(MaxClaimBatch, max(1, int(c.probe.Load())))
 		if slots == 0 {
 			if c.looking.Load() {
@@ -132,13 +137,28 @@ func (c *claimer) claimAll(ctx context.Context) error {
 	return nil
 }
 
+// gather waits until enough slots are free or the time has come. It reports false if ctx ended.
+func (c *claimer) gather(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		wait := time.Until(c.last.Add(claimEvery))
+		c.mu.Unlock()
+		if wait <= 0 || !c.runner.admission.mostlyTaken() {
+			return true
+		}
+		pauseUntilWoken(ctx, c.wake, wait)
+	}
+	return false
+}
+
 // claim claims up to so many tasks and hands them to the runner. It reports whether more are due. The claim itself is not
 // broken off when the runner stops: a task that was claimed and not heard of would stay so until the next start.
 func (c *claimer) claim(ctx context.Context, slots int) (more bool, err error) {
+	now := time.Now()
 	c.mu.Lock()
+	c.last = now
 	c.next = time.Time{} // before the claim: what is recorded meanwhile sets it again
 	c.mu.Unlock()
-	now := time.Now()
 	c.looking.Store(false)
 	c.begun.Add(1)
 	claimed, err := c.runner.config.Store.Claim(context.WithoutCancel(ctx), now, store.Claim{

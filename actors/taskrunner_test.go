@@ -256,7 +256,7 @@ func TestConcurrencyIsLimitedAndEverybodyGetsATurn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(began); took != 10*time.Second {
+		if took := time.Since(began); took < 10*time.Second || took > 10*time.Second+10*5*time.Millisecond { // claims are 5 ms apart
 			t.Errorf("50 tasks of 1 s, 5 at a time, took %s", took)
 		}
 		if most.Load() != 5 {
