@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,11 +82,17 @@ func (r *run) round(t *testing.T) {
 	slices.Reverse(r.latencies)
 }
 
+// settle has nobody pay for what those before have left in memory and on its way to the disk.
+func settle() {
+	runtime.GC()
+	syscall.Sync()
+}
+
 func (r *run) measure(t *testing.T, c contender) result {
 	r.need(t, c.title(), c.engine)
 	ctx, cancel := context.WithTimeout(t.Context(), roundTimeout)
 	defer cancel()
-	runtime.GC() // what the one before has left is not this one's burden
+	settle()
 	got, err := c.measure(ctx, r.site)
 	if err != nil {
 		t.Fatalf("%s: %v", c.title(), err)
@@ -97,7 +104,7 @@ func (r *run) sample(t *testing.T, l latency) []time.Duration {
 	r.need(t, l.title, l.engine)
 	ctx, cancel := context.WithTimeout(t.Context(), roundTimeout)
 	defer cancel()
-	runtime.GC()
+	settle()
 	took, err := l.inFolder(ctx, r.site, l.calls)
 	if err != nil {
 		t.Fatalf("%s: %v", l.title, err)
