@@ -32,9 +32,9 @@ func Times(ratio float64) string {
 	switch {
 	case ratio >= 10:
 		return fmt.Sprintf("%.0f×", ratio)
-	case ratio >= 1:
+	case ratio >= 2:
 		return fmt.Sprintf("%.1f×", ratio)
-	default:
+	default: // here a bar of 1.3 must not look kept
 		return fmt.Sprintf("%.2f×", ratio)
 	}
 }
