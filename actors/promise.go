@@ -17,12 +17,31 @@ type promise struct {
 	value   any
 	result  []byte
 	err     error
-	waiters int   // of a recorded task: when nobody waits any more, it goes
-	from    int64 // of a recorded task: the first run whose outcome is meant
-	looked  bool  // of a recorded task: it had no outcome yet when the store was asked
+	outcome any      // as HandleInfo is told of it; nil: there is none
+	then    []func() // called when it is done
+	waiters int      // of a recorded task: when nobody waits any more, it goes
+	from    int64    // of a recorded task: the first run whose outcome is meant
+	looked  bool     // of a recorded task: it had no outcome yet when the store was asked
 }
 
 func newPromise() *promise { return &promise{done: make(chan struct{})} }
+
+// keep ends the waiting. It is called with the lock of the promises.
+func (p *promise) keep() {
+	close(p.done)
+	for _, f := range p.then {
+		f()
+	}
+	p.then = nil
+}
+
+// message is the outcome as HandleInfo is told of it, or why there is none. The promise must be done.
+func (p *promise) message() (any, error) {
+	if p.outcome == nil {
+		return nil, p.err
+	}
+	return p.outcome, nil
+}
 
 // promises are the awaited tasks of a runner. A recorded task is here only while somebody awaits it: its outcome is in the
 // store for whoever comes later.
@@ -35,6 +54,29 @@ type promises struct {
 
 func newPromises() *promises {
 	return &promises{byID: map[string]*promise{}, plain: map[*promise]struct{}{}}
+}
+
+// whenDone has f called when the promise is done, with the lock, or at once if it is. stop has it not called any more.
+func (p *promises) whenDone(promise *promise, f func()) (stop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-promise.done:
+		f()
+		return func() {}
+	default:
+	}
+	stopped := false
+	promise.then = append(promise.then, func() {
+		if !stopped {
+			f()
+		}
+	})
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		stopped = true
+	}
 }
 
 // forPlain makes the promise of a task that is not recorded, whose handle keeps it.
@@ -77,7 +119,7 @@ func (p *promises) leave(id string, promise *promise) {
 }
 
 // keep keeps the promise of a run whose fate is final.
-func (p *promises) keep(r *run) {
+func (p *promises) keep(r *run, outcome any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	promise := r.promise
@@ -91,7 +133,8 @@ func (p *promises) keep(r *run) {
 	}
 	if promise != nil {
 		promise.state, promise.value, promise.result, promise.err = r.fate.state, r.ending.value, r.ending.result, r.fate.err
-		close(promise.done)
+		promise.outcome = outcome
+		promise.keep()
 	}
 }
 
@@ -103,12 +146,12 @@ func (p *promises) fail(err error) {
 	for id, promise := range p.byID {
 		delete(p.byID, id)
 		promise.err = err
-		close(promise.done)
+		promise.keep()
 	}
 	for promise := range p.plain {
 		delete(p.plain, promise)
 		promise.err = err
-		close(promise.done)
+		promise.keep()
 	}
 }
 
@@ -145,7 +188,7 @@ func (p *promises) lookAgain(id string) {
 	if promise := p.byID[id]; promise != nil {
 		delete(p.byID, id)
 		promise.err = errLookAgain
-		close(promise.done)
+		promise.keep()
 	}
 }
 
@@ -165,7 +208,7 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 		return nil, err
 	}
 	if task.State.Final() {
-		return &promise{state: task.State, result: task.Result, err: lastError(task)}, nil
+		return &promise{state: task.State, result: task.Result, err: lastError(task), outcome: outcomeOf(task)}, nil
 	}
 	from := task.Run // the run under way, or the next
 	if task.State.Waiting() {
@@ -205,8 +248,8 @@ func (p *promises) keepRecorded(promise *promise, t store.Task) {
 		return
 	}
 	delete(p.byID, t.ID)
-	promise.state, promise.result, promise.err = t.State, t.Result, lastError(t)
-	close(promise.done)
+	promise.state, promise.result, promise.err, promise.outcome = t.State, t.Result, lastError(t), outcomeOf(t)
+	promise.keep()
 }
 
 // own gives a recorded task if it is this runner's.

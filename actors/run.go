@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -340,19 +339,14 @@ func (r *TaskRunner) insert(ctx context.Context, runs []*run, start int, at, now
 
 // runByMessage is Run for arguments that are encoded.
 func (r *TaskRunner) runByMessage(ctx context.Context, m messages.Run) error {
-	o := options{id: m.TaskID, at: m.ScheduledAt, maxAttempts: m.MaxAttempts, timeout: m.Timeout, priority: m.Priority, prioritized: m.Priority != 0}
-	if err := o.validate("Run"); err != nil {
-		return err
+	if r.config.Store == nil || m.TaskID == "" { // without a store nobody could know it again
+		named, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("actors: make a task id: %w", err)
+		}
+		m.TaskID = named.String()
 	}
-	if r.config.Store == nil {
-		o.id = "" // nobody could know it again
-	}
-	runs, err := newRuns(r, m.Kind, []json.RawMessage{m.Args}, o)
-	if err != nil {
-		return err
-	}
-	_, err = r.accept(ctx, runs, o)
-	return err
+	return r.Submit(ctx, []messages.Run{m})[0].Err
 }
 
 // forgetExisting gives back what was taken for tasks that were there already, and gives those that are to be started.

@@ -243,7 +243,7 @@ func (s *runner) settle(ctx context.Context, r *run) {
 	switch {
 	case f.state.Final():
 		s.runs.remove(r)
-		s.promises.keep(r)
+		s.promises.keep(r, message)
 	case r.durable:
 		s.runs.remove(r)
 		s.claimer.due(whenAgain(f), time.Now())

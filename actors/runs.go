@@ -255,9 +255,12 @@ func (t *runTable) addNotice(r *run) {
 	t.enter(r)
 }
 
+// enter numbers the run, once: whoever has listed it reads the number without the lock.
 func (t *runTable) enter(r *run) {
-	t.lastSeq++
-	r.seq = t.lastSeq
+	if r.seq == 0 {
+		t.lastSeq++
+		r.seq = t.lastSeq
+	}
 	t.all[r] = true
 }
 
