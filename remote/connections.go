@@ -111,7 +111,7 @@ func (g *gate) queue(c *gatedConn) (oldest *gatedConn, full bool) {
 	}
 	if g.waiting.Len() >= g.limits.MaxHandshakes {
 		oldest = g.waiting.Remove(g.waiting.Front()).(*gatedConn)
-		oldest.place = nil
+		oldest.place, oldest.judged = nil, true
 	}
 	c.place = g.waiting.PushBack(c)
 	return oldest, false
@@ -132,7 +132,9 @@ func (g *gate) shut() []*gatedConn {
 	g.closed = true
 	var waiting []*gatedConn
 	for e := g.waiting.Front(); e != nil; e = e.Next() {
-		waiting = append(waiting, e.Value.(*gatedConn))
+		c := e.Value.(*gatedConn)
+		c.judged = true // nobody is to blame
+		waiting = append(waiting, c)
 	}
 	return waiting
 }
@@ -144,9 +146,10 @@ type gatedConn struct {
 	unheard bool // without TLS: nothing has been read yet. Only the goroutine that reads uses it.
 
 	// Of the gate's mutex. It waits, then it is inside, then neither; or never inside.
-	place *list.Element // not nil: it waits
-	in    bool
-	name  string // under which it is counted inside; may be empty
+	place  *list.Element // not nil: it waits
+	in     bool
+	name   string // under which it is counted inside; may be empty
+	judged bool   // it was let in, or a reason why not was found
 }
 
 // Read lets a connection without TLS in with its first bytes, which are the beginning of what HTTP/2 begins with.
@@ -188,7 +191,7 @@ func (c *gatedConn) tryEnter(name string) (reason string, err error) {
 		return refusedClientConnections, errClientFull
 	}
 	g.waiting.Remove(c.place)
-	c.place, c.in, c.name = nil, true, name
+	c.place, c.in, c.name, c.judged = nil, true, name, true
 	g.inside++
 	if name != "" {
 		g.byName[name]++
@@ -196,12 +199,21 @@ func (c *gatedConn) tryEnter(name string) (reason string, err error) {
 	return "", nil
 }
 
-// refuse closes a connection that waits. One for which a reason was found already is not counted again.
+// refuse closes a connection that was not let in. The first reason counts: what fails because of it is none.
 func (c *gatedConn) refuse(reason string, why error) {
-	if c.leave() {
+	if c.judge() {
 		c.gate.refusals.add(time.Now(), reason, hostOf(c.RemoteAddr()), why)
 	}
-	c.Conn.Close()
+	c.Close()
+}
+
+// judge reports whether nobody has judged the connection before.
+func (c *gatedConn) judge() bool {
+	c.gate.mu.Lock()
+	defer c.gate.mu.Unlock()
+	first := !c.judged
+	c.judged = true
+	return first
 }
 
 // Close gives the connection's place free.
@@ -210,8 +222,7 @@ func (c *gatedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// leave reports whether the connection was waiting until now.
-func (c *gatedConn) leave() (waited bool) {
+func (c *gatedConn) leave() {
 	g := c.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -219,7 +230,6 @@ func (c *gatedConn) leave() (waited bool) {
 	case c.place != nil:
 		g.waiting.Remove(c.place)
 		c.place = nil
-		return true
 	case c.in:
 		c.in = false
 		g.inside--
@@ -227,5 +237,4 @@ func (c *gatedConn) leave() (waited bool) {
 			delete(g.byName, c.name)
 		}
 	}
-	return false
 }
