@@ -4,24 +4,19 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// until asks again and again until the answer is as wanted, which takes up to a second: files are not looked at earlier.
-func until(t *testing.T, wanted func() bool) {
-	t.Helper()
-	for !wanted() {
-		if t.Context().Err() != nil {
-			t.Fatal(t.Context().Err())
-		}
-	}
-}
-
 // Rights are taken away without a restart, also from a stream that is open.
 func TestClientsReload(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testClientsReload)
+}
+
+func testClientsReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "clients.json")
 	write := func(content string) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -32,7 +27,7 @@ func TestClientsReload(t *testing.T) {
 		return `{"name": "` + name + `", "token_sha256": ["` + sumText(token) + `"], "runners": ["*"], "kinds": ["*"], "run": ` + run + `}`
 	}
 	write("[" + client("one", "one's", "true") + "]")
-	h := openHall(t, doorConfig{clientsFile: path})
+	h := openHallInBubble(t, doorConfig{clientsFile: path})
 	one, two := h.dial(TLS{}, "one's"), h.dial(TLS{}, "two's")
 	open := stay(t, one)
 	h.wantName(one, "one")
@@ -42,10 +37,8 @@ func TestClientsReload(t *testing.T) {
 	}
 
 	write("[" + client("one", "one's", "false") + "," + client("two", "two's", "true") + "]")
-	until(t, func() bool {
-		name, err := ask(t, two, "Who", "")
-		return err == nil && name == "two"
-	})
+	wait()
+	h.wantName(two, "two")
 	if err := open("any"); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a stream of a client that may no longer: %v, want PermissionDenied", err)
 	}
@@ -55,20 +48,17 @@ func TestClientsReload(t *testing.T) {
 		t.Error(err)
 	}
 	write("[" + client("one", "one's", "true") + "," + client("renamed", "two's", "true") + "]")
-	until(t, func() bool {
-		name, err := ask(t, two, "Who", "")
-		return err == nil && name == "renamed"
-	})
+	wait()
+	h.wantName(two, "renamed")
 	if err := open("any"); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a stream of a client that is another one now: %v, want Unauthenticated", err)
 	}
 
 	write("[")
 	h.wantName(one, "one")
-	until(t, func() bool {
-		h.wantName(one, "one")
-		return h.log.count("a changed file is not used, what was read before goes on", path) == 1
-	})
+	wait()
+	h.wantName(one, "one")
+	h.log.wait("a changed file is not used, what was read before goes on", path)
 }
 
 func TestClientsAreConfiguredOnce(t *testing.T) {

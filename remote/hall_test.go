@@ -18,20 +18,37 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // hall is what lies behind a door in these tests: a server on a port of loopback, with the service of the visitors' book.
 type hall struct {
-	t        *testing.T
-	door     *door
-	gate     *gate
-	address  string
-	log      *logBook
-	occupied chan struct{} // a call of Stay has come in
+	t       *testing.T
+	door    *door
+	gate    *gate
+	address string
+	dialer  func(ctx context.Context, address string) (net.Conn, error)
+	log     *logBook
+	stop    func() // stops the server; it may be called again
 }
 
+// openHall opens a real port.
 func openHall(t *testing.T, c doorConfig) *hall {
+	t.Helper()
+	return openHallOn(t, c, func(d *door) (net.Listener, error) { return d.listen(t.Context(), "localhost:0") })
+}
+
+// openHallInBubble opens a port without a network, so that time can be a bubble's.
+func openHallInBubble(t *testing.T, c doorConfig) *hall {
+	t.Helper()
+	listener := bufconn.Listen(1 << 16)
+	h := openHallOn(t, c, func(d *door) (net.Listener, error) { return d.guard(listener), nil })
+	h.dialer = func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	return h
+}
+
+func openHallOn(t *testing.T, c doorConfig, listen func(d *door) (net.Listener, error)) *hall {
 	t.Helper()
 	log := newLogBook(t)
 	c.logger = slog.New(log)
@@ -39,11 +56,14 @@ func openHall(t *testing.T, c doorConfig) *hall {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := d.listen(t.Context(), "localhost:0")
+	listener, err := listen(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hall{t: t, door: d, gate: listener.(*gate), address: listener.Addr().String(), log: log, occupied: make(chan struct{}, 100)}
+	h := &hall{t: t, door: d, gate: listener.(*gate), address: listener.Addr().String(), log: log}
+	h.dialer = func(ctx context.Context, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
 	server := grpc.NewServer(d.options()...)
 	server.RegisterService(&visitorsBook, h)
 	healthpb.RegisterHealthServer(server, health.NewServer())
@@ -53,10 +73,11 @@ func openHall(t *testing.T, c doorConfig) *hall {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	t.Cleanup(func() {
+	h.stop = func() {
 		server.Stop()
 		serving.Wait()
-	})
+	}
+	t.Cleanup(h.stop)
 	return h
 }
 
@@ -69,8 +90,7 @@ var visitorsBook = grpc.ServiceDesc{
 		{MethodName: "Who", Handler: visit(func(p *peer, _ string) (string, error) { return p.name, nil })},
 		{MethodName: "Run", Handler: visit(func(p *peer, kind string) (string, error) { return "", p.may(actionRun, "assets", kind) })},
 	},
-	Streams: []grpc.StreamDesc{{StreamName: "Stay", ServerStreams: true, ClientStreams: true, Handler: func(server any, stream grpc.ServerStream) error {
-		server.(*hall).occupied <- struct{}{}
+	Streams: []grpc.StreamDesc{{StreamName: "Stay", ServerStreams: true, ClientStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
 		for {
 			var kind wrapperspb.StringValue
 			if err := stream.RecvMsg(&kind); err != nil {
@@ -110,6 +130,7 @@ func (h *hall) dial(own TLS, token string) *grpc.ClientConn {
 		}
 		options = []grpc.DialOption{grpc.WithTransportCredentials(creds)}
 	}
+	options = append(options, grpc.WithContextDialer(h.dialer))
 	if token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(bearer{token, own.isZero()}))
 	}
