@@ -3,7 +3,7 @@
 //   - [Run] asks for a task. [Completed], [Failed], [Cancelled] and [Snoozed] each tell the end of one run, [Progress] how
 //     far it has come. Their [TaskRef] says which run of which task.
 //   - [Down] and [Exit] tell the end of a process, whose [PID] is never used again.
-//   - The reason for an end is an error: [Normal], [Shutdown], [Killed] and [NoProc] by name, [ShutdownWith] with a value,
+//   - The reason for an end is an error: [Normal], [Shutdown], [Killed], [NoProc] and [NoConnection] by name, [ShutdownWith] with a value,
 //     [PanicError] with its stack, [ErrGoexit], or whatever error ended it.
 //   - [Retry], [RetryAfter], [Snooze], [Cancel] and [Discard] make the errors by which a handler says what becomes of its
 //     task.

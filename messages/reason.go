@@ -21,6 +21,8 @@ const (
 	Killed ExitReason = "killed"
 	// NoProc says that there was no such process when it was monitored, called or stopped.
 	NoProc ExitReason = "noproc"
+	// NoConnection says that the connection to the machine of the process is lost; the process may live on.
+	NoConnection ExitReason = "noconnection"
 )
 
 // Error gives the name of the reason.

@@ -38,7 +38,7 @@ const (
 	WireReason_CODE_UNSPECIFIED WireReason_Code = 0
 	// Any error that has no code of its own.
 	WireReason_CODE_OTHER WireReason_Code = 1
-	// A reason known by its name, which is the text: normal, shutdown, killed, noproc.
+	// A reason known by its name, which is the text: normal, shutdown, killed, noproc, noconnection.
 	WireReason_CODE_EXIT WireReason_Code = 2
 	// A shutdown that carries a value, of which the text travels.
 	WireReason_CODE_SHUTDOWN_WITH WireReason_Code = 3

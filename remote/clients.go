@@ -8,9 +8,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// Client is somebody who may come in with a token, and what it may do. Whoever is one may await and watch the tasks of its
-// Runners and Kinds; what else, Run and Cancel say. A Client is never changed by this package.
-type Client struct {
+// AllowedClient is somebody who may come in with a token, and what it may do. Whoever is one may await and watch the tasks of its
+// Runners and Kinds; what else, Run and Cancel say. A AllowedClient is never changed by this package.
+type AllowedClient struct {
 	// Name tells clients apart: in limits, in logs, and in what is kept for a client until it comes back. Two clients
 	// cannot have the same.
 	Name string
@@ -104,7 +104,7 @@ type roll map[tokenSum]*permit
 
 // newRoll checks clients. Where says in errors where the client with that index stands. Without TLS nobody has a
 // certificate.
-func newRoll(clients []Client, where func(i int) string, secure bool) (roll, error) {
+func newRoll(clients []AllowedClient, where func(i int) string, secure bool) (roll, error) {
 	r, names := make(roll, len(clients)), make(map[string]bool, len(clients))
 	for i := range clients {
 		c := &clients[i]
@@ -124,7 +124,7 @@ func newRoll(clients []Client, where func(i int) string, secure bool) (roll, err
 }
 
 // validate checks what a client's own fields say.
-func (c *Client) validate(secure bool) error {
+func (c *AllowedClient) validate(secure bool) error {
 	if err := store.ValidName("the name", c.Name); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func validNames(field string, names []string) error {
 
 // add puts a client's tokens on the roll. Its errors show no sum: who has it cannot come in, but can tell whether a token that
 // is found elsewhere fits.
-func (r roll) add(c *Client) error {
+func (r roll) add(c *AllowedClient) error {
 	p := &permit{
 		name: c.Name, certificate: c.Certificate, run: c.Run, cancel: c.Cancel,
 		runners: newNameSet(c.Runners), kinds: newNameSet(c.Kinds),

@@ -26,7 +26,7 @@ import (
 //
 // What a file says twice, or wrongly, is an error with the line and the field; so is an empty list, because no clients at all
 // would mean that everybody may do everything. It has at most 4 MiB.
-func ReadClients(path string) ([]Client, error) {
+func ReadClients(path string) ([]AllowedClient, error) {
 	content, err := readFile(namedFile{"the file of clients", path})
 	if err != nil {
 		return nil, err
@@ -59,12 +59,12 @@ type clientsParser struct {
 	path    string
 	content []byte
 	decoder *json.Decoder
-	clients []Client
+	clients []AllowedClient
 	lines   []int // where each client begins
 }
 
 // parseClients also gives where the client with an index stands.
-func parseClients(path string, content []byte) ([]Client, func(i int) string, error) {
+func parseClients(path string, content []byte) ([]AllowedClient, func(i int) string, error) {
 	p := &clientsParser{path: path, content: content, decoder: json.NewDecoder(bytes.NewReader(content))}
 	if err := p.list(); err != nil {
 		return nil, nil, fmt.Errorf("remote: %s: %w", p.place(p.line()), err)
@@ -124,7 +124,7 @@ func (p *clientsParser) client() error {
 		return err
 	}
 	p.lines = append(p.lines, p.line())
-	c := Client{}
+	c := AllowedClient{}
 	const text, list, flag = "a string", "a list of strings", "true or false"
 	fields := map[string]*clientField{
 		"name": {&c.Name, text}, "token_sha256": {&c.TokenSHA256, list}, "certificate": {&c.Certificate, text},

@@ -14,14 +14,14 @@ import (
 func TestMay(t *testing.T) {
 	t.Parallel()
 	sums := []string{sumText("a token")}
-	some := Client{Name: "some", TokenSHA256: sums, Runners: []string{"assets", "mail"}, Kinds: []string{"asset.move"}, Run: true}
-	all := Client{Name: "all", TokenSHA256: sums, Runners: []string{"*"}, Kinds: []string{"*"}, Run: true, Cancel: true}
-	reader := Client{Name: "reader", TokenSHA256: sums, Runners: []string{"*"}, Kinds: []string{"*"}}
-	canceller := Client{Name: "canceller", TokenSHA256: sums, Runners: []string{"assets"}, Kinds: []string{"*"}, Cancel: true}
-	noKinds := Client{Name: "no kinds", TokenSHA256: sums, Runners: []string{"assets"}, Run: true, Cancel: true}
-	nobody := Client{Name: "nobody", TokenSHA256: sums, Run: true, Cancel: true}
+	some := AllowedClient{Name: "some", TokenSHA256: sums, Runners: []string{"assets", "mail"}, Kinds: []string{"asset.move"}, Run: true}
+	all := AllowedClient{Name: "all", TokenSHA256: sums, Runners: []string{"*"}, Kinds: []string{"*"}, Run: true, Cancel: true}
+	reader := AllowedClient{Name: "reader", TokenSHA256: sums, Runners: []string{"*"}, Kinds: []string{"*"}}
+	canceller := AllowedClient{Name: "canceller", TokenSHA256: sums, Runners: []string{"assets"}, Kinds: []string{"*"}, Cancel: true}
+	noKinds := AllowedClient{Name: "no kinds", TokenSHA256: sums, Runners: []string{"assets"}, Run: true, Cancel: true}
+	nobody := AllowedClient{Name: "nobody", TokenSHA256: sums, Run: true, Cancel: true}
 	for _, test := range []struct {
-		client       Client
+		client       AllowedClient
 		a            action
 		runner, kind string
 		want         bool
@@ -52,7 +52,7 @@ func TestMay(t *testing.T) {
 		{nobody, actionRead, "assets", "", false},
 		{nobody, actionRun, "assets", "asset.move", false},
 	} {
-		r, err := newRoll([]Client{test.client}, index, true)
+		r, err := newRoll([]AllowedClient{test.client}, index, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,25 +71,25 @@ func index(i int) string { return fmt.Sprintf("Clients[%d]", i) }
 func TestWhatIsWrongWithClients(t *testing.T) {
 	t.Parallel()
 	sum := sumText("a token")
-	good := Client{Name: "good", TokenSHA256: []string{sum}}
+	good := AllowedClient{Name: "good", TokenSHA256: []string{sum}}
 	for _, test := range []struct {
 		name    string
-		clients []Client
+		clients []AllowedClient
 		want    string
 	}{
-		{"no name", []Client{{TokenSHA256: []string{sum}}}, "Clients[0]: store: invalid: the name"},
-		{"a name of two lines", []Client{{Name: "a\nb", TokenSHA256: []string{sum}}}, "control characters"},
-		{"a long name", []Client{{Name: strings.Repeat("a", 1000), TokenSHA256: []string{sum}}}, "longer than"},
-		{"a name twice", []Client{good, {Name: "good", TokenSHA256: []string{sumText("another")}}}, `Clients[1]: the name is "good"`},
-		{"no token", []Client{{Name: "one"}}, "at least one"},
-		{"a token in place of its sum", []Client{{Name: "one", TokenSHA256: []string{"a token"}}}, "64 hexadecimal digits"},
-		{"a short sum", []Client{{Name: "one", TokenSHA256: []string{sum[:62]}}}, "62 bytes, want 64"},
-		{"the sum of nothing", []Client{{Name: "one", TokenSHA256: []string{sumText("")}}}, "an empty token"},
-		{"a token twice", []Client{good, {Name: "other", TokenSHA256: []string{strings.ToUpper(sum)}}}, `that "good" has already`},
-		{"a token twice at one client", []Client{{Name: "one", TokenSHA256: []string{sum, sum}}}, "has already"},
-		{"an empty runner", []Client{{Name: "one", TokenSHA256: []string{sum}, Runners: []string{"a", ""}}}, "runners[1]"},
-		{"an empty kind", []Client{{Name: "one", TokenSHA256: []string{sum}, Kinds: []string{""}}}, "kinds[0]"},
-		{"a certificate without TLS", []Client{{Name: "one", TokenSHA256: []string{sum}, Certificate: "c"}}, "there is no TLS"},
+		{"no name", []AllowedClient{{TokenSHA256: []string{sum}}}, "Clients[0]: store: invalid: the name"},
+		{"a name of two lines", []AllowedClient{{Name: "a\nb", TokenSHA256: []string{sum}}}, "control characters"},
+		{"a long name", []AllowedClient{{Name: strings.Repeat("a", 1000), TokenSHA256: []string{sum}}}, "longer than"},
+		{"a name twice", []AllowedClient{good, {Name: "good", TokenSHA256: []string{sumText("another")}}}, `Clients[1]: the name is "good"`},
+		{"no token", []AllowedClient{{Name: "one"}}, "at least one"},
+		{"a token in place of its sum", []AllowedClient{{Name: "one", TokenSHA256: []string{"a token"}}}, "64 hexadecimal digits"},
+		{"a short sum", []AllowedClient{{Name: "one", TokenSHA256: []string{sum[:62]}}}, "62 bytes, want 64"},
+		{"the sum of nothing", []AllowedClient{{Name: "one", TokenSHA256: []string{sumText("")}}}, "an empty token"},
+		{"a token twice", []AllowedClient{good, {Name: "other", TokenSHA256: []string{strings.ToUpper(sum)}}}, `that "good" has already`},
+		{"a token twice at one client", []AllowedClient{{Name: "one", TokenSHA256: []string{sum, sum}}}, "has already"},
+		{"an empty runner", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Runners: []string{"a", ""}}}, "runners[1]"},
+		{"an empty kind", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Kinds: []string{""}}}, "kinds[0]"},
+		{"a certificate without TLS", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Certificate: "c"}}, "there is no TLS"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -107,6 +107,6 @@ func TestWhatIsWrongWithClients(t *testing.T) {
 // An absent token is looked up as an empty one. Nobody may have that, nor be found by a sum of zeros.
 func TestNoTokenIsNobodys(t *testing.T) {
 	t.Parallel()
-	h := openHall(t, doorConfig{clients: []Client{{Name: "zeros", TokenSHA256: []string{hex.EncodeToString(make([]byte, 32))}}}})
+	h := openHall(t, doorConfig{clients: []AllowedClient{{Name: "zeros", TokenSHA256: []string{hex.EncodeToString(make([]byte, 32))}}}})
 	h.wantCode(h.dial(TLS{}, ""), codes.Unauthenticated, refusedToken)
 }

@@ -17,9 +17,9 @@ const maxHeaders = 16 << 10
 
 // doorConfig says who may come in. Its zero value lets in everybody on this machine.
 type doorConfig struct {
-	tls         TLS      // zero: none, and so loopback only
-	clients     []Client // nobody else may come in; none, here and in clientsFile: whoever has a certificate may do everything
-	clientsFile string   // as ReadClients reads it, read again when it changes; in place of clients
+	tls         TLS             // zero: none, and so loopback only
+	clients     []AllowedClient // nobody else may come in; none, here and in clientsFile: whoever has a certificate may do everything
+	clientsFile string          // as ReadClients reads it, read again when it changes; in place of clients
 	limits      ConnectionLimits
 	logger      *slog.Logger // nil: nobody is told
 }

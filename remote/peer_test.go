@@ -90,8 +90,8 @@ func TestAClientBelievesOnlyTheHostItHasDialled(t *testing.T) {
 }
 
 // threeClients: billing has a certificate of its own, reader may only look, and two share the certificate.
-func threeClients() []Client {
-	return []Client{
+func threeClients() []AllowedClient {
+	return []AllowedClient{
 		{Name: "billing", TokenSHA256: []string{sumText("billing's"), sumText("billing's next")}, Certificate: "billing-cert", Runners: []string{"assets"}, Kinds: []string{"asset.move"}, Run: true},
 		{Name: "reader", TokenSHA256: []string{sumText("reader's")}, Runners: []string{"*"}, Kinds: []string{"*"}},
 		{Name: "elsewhere", TokenSHA256: []string{sumText("elsewhere's")}, Runners: []string{"mail"}, Kinds: []string{"*"}, Run: true, Cancel: true},
@@ -179,7 +179,7 @@ func stay(t *testing.T, conn *grpc.ClientConn) func(kind string) error {
 
 func TestStreamsAreForClientsToo(t *testing.T) {
 	t.Parallel()
-	h := openHall(t, doorConfig{clients: []Client{
+	h := openHall(t, doorConfig{clients: []AllowedClient{
 		{Name: "billing", TokenSHA256: []string{sumText("billing's")}, Runners: []string{"assets"}, Kinds: []string{"asset.move"}, Run: true},
 	}})
 	known := stay(t, h.dial(TLS{}, "billing's"))

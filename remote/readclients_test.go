@@ -32,7 +32,7 @@ func TestReadClients(t *testing.T) {
 	{"token_sha256": ["`+sum[:62]+`00", "`+sum[:62]+`01"], "name": "reader"}
 ]
 `))
-	want := []remote.Client{
+	want := []remote.AllowedClient{
 		{Name: "billing", TokenSHA256: []string{sum}, Certificate: "billing.example.com", Runners: []string{"assets", "mail"}, Kinds: []string{"*"}, Run: true, Cancel: true},
 		{Name: "reader", TokenSHA256: []string{sum[:62] + "00", sum[:62] + "01"}},
 	}
@@ -102,7 +102,7 @@ func FuzzReadClients(f *testing.F) {
 	})
 }
 
-func checkApart(t *testing.T, clients []remote.Client) {
+func checkApart(t *testing.T, clients []remote.AllowedClient) {
 	t.Helper()
 	seen := make(map[string]bool)
 	for _, c := range clients {

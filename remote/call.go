@@ -1,0 +1,64 @@
+package remote
+
+import (
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+)
+
+// call is one thing that a client wants of a runner, from when it is asked for until there is nothing more to come. Its fields are guarded by
+// the lock of the client, but those that are set before a channel is closed: those are read behind that.
+type call struct {
+	seq     uint64 // the order in which it was asked for
+	request *remotepb.Request
+	runner  string
+	taskID  string // empty: it is about the runner
+	waits   bool   // for room, when the runner is full
+	closes  bool   // it is a monitor: it ends with the connection
+
+	link   *link  // that has it; nil: it waits for one
+	number uint64 // on that link
+	sent   bool   // it may have been dealt with
+	bound  place  // where, if it was
+	since  time.Time
+	full   bool // it waits for room
+	left   bool // nobody waits for it any more
+
+	answered chan struct{} // closed when it is accepted, refused, or done
+	existed  bool
+	err      error
+	yes      bool // it is accepted
+
+	ended    chan struct{} // closed when the outcome is there, or there will be none; nil: none is wanted
+	outcome  *messages.Envelope
+	endErr   error
+	told     func(messages.Down) // of a monitor
+	inWindow bool                // it has a place there
+}
+
+// place is where a task was handed over: at a node, or at a database, which others may have too.
+type place struct {
+	address, node, database string
+}
+
+func (c *call) isRun() bool { return c.request.GetRun() != nil }
+
+// isOver reports whether nothing more is to come.
+func (c *call) isOver() bool {
+	select {
+	case <-c.answered:
+		return c.err != nil || c.ended == nil || isClosed(c.ended)
+	default:
+		return c.ended != nil && isClosed(c.ended)
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}

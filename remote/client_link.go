@@ -1,0 +1,413 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+)
+
+// up says that a link has a connection.
+func (c *Client) up(l *link, w *remotepb.Welcome) {
+	c.logger.Info("remote: connected", "address", l.address, "node", w.GetNode())
+	c.mu.Lock()
+	defer c.unlock()
+	l.up, l.leaving, l.err, l.node = true, false, nil, w.GetNode()
+	l.max, l.maxBytes = int(w.GetMaxUnacknowledged()), int(w.GetMaxMessage())
+	l.last, l.open = 1, 0
+	l.rooms = map[string]*room{}
+	for _, r := range w.GetRooms() {
+		l.rooms[r.GetRunner()] = &room{Room: r}
+	}
+	c.routeAll(time.Now())
+}
+
+// down says that a link has lost its connection, or has not got one. What it had waits for another one.
+func (c *Client) down(l *link, err error) {
+	if c.ctx.Err() != nil {
+		err = ErrClosed
+	}
+	c.logger.Info("remote: not connected", "address", l.address, "error", err)
+	now := time.Now()
+	c.mu.Lock()
+	defer c.unlock()
+	l.up, l.err, c.lost = false, err, err
+	calls := slices.Collect(mapsValues(l.calls))
+	calls = append(calls, l.queue...)
+	l.calls, l.queue, l.arrived, l.forgotten, l.open = map[uint64]*call{}, nil, nil, nil, 0
+	slices.SortFunc(calls, func(a, b *call) int { return int(int64(a.seq) - int64(b.seq)) })
+	for _, a := range calls {
+		a.link, a.number = nil, 0
+		switch {
+		case a.left:
+			c.release(a)
+		case a.closes:
+			c.fail(a, messages.NoConnection)
+		case c.ctx.Err() != nil:
+			c.fail(a, ErrClosed)
+		default:
+			c.route(a, now)
+		}
+	}
+	if c.ctx.Err() != nil {
+		c.failWaiting(ErrClosed)
+	}
+}
+
+func mapsValues(calls map[uint64]*call) func(yield func(*call) bool) {
+	return func(yield func(*call) bool) {
+		for _, a := range calls {
+			if !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) failWaiting(err error) {
+	waiting := c.waiting
+	c.waiting = nil
+	for _, a := range waiting {
+		c.fail(a, err)
+	}
+}
+
+// drop forgets a link whose address is no longer wanted.
+func (c *Client) drop(l *link) bool {
+	c.mu.Lock()
+	defer c.unlock()
+	if l.unwanted {
+		c.links = slices.DeleteFunc(c.links, func(other *link) bool { return other == l })
+		c.routeAll(time.Now())
+	}
+	return l.unwanted
+}
+
+// clientSendBytes is how large a message of a client becomes at most before the next one is begun.
+const clientSendBytes = 256 << 10
+
+// take gives what a link is to send next; nil: nothing.
+func (c *Client) take(l *link) *remotepb.ConnectRequest {
+	c.mu.Lock()
+	defer c.unlock()
+	message, bytes, taken := &remotepb.ConnectRequest{}, 0, 0
+	for _, a := range l.queue {
+		if a.isRun() && l.open >= l.max || bytes >= clientSendBytes || len(message.Requests) >= maxRequests-2 {
+			break
+		}
+		taken++
+		if a.left {
+			c.release(a)
+			continue
+		}
+		bytes += len(a.request.GetRun().GetBody())
+		message.Requests = append(message.Requests, c.number(l, a))
+	}
+	clear(l.queue[:taken])
+	if l.queue = l.queue[taken:]; len(l.queue) == 0 {
+		l.queue = nil
+	}
+	if len(l.arrived) > 0 {
+		l.last++
+		some := min(len(l.arrived), maxArrived)
+		message.Requests = append(message.Requests, &remotepb.Request{Number: l.last, What: &remotepb.Request_Arrived{Arrived: &remotepb.Arrived{Numbers: l.arrived[:some]}}})
+		l.arrived = l.arrived[some:]
+	}
+	if len(l.forgotten) > 0 {
+		l.last++
+		message.Requests = append(message.Requests, &remotepb.Request{Number: l.last, What: &remotepb.Request_Forget{Forget: &remotepb.Forget{Number: l.forgotten[0]}}})
+		l.forgotten = l.forgotten[1:]
+	}
+	if len(message.Requests) == 0 {
+		return nil
+	}
+	return message
+}
+
+// number numbers a call that is about to be sent. It is called with the lock.
+func (c *Client) number(l *link, a *call) *remotepb.Request {
+	l.last++
+	a.number, a.request.Number = l.last, l.last
+	l.calls[a.number] = a
+	if a.isRun() && !a.yes {
+		l.open++
+	}
+	if !a.closes {
+		a.sent, a.bound = true, l.placeOf(l.rooms[a.runner])
+	}
+	return a.request
+}
+
+// answers deals with what a listener has told.
+func (c *Client) answers(l *link, answers []*remotepb.Answer) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.unlock()
+	for _, answer := range answers {
+		c.answer(l, answer, now)
+	}
+	if len(l.arrived) >= arrivedBatch || len(l.queue) > 0 && l.open < l.max {
+		poke(l.wake)
+	}
+}
+
+func (c *Client) answer(l *link, answer *remotepb.Answer, now time.Time) {
+	switch what := answer.GetWhat().(type) {
+	case *remotepb.Answer_Rooms:
+		c.newRooms(l, what.Rooms.GetRooms(), now)
+		return
+	case *remotepb.Answer_Leaving:
+		l.leaving = true
+		c.moveQueue(l, now)
+		return
+	}
+	a := l.calls[answer.GetNumber()]
+	if a == nil {
+		if answer.GetOutcome() != nil {
+			l.arrived = append(l.arrived, answer.GetNumber())
+		}
+		return
+	}
+	switch what := answer.GetWhat().(type) {
+	case *remotepb.Answer_Accepted:
+		c.accepted(l, a, what.Accepted)
+	case *remotepb.Answer_Refused:
+		c.refused(l, a, what.Refused, now)
+	case *remotepb.Answer_Done:
+		c.settled(l, a)
+		if !isClosed(a.answered) {
+			a.yes = true
+			close(a.answered)
+		}
+	case *remotepb.Answer_Outcome:
+		c.outcome(l, a, what.Outcome)
+	}
+}
+
+func (c *Client) newRooms(l *link, rooms []*remotepb.Room, now time.Time) {
+	for _, r := range rooms {
+		l.rooms[r.GetRunner()] = &room{Room: r}
+	}
+	if len(c.waiting) > 0 {
+		c.routeAll(now)
+	}
+}
+
+// moveQueue gives to others what a leaving listener has not got yet. It is called with the lock.
+func (c *Client) moveQueue(l *link, now time.Time) {
+	queue := l.queue
+	l.queue = nil
+	for _, a := range queue {
+		a.link = nil
+		c.route(a, now)
+	}
+}
+
+func (c *Client) accepted(l *link, a *call, answer *remotepb.Accepted) {
+	if !isClosed(a.answered) {
+		l.open--
+		a.yes, a.existed = true, answer.GetExisted()
+		if answer.GetUnwatched() {
+			a.ended = nil
+		}
+		c.release(a)
+		close(a.answered)
+	}
+	if a.ended == nil {
+		c.settled(l, a)
+	}
+}
+
+// settled says that nothing more comes for a call. It is called with the lock.
+func (c *Client) settled(l *link, a *call) {
+	delete(l.calls, a.number)
+	a.link = nil
+}
+
+// refused deals with a refusal: of a run, before it was accepted, or of its outcome.
+func (c *Client) refused(l *link, a *call, answer *remotepb.Refused, now time.Time) {
+	err := reason(answer, a.runner, a.taskID)
+	c.settled(l, a)
+	if a.isRun() && !a.yes {
+		l.open--
+		if c.refusedRun(l, a, err, now) {
+			return
+		}
+	}
+	if a.yes && errors.Is(err, actors.ErrStopping) && a.bound.database != "" { // it runs when its runner is there again
+		l.leaving = true
+		c.route(a, now)
+		return
+	}
+	c.fail(a, err)
+}
+
+// refusedRun reports whether the run is tried again.
+func (c *Client) refusedRun(l *link, a *call, err error, now time.Time) bool {
+	r := l.rooms[a.runner]
+	switch {
+	case r == nil:
+		return false
+	case errors.Is(err, actors.ErrStopping):
+		r.Stopped = true
+	case errors.Is(err, actors.ErrFull) && a.waits:
+		r.full = true
+	default:
+		return false
+	}
+	a.sent, a.bound = false, place{}
+	c.route(a, now)
+	return true
+}
+
+func (c *Client) outcome(l *link, a *call, envelope *messages.Envelope) {
+	c.settled(l, a)
+	l.arrived = append(l.arrived, a.number)
+	if a.closes {
+		message, err := messages.Decode(envelope)
+		down, ok := message.(messages.Down)
+		if err != nil || !ok {
+			down.Reason = errors.Join(ErrInvalid, err)
+		}
+		c.tellDown(a, down.Reason)
+		return
+	}
+	if a.ended == nil || isClosed(a.ended) {
+		return
+	}
+	if !isClosed(a.answered) { // of an Await
+		a.yes = true
+		close(a.answered)
+	}
+	a.outcome = envelope
+	close(a.ended)
+}
+
+// fullEvery is how often a run that waits for room is offered again: a listener tells of room only when it has more or less of it than
+// before.
+const fullEvery = 100 * time.Millisecond
+
+// watchTheTime answers the calls that have waited too long for a connection, and offers again those that wait for room.
+func (c *Client) watchTheTime() {
+	every := max(min(c.config.Away/20, fullEvery), time.Millisecond)
+	for pause(c.ctx, every) {
+		now := time.Now()
+		c.mu.Lock()
+		c.giveUp(now)
+		if slices.ContainsFunc(c.waiting, func(a *call) bool { return a.full }) {
+			for _, l := range c.links {
+				for _, r := range l.rooms {
+					r.full = false
+				}
+			}
+			c.routeAll(now)
+		}
+		c.unlock()
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	c.failWaiting(ErrClosed)
+}
+
+// giveUp is called with the lock.
+func (c *Client) giveUp(now time.Time) {
+	c.waiting = slices.DeleteFunc(c.waiting, func(a *call) bool {
+		if !a.left && (a.full || now.Sub(a.since) < c.config.Away) {
+			return false
+		}
+		c.fail(a, c.awayError(a))
+		return true
+	})
+}
+
+// submit asks for something. What it answers is why that cannot be.
+func (c *Client) submit(a *call) {
+	c.mu.Lock()
+	defer c.unlock()
+	c.lastSeq++
+	a.seq = c.lastSeq
+	if c.ctx.Err() != nil {
+		c.fail(a, ErrClosed)
+		return
+	}
+	c.route(a, time.Now())
+}
+
+// leave says that nobody waits for a call any more. What was sent may be done all the same.
+func (c *Client) leave(a *call) {
+	c.mu.Lock()
+	defer c.unlock()
+	if a.isOver() || a.left {
+		return
+	}
+	a.left = true
+	c.release(a)
+	if a.link != nil && a.number != 0 && a.link.calls[a.number] == a {
+		l := a.link
+		if a.isRun() && !a.yes {
+			l.open--
+		}
+		c.settled(l, a)
+		l.forgotten = append(l.forgotten, a.number)
+		poke(l.wake)
+	}
+}
+
+// enter waits for a place in the window.
+func (c *Client) enter(ctx context.Context) error {
+	select {
+	case c.window <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(c.config.Away)
+	defer timer.Stop()
+	select {
+	case c.window <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return c.stuck()
+	case <-c.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stuck is why there is no place in the window for so long: nobody is there, or whoever is there is slow.
+func (c *Client) stuck() error {
+	if slices.ContainsFunc(c.Nodes(), func(n Node) bool { return n.Up }) {
+		return &actors.FullError{Limit: "MaxUnacknowledged", Max: c.config.MaxUnacknowledged}
+	}
+	return c.noConnection()
+}
+
+// release gives back the place of a run. It is called with the lock.
+func (c *Client) release(a *call) {
+	if a.inWindow {
+		a.inWindow = false
+		<-c.window
+	}
+}
+
+// tellDown has told called of an end, once. It is called with the lock.
+func (c *Client) tellDown(a *call, reason error) {
+	if told := a.told; told != nil {
+		a.told = nil
+		c.downs = append(c.downs, func() { told(messages.Down{Ref: messages.Ref(a.seq), Reason: reason}) })
+	}
+}
+
+// unlock unlocks, and then tells who is to be told: what they do is theirs.
+func (c *Client) unlock() {
+	downs := c.downs
+	c.downs = nil
+	c.mu.Unlock()
+	for _, tell := range downs {
+		tell()
+	}
+}

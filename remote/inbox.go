@@ -1,0 +1,184 @@
+package remote
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Keep is for how long a listener knows a task of a runner that records nothing after its end, if nobody says that its outcome has
+// arrived: so long it is accepted once although it is sent again, and its outcome can be asked for.
+const Keep = 10 * time.Minute
+
+// inbox is what a listener knows of the tasks of one runner that records nothing: a repeated id is known by it, and an outcome stays in it
+// until it has arrived at whoever asked for the task. What a runner with a store does by its store, this does for the others,
+// for as long as the program lives.
+type inbox struct {
+	max int // tasks of one client
+
+	mu     sync.Mutex
+	tasks  map[string]*entry
+	owners map[string]int // how many tasks each client has here
+	ended  []*entry       // by the time of their end
+	gone   int            // of the ended, those that are forgotten
+}
+
+// entry is one task.
+type entry struct {
+	id, owner string
+	tell      map[any]func(outcome any, err error) // those who want the outcome, by whose they are
+	outcome   any
+	err       error
+	over      bool
+	endedAt   time.Time
+	arrived   bool
+}
+
+func newInbox(maxTasks int) *inbox {
+	return &inbox{max: maxTasks, tasks: map[string]*entry{}, owners: map[string]int{}}
+}
+
+// enter makes a place for a task of this client, and reports whether it has one already. What ended longer ago than Keep goes; if the client
+// has too many, what has arrived goes too.
+func (b *inbox) enter(owner, id string, now time.Time) (existed bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.tasks[id]; e != nil {
+		return true, e.mayKnow(owner)
+	}
+	b.expire(now)
+	if b.owners[owner] >= b.max {
+		b.drop(func(e *entry) bool { return e.owner == owner && e.arrived })
+	}
+	if b.owners[owner] >= b.max {
+		return false, &actors.FullError{Limit: "MaxUnacknowledged", Max: b.max}
+	}
+	b.tasks[id] = &entry{id: id, owner: owner, tell: map[any]func(any, error){}}
+	b.owners[owner]++
+	return false, nil
+}
+
+// mayKnow is whether the task is that client's. To others it is as if it were not there.
+func (e *entry) mayKnow(owner string) error {
+	if e == nil || e.owner != owner {
+		return fmt.Errorf("%w, or nothing is known of it any more", store.ErrNotFound)
+	}
+	return nil
+}
+
+// expire forgets what has ended longer ago than Keep. It is called with the lock.
+func (b *inbox) expire(now time.Time) {
+	old := 0
+	for old < len(b.ended) && now.Sub(b.ended[old].endedAt) > Keep {
+		if !b.forget(b.ended[old]) {
+			b.gone--
+		}
+		old++
+	}
+	b.ended = b.ended[old:]
+}
+
+// drop forgets those of the ended that fit. It is called with the lock.
+func (b *inbox) drop(fits func(*entry) bool) {
+	kept := b.ended[:0]
+	for _, e := range b.ended {
+		if b.tasks[e.id] != e {
+			continue // gone already
+		}
+		if fits(e) {
+			b.forget(e)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	clear(b.ended[len(kept):])
+	b.ended, b.gone = kept, 0
+}
+
+// forget is called with the lock. It reports false if that was done before.
+func (b *inbox) forget(e *entry) bool {
+	if b.tasks[e.id] != e {
+		return false
+	}
+	delete(b.tasks, e.id)
+	if b.owners[e.owner]--; b.owners[e.owner] == 0 {
+		delete(b.owners, e.owner)
+	}
+	return true
+}
+
+// refuse takes a task out again that its runner has refused.
+func (b *inbox) refuse(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.tasks[id]; e != nil {
+		b.forget(e)
+	}
+}
+
+// end notes how a task ended, and tells those who want to know.
+func (b *inbox) end(id string, outcome any, err error, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.tasks[id]
+	if e == nil || e.over {
+		return
+	}
+	e.over, e.outcome, e.err, e.endedAt = true, outcome, err, now
+	b.ended = append(b.ended, e)
+	for _, tell := range e.tell {
+		tell(outcome, err)
+	}
+	e.tell = nil
+}
+
+// follow has tell told of the outcome, at once if it is there. whose is by whom leave takes it back; tell must wait for nothing.
+func (b *inbox) follow(owner, id string, whose any, tell func(outcome any, err error)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.tasks[id]
+	if err := e.mayKnow(owner); err != nil {
+		return err
+	}
+	if e.over {
+		tell(e.outcome, e.err)
+		return nil
+	}
+	e.tell[whose] = tell
+	return nil
+}
+
+func (b *inbox) leave(id string, whose any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.tasks[id]; e != nil {
+		delete(e.tell, whose)
+	}
+}
+
+// arrive says that the outcome has arrived: it may go when there is need of room, and forget says that it need not be known any longer.
+func (b *inbox) arrive(owner, id string, forget bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.tasks[id]
+	if e.mayKnow(owner) != nil || !e.over {
+		return
+	}
+	e.arrived = true
+	if forget {
+		b.forget(e)
+		if b.gone++; b.gone > len(b.ended)/2 { // seldom, or each would cost a walk through all
+			b.drop(func(*entry) bool { return false })
+		}
+	}
+}
+
+// knows reports why this client may know nothing of the task.
+func (b *inbox) knows(owner, id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tasks[id].mayKnow(owner)
+}

@@ -1,0 +1,204 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+)
+
+const (
+	// minReconnect and maxReconnect are how long a client waits before it tries again to reach somebody: doubling, less up to half by chance.
+	minReconnect = 50 * time.Millisecond
+	maxReconnect = 2 * time.Second
+	// helloTimeout is how long a listener may take for its welcome.
+	helloTimeout = 10 * time.Second
+	// arrivedEvery is how late a listener learns that outcomes have arrived, if nothing else is sent; or so many of them at once.
+	arrivedEvery = 50 * time.Millisecond
+	arrivedBatch = 512
+)
+
+// link is the connection of a client to one address. What is in the second part is guarded by the lock of the client.
+type link struct {
+	client    *Client
+	address   string
+	authority string
+	wake      chan struct{}
+	conn      *grpc.ClientConn
+
+	up        bool
+	node      string // of whom it reaches or has reached last
+	leaving   bool
+	unwanted  bool // its name no longer has the address
+	err       error
+	rooms     map[string]*room
+	max       int // runs that may be unanswered
+	maxBytes  int
+	open      int // runs that are
+	last      uint64
+	calls     map[uint64]*call
+	queue     []*call // to be sent
+	arrived   []uint64
+	forgotten []uint64
+}
+
+// room is how much room a runner has at the other end of a link.
+type room struct {
+	*remotepb.Room
+	given int64 // to it since it was told
+	full  bool  // it has refused a task since
+}
+
+func newLink(c *Client, address, authority string) *link {
+	return &link{client: c, address: address, authority: authority, wake: make(chan struct{}, 1), rooms: map[string]*room{}, calls: map[uint64]*call{}}
+}
+
+// run keeps the connection, until the client is closed or the address is no longer wanted.
+func (l *link) run() {
+	conn, err := l.dial()
+	if err != nil {
+		l.client.noteLoss(err)
+		l.client.logger.Error("remote: a connection cannot be made", "address", l.address, "error", err)
+		return
+	}
+	l.conn = conn
+	defer func() { _ = conn.Close() }()
+	for failures := 0; ; failures++ {
+		began := time.Now()
+		err := l.connect()
+		l.client.down(l, err)
+		if l.client.ctx.Err() != nil || l.client.drop(l) {
+			return
+		}
+		if time.Since(began) > maxReconnect {
+			failures = 0
+		}
+		if !pause(l.client.ctx, reconnectPause(failures, rand.Float64())) {
+			return
+		}
+		conn.ResetConnectBackoff()
+	}
+}
+
+// reconnectPause is how long to wait after so many failures in a row.
+func reconnectPause(failures int, chance float64) time.Duration {
+	d := min(maxReconnect, minReconnect<<min(failures, 10))
+	return d - time.Duration(chance*float64(d)/2)
+}
+
+func (l *link) dial() (*grpc.ClientConn, error) {
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(l.client.credentials),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(DefaultMaxMessage)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: minReconnect, Multiplier: 2, Jitter: 0.5, MaxDelay: maxReconnect},
+			MinConnectTimeout: helloTimeout,
+		}),
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+	}
+	if l.authority != "" {
+		options = append(options, grpc.WithAuthority(l.authority))
+	}
+	return grpc.NewClient("passthrough:///"+l.address, options...)
+}
+
+// withToken is for the calls of the client.
+func (c *Client) withToken(ctx context.Context) context.Context {
+	if c.config.Token == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.config.Token)
+}
+
+// connect opens a stream and uses it until it ends.
+func (l *link) connect() error {
+	ctx, cancel := context.WithCancelCause(l.client.withToken(l.client.ctx))
+	defer cancel(nil)
+	late := time.AfterFunc(helloTimeout, func() { cancel(errors.New("remote: no welcome in time")) })
+	defer late.Stop()
+	stream, err := remotepb.NewLinkClient(l.conn).Connect(ctx)
+	if err != nil {
+		return orCause(ctx, err)
+	}
+	hello := &remotepb.Request{Number: 1, What: &remotepb.Request_Hello{Hello: &remotepb.Hello{Client: l.client.id}}}
+	if err := stream.Send(&remotepb.ConnectRequest{Requests: []*remotepb.Request{hello}}); err != nil {
+		_, err = stream.Recv() // the reason is there
+		return orCause(ctx, err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return orCause(ctx, err)
+	}
+	if !late.Stop() {
+		return context.Cause(ctx)
+	}
+	welcome := first.GetAnswers()
+	if len(welcome) == 0 || welcome[0].GetWelcome() == nil {
+		return fmt.Errorf("%w: the first answer is no welcome", ErrInvalid)
+	}
+	l.client.up(l, welcome[0].GetWelcome())
+	return l.use(ctx, cancel, stream, welcome[1:])
+}
+
+// orCause prefers why ctx has ended to how gRPC says it.
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// use sends and receives until one of the two fails.
+func (l *link) use(ctx context.Context, cancel context.CancelCauseFunc, stream remotepb.Link_ConnectClient, early []*remotepb.Answer) error {
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if err := l.send(ctx, stream); err != nil && !errors.Is(err, context.Canceled) {
+			cancel(err)
+		}
+	}()
+	l.client.answers(l, early)
+	var err error
+	for err == nil {
+		var message *remotepb.ConnectResponse
+		if message, err = stream.Recv(); err == nil {
+			l.client.answers(l, message.GetAnswers())
+		}
+	}
+	cancel(err)
+	<-sent
+	return err
+}
+
+// send sends what gathers. While one message is being sent, the next gathers.
+func (l *link) send(ctx context.Context, stream remotepb.Link_ConnectClient) error {
+	ticker := time.NewTicker(arrivedEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.wake:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		for {
+			message := l.client.take(l)
+			if message == nil {
+				break
+			}
+			if err := stream.Send(message); err != nil {
+				return err // the reason comes to whoever receives
+			}
+		}
+	}
+}

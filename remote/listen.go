@@ -1,0 +1,260 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+)
+
+// DefaultDrainTimeout is how long a listener that is stopped goes on telling the outcomes that it owes.
+const DefaultDrainTimeout = 10 * time.Second
+
+// ListenConfig says what a listener serves, and whom. Only Runners is needed.
+type ListenConfig struct {
+	// Runners are reachable under their names. The listener does not stop them; stop it before them.
+	Runners []*actors.TaskRunner
+
+	// TLS has the listener demand a certificate of everybody. Without it, it listens on loopback only.
+	TLS TLS
+	// Clients are those who may come in, each with a token. With neither Clients nor ClientsFile, whoever has a certificate may do everything.
+	Clients []AllowedClient
+	// ClientsFile is a file of Clients, as ReadClients reads it, in place of Clients. It is read again when it changes.
+	ClientsFile string
+
+	// Limits bounds what clients can take, and Connections what strangers can.
+	Limits      Limits
+	Connections ConnectionLimits
+	// DrainTimeout is how long Stop goes on telling the outcomes that are owed; zero is DefaultDrainTimeout, a negative one not at all.
+	DrainTimeout time.Duration
+	// Reflection lets those who come in ask which services there are. grpcurl then needs no .proto file.
+	Reflection bool
+
+	// Logger gets who is refused and what goes wrong; nil: nobody does.
+	Logger *slog.Logger
+}
+
+// Listener makes runners reachable from other machines. Its methods are safe from any goroutine.
+type Listener struct {
+	config  ListenConfig
+	limits  Limits
+	logger  *slog.Logger
+	node    string
+	runners map[string]*served
+	door    *door
+	port    net.Listener
+	server  *grpc.Server
+	health  *health.Server
+
+	monitors *monitors
+	timers   *timers
+	leaving  chan struct{} // closed when no more runs are taken
+	done     chan struct{} // closed when the server has ended
+
+	mu       sync.Mutex
+	sessions map[string]*seat // by key
+	rates    map[string]*rate.Limiter
+	stopOnce sync.Once
+}
+
+// Listen opens a port, such as ":7070" or "127.0.0.1:0", on which the runners can be reached. It returns when that is so; ctx is for the
+// start alone.
+func Listen(ctx context.Context, address string, config ListenConfig) (*Listener, error) {
+	l, err := newListener(config)
+	if err != nil {
+		return nil, err
+	}
+	if l.port, err = l.door.listen(ctx, address); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(l.done)
+		if err := l.server.Serve(l.port); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			l.logger.Error("remote: the listener has ended", "error", err)
+		}
+	}()
+	return l, nil
+}
+
+func newListener(config ListenConfig) (*Listener, error) {
+	l := &Listener{
+		config: config, limits: config.Limits.withDefaults(), logger: config.Logger, runners: map[string]*served{},
+		leaving: make(chan struct{}), done: make(chan struct{}), sessions: map[string]*seat{}, rates: map[string]*rate.Limiter{},
+		monitors: newMonitors(), timers: newTimers(),
+	}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	if err := l.limits.validate(); err != nil {
+		return nil, err
+	}
+	if err := l.serve(config.Runners); err != nil {
+		return nil, err
+	}
+	var err error
+	l.door, err = newDoor(doorConfig{
+		tls: config.TLS, clients: config.Clients, clientsFile: config.ClientsFile, limits: config.Connections, logger: config.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.server = grpc.NewServer(l.options()...)
+	l.register()
+	return l, nil
+}
+
+// serve enters the runners.
+func (l *Listener) serve(runners []*actors.TaskRunner) error {
+	if len(runners) == 0 {
+		return errors.New("remote: ListenConfig: Runners is empty, want at least one")
+	}
+	for i, r := range runners {
+		if r == nil {
+			return fmt.Errorf("remote: ListenConfig: Runners[%d] is nil", i)
+		}
+		if l.runners[r.Name()] != nil {
+			return fmt.Errorf("remote: ListenConfig: Runners[%d]: %q is there twice", i, r.Name())
+		}
+		l.runners[r.Name()] = newServed(r, l.limits)
+	}
+	l.node = runners[0].System().Node()
+	return nil
+}
+
+// A connection on which nothing comes is asked whether anybody is there, and is given up when nobody answers. Those who ask too often
+// are turned away.
+const (
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 3 * time.Second
+	keepaliveMin     = 5 * time.Second
+)
+
+func (l *Listener) options() []grpc.ServerOption {
+	return append(l.door.options(),
+		grpc.ChainUnaryInterceptor(l.recoverCall),
+		grpc.ChainStreamInterceptor(l.recoverStream),
+		grpc.MaxRecvMsgSize(l.limits.MaxMessage),
+		grpc.MaxConcurrentStreams(uint32(l.limits.MaxStreams)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMin, PermitWithoutStream: true}),
+	)
+}
+
+func (l *Listener) register() {
+	remotepb.RegisterLinkServer(l.server, &linkServer{listener: l})
+	remotepb.RegisterTasksServer(l.server, &tasksServer{listener: l})
+	l.health = health.NewServer()
+	grpc_health_v1.RegisterHealthServer(l.server, l.health)
+	if l.config.Reflection {
+		reflection.Register(l.server)
+	}
+}
+
+// Addr is the address on which it listens.
+func (l *Listener) Addr() net.Addr { return l.port.Addr() }
+
+// Refusals says how often somebody or something was refused since the start, by reason. What has not happened is not in it.
+func (l *Listener) Refusals() map[string]int64 { return l.door.refusals.snapshot() }
+
+// Stop takes no more runs, tells the clients so, goes on for DrainTimeout to tell the outcomes that are owed, and closes the port and all
+// connections. When ctx ends it does not wait any longer, and answers with its cause. It is idempotent.
+func (l *Listener) Stop(ctx context.Context) error {
+	l.stopOnce.Do(func() {
+		l.health.Shutdown()
+		close(l.leaving)
+		go func() {
+			l.drain()
+			l.server.Stop()
+		}()
+	})
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		l.server.Stop()
+		<-l.done
+		l.finish()
+		return context.Cause(ctx)
+	}
+	l.finish()
+	return nil
+}
+
+func (l *Listener) finish() {
+	l.timers.stop()
+	l.monitors.stop()
+}
+
+// drainEvery is how often it is looked whether everything is told.
+const drainEvery = 20 * time.Millisecond
+
+// drain waits until nothing is owed, or the time is over.
+func (l *Listener) drain() {
+	limit := orDefault(l.config.DrainTimeout, DefaultDrainTimeout)
+	until := time.Now().Add(limit)
+	ticker := time.NewTicker(drainEvery)
+	defer ticker.Stop()
+	for l.owes() && time.Now().Before(until) {
+		select {
+		case <-ticker.C:
+		case <-l.done:
+			return
+		}
+	}
+}
+
+func (l *Listener) owes() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.sessions {
+		if p.session.owes() > 0 || p.session.out.len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// served gives a runner by its name.
+func (l *Listener) served(name string) (*served, error) {
+	if s := l.runners[name]; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: %q", ErrUnknownRunner, cut(name, 64))
+}
+
+// refuse counts that something was refused to a client, and gives its error.
+func (l *Listener) refuse(p *peer, reason string, err error) error {
+	l.door.refusals.add(time.Now(), reason, p.name, err)
+	return err
+}
+
+// recoverCall and recoverStream turn a panic into an error of the call: it is a mistake of ours, and others have nothing to do with it.
+func (l *Listener) recoverCall(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+	defer l.recovered(info.FullMethod, &err)
+	return handle(ctx, request)
+}
+
+func (l *Listener) recoverStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	defer l.recovered(info.FullMethod, &err)
+	return handle(server, stream)
+}
+
+func (l *Listener) recovered(method string, err *error) {
+	if value := recover(); value != nil {
+		l.logger.Error("remote: a call has panicked", "method", method, "panic", value, "stack", string(debug.Stack()))
+		*err = errPanicked
+	}
+}

@@ -1,0 +1,65 @@
+package remote
+
+import (
+	"context"
+	"sync"
+)
+
+// outbox is what is to be sent over a stream, in its order. Whoever puts never waits: how much can gather is limited by those who put. While
+// one message is being sent, the next gathers; there is no timer.
+type outbox[T any] struct {
+	mu    sync.Mutex
+	items []T
+	wake  chan struct{}
+	taken chan struct{} // somebody waits for less
+}
+
+func newOutbox[T any]() *outbox[T] {
+	return &outbox[T]{wake: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
+}
+
+func (o *outbox[T]) put(items ...T) {
+	o.mu.Lock()
+	first := len(o.items) == 0
+	o.items = append(o.items, items...)
+	o.mu.Unlock()
+	if first {
+		poke(o.wake)
+	}
+}
+
+// take takes all that has gathered, into the memory of what was taken before.
+func (o *outbox[T]) take(empty []T) []T {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(empty)
+	items := o.items
+	o.items = empty[:0]
+	poke(o.taken)
+	return items
+}
+
+func (o *outbox[T]) len() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.items)
+}
+
+// below waits until less than so much is in it, and reports false if ctx ended first.
+func (o *outbox[T]) below(ctx context.Context, limit int) bool {
+	for o.len() >= limit {
+		select {
+		case <-o.taken:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func poke(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}

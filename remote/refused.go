@@ -1,0 +1,126 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// What callers branch on, besides the errors of actors and store, which travel: actors.ErrUnknownKind, *actors.FullError,
+// actors.ErrStopping, actors.ErrNoStore, store.ErrNotFound, store.ErrUnavailable, *store.StateError, store.ErrCursorExpired and
+// store.ErrCursorAhead mean on this side of the wire what they mean on the other.
+var (
+	// ErrUnknownRunner says that no listener that was reached has a runner of this name.
+	ErrUnknownRunner = errors.New("remote: no such runner")
+	// ErrInvalid says that a field of a request has a value which it cannot have; the error text names it.
+	ErrInvalid = errors.New("remote: invalid request")
+	// ErrTooLate says that the deadline had passed before the task was accepted. It was not.
+	ErrTooLate = fmt.Errorf("remote: the deadline had passed before the task was accepted: %w", context.DeadlineExceeded)
+	// ErrNoConnection says that nobody could be reached for longer than DialConfig.Away. What was asked for may have been done if the
+	// error is store.ErrUnavailable too; else it was not.
+	ErrNoConnection = errors.New("remote: no connection")
+	// ErrLost says that the program that had the task is gone, and that its runner records nothing.
+	ErrLost = errors.New("remote: the task is lost: its runner recorded nothing, and its program has ended")
+	// ErrClosed says that the client or the listener was closed.
+	ErrClosed = errors.New("remote: closed")
+	// ErrUnknownRequest says that the other side is older and does not know what it was asked for.
+	ErrUnknownRequest = errors.New("remote: the listener does not know this request")
+)
+
+// wireCodes is what an error is on the wire, and back. The first that fits counts.
+var wireCodes = []struct {
+	is   error
+	code remotepb.Code
+}{
+	{ErrUnknownRequest, remotepb.Code_CODE_UNKNOWN},
+	{ErrNotAllowed, remotepb.Code_CODE_NOT_ALLOWED},
+	{ErrUnknownRunner, remotepb.Code_CODE_NO_RUNNER},
+	{ErrTooLate, remotepb.Code_CODE_TOO_LATE},
+	{actors.ErrUnknownKind, remotepb.Code_CODE_NO_KIND},
+	{actors.ErrNoStore, remotepb.Code_CODE_NO_STORE},
+	{actors.ErrStopping, remotepb.Code_CODE_STOPPING},
+	{store.ErrUnavailable, remotepb.Code_CODE_UNAVAILABLE},
+	{store.ErrNotFound, remotepb.Code_CODE_NO_TASK},
+	{actors.ErrFull, remotepb.Code_CODE_FULL},
+	{ErrInvalid, remotepb.Code_CODE_INVALID},
+	{store.ErrInvalid, remotepb.Code_CODE_INVALID},
+	{messages.ErrInvalid, remotepb.Code_CODE_INVALID},
+	{messages.ErrTooLarge, remotepb.Code_CODE_INVALID},
+	{messages.ErrUnknownKind, remotepb.Code_CODE_INVALID},
+	{messages.ErrSchemaVersion, remotepb.Code_CODE_INVALID},
+}
+
+// codeOf is what an error is on the wire.
+func codeOf(err error) remotepb.Code {
+	if _, ok := errors.AsType[*actors.ArgsError](err); ok {
+		return remotepb.Code_CODE_INVALID
+	}
+	if _, ok := errors.AsType[*store.StateError](err); ok {
+		return remotepb.Code_CODE_ENDED
+	}
+	for _, c := range wireCodes {
+		if errors.Is(err, c.is) {
+			return c.code
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return remotepb.Code_CODE_UNAVAILABLE // ours has ended before there was an answer
+	}
+	return remotepb.Code_CODE_OTHER
+}
+
+// maxText is how much of the text of an error travels.
+const maxText = 4 << 10
+
+// refused puts an error on the wire.
+func refused(err error) *remotepb.Refused {
+	r := &remotepb.Refused{Code: codeOf(err), Text: cut(err.Error(), maxText)}
+	if full, ok := errors.AsType[*actors.FullError](err); ok {
+		r.Limit, r.Max = full.Limit, int64(full.Max)
+	}
+	if state, ok := errors.AsType[*store.StateError](err); ok {
+		r.State = string(state.From)
+	}
+	return r
+}
+
+// travelled is an error that has come over the wire: it has the text of the one on the other side, and is what that was.
+type travelled struct {
+	text string
+	is   error
+}
+
+func (e *travelled) Error() string { return e.text }
+func (e *travelled) Unwrap() error { return e.is }
+
+// reason takes an error from the wire.
+func reason(r *remotepb.Refused, runner, taskID string) error {
+	switch r.GetCode() {
+	case remotepb.Code_CODE_FULL:
+		return &actors.FullError{Runner: runner, Limit: r.GetLimit(), Max: int(r.GetMax())}
+	case remotepb.Code_CODE_ENDED:
+		return &store.StateError{TaskID: taskID, From: store.State(r.GetState()), To: store.Cancelled}
+	}
+	for _, c := range wireCodes {
+		if c.code == r.GetCode() {
+			return &travelled{r.GetText(), c.is}
+		}
+	}
+	return errors.New(r.GetText())
+}
+
+// cut gives no more than so many bytes of a text, and whole characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && text[limit]&0xC0 == 0x80 { // in the middle of a character
+		limit--
+	}
+	return text[:limit]
+}

@@ -1,0 +1,185 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote"
+	"github.com/taskrunner-go/taskrunner/store"
+	"github.com/taskrunner-go/taskrunner/store/sqlite"
+)
+
+// both runs a test against a runner that records its tasks, and against one that does not.
+func both(t *testing.T, config actors.TaskRunnerConfig, test func(t *testing.T, ctx context.Context, r *remote.Runner, w *world)) {
+	for _, durable := range []bool{false, true} {
+		name := "without a store"
+		if durable {
+			name = "with a store"
+		}
+		t.Run(name, func(t *testing.T) {
+			config := config
+			if durable {
+				db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{})
+				must(t, err)
+				t.Cleanup(func() { must(t, db.Close()) })
+				config.Store = db
+			}
+			w := start(t, config)
+			test(t, t.Context(), w.client.Runner(config.Name), w)
+		})
+	}
+}
+
+// world is a runner, a listener and a client.
+type world struct {
+	runner   *actors.TaskRunner
+	listener *remote.Listener
+	client   *remote.Client
+}
+
+func start(t *testing.T, config actors.TaskRunnerConfig) *world {
+	t.Helper()
+	w := &world{}
+	var err error
+	w.runner, err = actors.StartTaskRunner(t.Context(), config)
+	must(t, err)
+	t.Cleanup(func() { must(t, w.runner.Stop(context.Background())) })
+	w.listener, err = remote.Listen(t.Context(), "127.0.0.1:0", remote.ListenConfig{Runners: []*actors.TaskRunner{w.runner}})
+	must(t, err)
+	t.Cleanup(func() { must(t, w.listener.Stop(context.Background())) })
+	w.client, err = remote.Dial(t.Context(), w.listener.Addr().String(), remote.DialConfig{})
+	must(t, err)
+	t.Cleanup(func() { must(t, w.client.Close(context.Background())) })
+	return w
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func kinds() actors.Kinds {
+	return actors.Kinds{
+		actors.Kind("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil }),
+		actors.Kind("fail", func(_ context.Context, text string) (string, error) { return "", messages.Discard(errors.New(text)) }),
+		actors.Kind("panic", func(context.Context, string) (string, error) { panic("boom") }, actors.WithMaxAttempts(1)),
+		actors.Kind("hang", func(ctx context.Context, _ string) (string, error) {
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}),
+	}
+}
+
+func TestRunElsewhere(t *testing.T) {
+	both(t, actors.TaskRunnerConfig{Name: "numbers", Kinds: kinds()}, func(t *testing.T, ctx context.Context, r *remote.Runner, w *world) {
+		task, err := remote.Run[int](ctx, r, "double", 21)
+		must(t, err)
+		if got, err := task.Await(ctx); got != 42 || err != nil {
+			t.Fatalf("got %d, %v", got, err)
+		}
+		if got, err := remote.Await[int](ctx, r, task.ID()); w.runner.Store() != nil && (got != 42 || err != nil) {
+			t.Errorf("awaited again: %d, %v", got, err)
+		}
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				task, err := remote.Run[int](ctx, r, "double", i)
+				if err != nil {
+					t.Errorf("task %d: %v", i, err)
+					return
+				}
+				if got, err := task.Await(ctx); got != 2*i || err != nil {
+					t.Errorf("task %d: %d, %v", i, got, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestFailuresTravel(t *testing.T) {
+	both(t, actors.TaskRunnerConfig{Name: "numbers", Kinds: kinds()}, func(t *testing.T, ctx context.Context, r *remote.Runner, w *world) {
+		task, err := remote.Run[string](ctx, r, "fail", "no such file")
+		must(t, err)
+		_, err = task.Await(ctx)
+		if ended, ok := errors.AsType[*actors.TaskError](err); !ok || ended.State != store.Discarded || ended.Err.Error() != "no such file" {
+			t.Errorf("a failed task: %v", err)
+		}
+		task, err = remote.Run[string](ctx, r, "panic", "")
+		must(t, err)
+		_, err = task.Await(ctx)
+		if ended, ok := errors.AsType[*actors.TaskError](err); !ok || ended.Err.Error() != "panic: boom" {
+			t.Errorf("a panic: %v", err)
+		}
+		if p, ok := errors.AsType[*messages.PanicError](err); w.runner.Store() == nil && (!ok || fmt.Sprint(p.Value) != "boom" || len(p.Stack) == 0) {
+			t.Errorf("a panic: %v", err) // one that is recorded may have ended before it was asked for: then only its text is known
+		}
+		for name, run := range map[string]struct {
+			err  error
+			want error
+		}{
+			"unknown kind":   {runErr(ctx, r, "none", 1), actors.ErrUnknownKind},
+			"unknown runner": {runErr(ctx, w.client.Runner("nobody"), "double", 1), remote.ErrUnknownRunner},
+			"bad arguments":  {runErr(ctx, r, "double", "x"), remote.ErrInvalid},
+		} {
+			if !errors.Is(run.err, run.want) {
+				t.Errorf("%s: %v, want %v", name, run.err, run.want)
+			}
+		}
+	})
+}
+
+func runErr[A any](ctx context.Context, r *remote.Runner, kind string, args A) error {
+	_, err := remote.Run[string](ctx, r, kind, args)
+	return err
+}
+
+func TestCancel(t *testing.T) {
+	both(t, actors.TaskRunnerConfig{Name: "numbers", Kinds: kinds()}, func(t *testing.T, ctx context.Context, r *remote.Runner, _ *world) {
+		task, err := remote.Run[string](ctx, r, "hang", "")
+		must(t, err)
+		downs := make(chan messages.Down, 1)
+		monitor := r.MonitorTask(task.ID(), func(down messages.Down) { downs <- down })
+		must(t, task.Cancel(ctx))
+		_, err = task.Await(ctx)
+		if ended, ok := errors.AsType[*actors.TaskError](err); !ok || ended.State != store.Cancelled {
+			t.Errorf("a cancelled task: %v", err)
+		}
+		if down := <-downs; down.Ref != monitor.Ref() || down.Reason == nil {
+			t.Errorf("its down: %+v", down)
+		}
+	})
+}
+
+func TestMonitorOfARunner(t *testing.T) {
+	w := start(t, actors.TaskRunnerConfig{Name: "numbers", Kinds: kinds()})
+	downs := make(chan messages.Down, 3)
+	r := w.client.Runner("numbers")
+	r.Monitor(func(down messages.Down) { downs <- down })
+	w.client.Runner("nobody").Monitor(func(down messages.Down) { downs <- down })
+	if down := <-downs; down.Reason != messages.NoProc {
+		t.Errorf("of nobody: %v", down.Reason)
+	}
+	must(t, w.client.Ready(t.Context()))
+	if _, err := remote.Run[int](t.Context(), r, "double", 1); err != nil {
+		t.Fatal(err)
+	}
+	must(t, w.listener.Stop(t.Context()))
+	select {
+	case down := <-downs:
+		if down.Reason != messages.NoConnection {
+			t.Errorf("when the listener stops: %v", down.Reason)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("no down when the listener stops")
+	}
+}

@@ -1,0 +1,221 @@
+package remote
+
+import (
+	"slices"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// candidate is a link as one call sees it.
+type candidate struct {
+	known   bool  // it reaches the runner
+	may     bool  // the call may go there
+	stopped bool  // the runner takes nothing, or the listener is leaving
+	full    bool  // the runner has refused a task for want of room
+	free    int64 // how much room there is, less what was sent since that was told
+}
+
+// pick gives the candidate with the most room, of those that can take the call; -1: none.
+func pick(candidates []candidate) int {
+	best := -1
+	for i, c := range candidates {
+		if !c.known || !c.may || c.stopped || c.full {
+			continue
+		}
+		if best < 0 || c.free > candidates[best].free {
+			best = i
+		}
+	}
+	return best
+}
+
+// verdict is what becomes of a call that nobody can take now.
+type verdict int
+
+const (
+	keepWaiting   verdict = iota // somebody may come who can
+	nobodyHas                    // all are here, and none has the runner
+	allStopped                   // all are here, and the runner is stopped everywhere
+	everybodyFull                // it is full everywhere
+)
+
+// judge says what becomes of a call that nobody can take. allUp is whether there is a connection to everybody.
+func judge(candidates []candidate, allUp bool) verdict {
+	may, stopped, full := 0, 0, 0
+	for _, c := range candidates {
+		if !c.known || !c.may {
+			continue
+		}
+		may++
+		switch {
+		case c.stopped:
+			stopped++
+		case c.full:
+			full++
+		}
+	}
+	switch {
+	case full > 0:
+		return everybodyFull
+	case !allUp:
+		return keepWaiting
+	case may == 0:
+		return nobodyHas
+	case stopped == may:
+		return allStopped
+	}
+	return keepWaiting
+}
+
+// allows says whether a call that was sent somewhere may go to a place: to the database that may have it already, or to the same address,
+// if nothing was recorded. There, if it is another node by now, the task is gone with the one before.
+func (bound place) allows(other place) bool {
+	switch {
+	case bound == place{}:
+		return true
+	case bound.database != "":
+		return bound.database == other.database
+	}
+	return bound.address == other.address && other.database == ""
+}
+
+// candidates is called with the lock.
+func (c *Client) candidates(a *call) (candidates []candidate, allUp bool) {
+	candidates, allUp = make([]candidate, len(c.links)), true
+	for i, l := range c.links {
+		if !l.up {
+			allUp = allUp && l.unwanted
+			continue
+		}
+		r := l.rooms[a.runner]
+		if r == nil {
+			continue
+		}
+		candidates[i] = candidate{
+			known: true, may: a.bound.allows(l.placeOf(r)), stopped: a.isRun() && (l.leaving || r.GetStopped()),
+			full: a.isRun() && a.waits && r.full, free: r.GetFree() - r.given,
+		}
+	}
+	return candidates, allUp && len(c.links) > 0
+}
+
+func (l *link) placeOf(r *room) place {
+	return place{address: l.address, node: l.node, database: r.GetDatabase()}
+}
+
+// route gives a call to a link, or has it wait for one, or ends it. It is called with the lock.
+func (c *Client) route(a *call, now time.Time) {
+	candidates, allUp := c.candidates(a)
+	if best := pick(candidates); best >= 0 {
+		c.give(c.links[best], a)
+		return
+	}
+	if a.since.IsZero() {
+		a.since = now
+	}
+	switch judge(candidates, allUp) {
+	case nobodyHas:
+		if a.bound == (place{}) { // else somebody had it, who may come back
+			c.fail(a, &travelled{ErrUnknownRunner.Error() + ": " + a.runner, ErrUnknownRunner})
+			return
+		}
+	case allStopped:
+		if !a.sent && a.isRun() {
+			c.fail(a, actors.ErrStopping)
+			return
+		}
+	case everybodyFull:
+		a.full = true
+	}
+	c.wait(a)
+}
+
+// wait puts a call among those that wait, where its turn is. It is called with the lock.
+func (c *Client) wait(a *call) {
+	at, _ := slices.BinarySearchFunc(c.waiting, a, func(x, y *call) int { return int(int64(x.seq) - int64(y.seq)) })
+	c.waiting = slices.Insert(c.waiting, at, a)
+}
+
+// give queues a call on a link. It is called with the lock.
+func (c *Client) give(l *link, a *call) {
+	r := l.rooms[a.runner]
+	if a.isRun() && !a.sent {
+		r.given++
+	}
+	if lost := a.isRun() && a.yes; lost || a.sent && a.bound.database == "" && a.bound.node != l.node {
+		c.giveAgain(l, a)
+		if a.isOver() {
+			return
+		}
+	}
+	a.link, a.since, a.full = l, time.Time{}, false
+	l.queue = append(l.queue, a)
+	if len(l.queue) == 1 {
+		poke(l.wake)
+	}
+}
+
+// giveAgain makes of a call what it is when it is asked anew: a run that was accepted is awaited. Where nothing was recorded and the
+// program is another one by now, a task that was accepted is lost, and one of which that is not known is new.
+func (c *Client) giveAgain(l *link, a *call) {
+	if a.bound.database == "" && a.bound.node != l.node {
+		if a.yes || !a.isRun() {
+			c.fail(a, ErrLost)
+			return
+		}
+		a.sent, a.bound = false, place{}
+		return
+	}
+	if a.isRun() && a.yes {
+		a.request = &remotepb.Request{Runner: a.runner, What: &remotepb.Request_Await{Await: &remotepb.Await{TaskId: a.taskID}}}
+	}
+}
+
+// routeAll tries again for those that wait, in their order. It is called with the lock.
+func (c *Client) routeAll(now time.Time) {
+	waiting := c.waiting
+	c.waiting = nil
+	for _, a := range waiting {
+		if !a.left {
+			c.route(a, now)
+		}
+	}
+}
+
+// fail ends a call without what it was for. It is called with the lock.
+func (c *Client) fail(a *call, err error) {
+	c.release(a)
+	switch {
+	case !isClosed(a.answered):
+		a.err = err
+		close(a.answered)
+		if a.ended != nil {
+			a.endErr = err
+			close(a.ended)
+		}
+	case a.ended != nil && !isClosed(a.ended):
+		a.endErr = err
+		close(a.ended)
+	}
+	c.tellDown(a, err)
+}
+
+// awayError is what a call is answered when nobody could be reached for too long. It is called with the lock.
+func (c *Client) awayError(a *call) error {
+	err := c.noConnectionLocked()
+	if a.isRun() && a.sent && !a.yes {
+		return &mayBeError{err}
+	}
+	return err
+}
+
+// mayBeError says that a run may have been accepted all the same.
+type mayBeError struct{ err error }
+
+func (e *mayBeError) Error() string {
+	return e.err.Error() + "; the task may have been accepted all the same"
+}
+func (e *mayBeError) Unwrap() []error { return []error{store.ErrUnavailable, e.err} }

@@ -1,0 +1,327 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Runner is a task runner on other machines: one of its name at each listener that the client reaches. Its methods are safe from any
+// goroutine.
+type Runner struct {
+	client *Client
+	name   string
+}
+
+// Runner gives the runner of that name. Whether there is one, its first use tells.
+func (c *Client) Runner(name string) *Runner { return &Runner{client: c, name: name} }
+
+// Name is the name of the runner.
+func (r *Runner) Name() string { return r.name }
+
+// Handle is a task that was accepted. Its methods are safe from any goroutine.
+type Handle[R any] struct {
+	runner *Runner
+	id     string
+	call   *call
+}
+
+// ID is the task's id, a UUID.
+func (h *Handle[R]) ID() string { return h.id }
+
+// Existed says that a task of this id was there already, so that nothing was recorded; or that this very call has recorded it, but the
+// answer was lost on its way and it was asked again.
+func (h *Handle[R]) Existed() bool { return h.call.existed }
+
+// Run has a runner of this name run a task, and returns when that is certain and not when it is done: when its listener has answered that
+// the task is recorded. Without an answer it is sent again, with the same id, and accepted once. Of several listeners the one with the
+// most room gets it.
+//
+// The order in which one goroutine calls Run is the order in which one runner records the tasks. ctx bounds the call; its deadline travels, and
+// what arrives later is not accepted. The errors are those of actors.Run, and those of this package: with store.ErrUnavailable the task may
+// have been accepted all the same, and to ask again with the same WithID tells.
+func Run[R, A any](ctx context.Context, runner *Runner, kind string, args A, given ...Option) (*Handle[R], error) {
+	o, err := gather(given, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	a, err := runner.newCall(ctx, kind, args, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := runner.start(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := runner.accepted(ctx, a); err != nil {
+		return nil, err
+	}
+	return &Handle[R]{runner, a.taskID, a}, nil
+}
+
+// RunMany is Run for many tasks of one kind, each accepted or refused by itself: where one was refused its handle is nil, and the error
+// says why of each, as errors.Join does. WithID is not for it.
+func RunMany[R, A any](ctx context.Context, runner *Runner, kind string, args []A, given ...Option) ([]*Handle[R], error) {
+	o, err := gather(given, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if o.run.TaskID != "" && len(args) != 1 {
+		return nil, fmt.Errorf("%w: RunMany: WithID is for one task, not for %d", ErrInvalid, len(args))
+	}
+	calls := make([]*call, len(args))
+	for i := range args {
+		if calls[i], err = runner.newCall(ctx, kind, args[i], o); err != nil {
+			return nil, fmt.Errorf("arguments %d: %w", i, err)
+		}
+	}
+	handles, errs := make([]*Handle[R], len(args)), make([]error, len(args))
+	asked := 0
+	for ; asked < len(calls); asked++ {
+		if errs[asked] = runner.start(ctx, calls[asked]); errs[asked] != nil {
+			break
+		}
+	}
+	for i, a := range calls[:asked] {
+		if errs[i] = runner.accepted(ctx, a); errs[i] == nil {
+			handles[i] = &Handle[R]{runner, a.taskID, a}
+		}
+	}
+	return handles, errors.Join(errs...)
+}
+
+// newCall makes the request of a task.
+func (r *Runner) newCall(ctx context.Context, kind string, args any, o options) (*call, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	run := o.run
+	run.Kind = kind
+	var err error
+	if run.Args, err = marshalSafely(args); err != nil {
+		return nil, &actors.ArgsError{Kind: kind, Err: err}
+	}
+	if run.TaskID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("remote: make a task id: %w", err)
+		}
+		run.TaskID = id.String()
+	}
+	envelope, err := messages.Encode(run)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	request := &remotepb.Request{Runner: r.name, What: &remotepb.Request_Run{Run: envelope}, CancelAtDeadline: o.cancel}
+	if until, ok := ctx.Deadline(); ok {
+		envelope.Deadline = timestamppb.New(until)
+	}
+	if inject := r.client.config.TraceContext; inject != nil {
+		envelope.TraceContext = map[string]string{}
+		inject(ctx, envelope.TraceContext)
+	}
+	a := newCall(r.name, run.TaskID, request, true)
+	a.waits = o.wait
+	if o.cancel {
+		context.AfterFunc(ctx, func() { r.cancelLater(a.taskID) })
+	}
+	return a, nil
+}
+
+func newCall(runner, taskID string, request *remotepb.Request, outcome bool) *call {
+	a := &call{runner: runner, taskID: taskID, request: request, answered: make(chan struct{})}
+	if outcome {
+		a.ended = make(chan struct{})
+	}
+	return a
+}
+
+// start has the task on its way.
+func (r *Runner) start(ctx context.Context, a *call) error {
+	if err := r.client.enter(ctx); err != nil {
+		return err
+	}
+	a.inWindow = true
+	r.client.submit(a)
+	return nil
+}
+
+// accepted waits for the answer to a run.
+func (r *Runner) accepted(ctx context.Context, a *call) error {
+	select {
+	case <-a.answered:
+		return a.err
+	case <-ctx.Done():
+		return r.client.giveUpOn(ctx, a)
+	}
+}
+
+// giveUpOn leaves a call whose caller does not wait any longer, and says what that may mean.
+func (c *Client) giveUpOn(ctx context.Context, a *call) error {
+	c.leave(a)
+	c.mu.Lock()
+	defer c.unlock()
+	if isClosed(a.answered) {
+		return a.err // in the same moment
+	}
+	if !a.sent {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("remote: %w yet, and the task may be accepted all the same: %w", store.ErrUnavailable, context.Cause(ctx))
+}
+
+// cancelLater cancels a task whose caller does not want it any more.
+func (r *Runner) cancelLater(id string) {
+	ctx, stop := context.WithTimeout(r.client.ctx, r.client.config.Away)
+	defer stop()
+	if err := r.Cancel(ctx, id); err != nil {
+		r.client.logger.Debug("remote: a task was not cancelled", "task", id, "error", err)
+	}
+}
+
+// Await waits for the task's final outcome: the value, or a *actors.TaskError with the reason, of which travels what messages.Decode says. It
+// gives ErrLost if the program that had the task has ended and its runner recorded nothing, ErrNoConnection if nobody could be reached for
+// DialConfig.Away, and the cause of ctx when that ends; in the last two cases the task may go on, and may be awaited again.
+func (h *Handle[R]) Await(ctx context.Context) (R, error) {
+	if h.call.ended == nil { // its outcome was not promised
+		return Await[R](ctx, h.runner, h.id)
+	}
+	select {
+	case <-h.call.ended:
+	case <-ctx.Done():
+		var none R
+		return none, context.Cause(ctx)
+	}
+	if errors.Is(h.call.endErr, ErrNoConnection) { // that was then
+		return Await[R](ctx, h.runner, h.id)
+	}
+	return valueOf[R](h.id, h.call)
+}
+
+// Cancel cancels the task; see Runner.Cancel. That the task has ended already is no error.
+func (h *Handle[R]) Cancel(ctx context.Context) error {
+	err := h.runner.Cancel(ctx, h.id)
+	if _, ended := errors.AsType[*store.StateError](err); ended {
+		return nil
+	}
+	return err
+}
+
+// Await waits for the final outcome of a task, by its id, also after a restart; see Handle.Await. An unknown id is store.ErrNotFound.
+func Await[R any](ctx context.Context, runner *Runner, id string) (R, error) {
+	var none R
+	if err := validID("id", id); err != nil {
+		return none, err
+	}
+	request := &remotepb.Request{Runner: runner.name, What: &remotepb.Request_Await{Await: &remotepb.Await{TaskId: id}}}
+	a := newCall(runner.name, id, request, true)
+	runner.client.submit(a)
+	select {
+	case <-a.ended:
+		return valueOf[R](id, a)
+	case <-ctx.Done():
+		runner.client.leave(a)
+		return none, context.Cause(ctx)
+	}
+}
+
+// Cancel ends a task that nobody wants any more: at once if it waits, by its context if it runs, as actors.TaskRunner.Cancel does. A task that
+// is completed or discarded is a *store.StateError, an unknown one store.ErrNotFound.
+func (r *Runner) Cancel(ctx context.Context, id string) error {
+	if err := validID("id", id); err != nil {
+		return err
+	}
+	request := &remotepb.Request{Runner: r.name, What: &remotepb.Request_Cancel{Cancel: &remotepb.Cancel{TaskId: id}}}
+	a := newCall(r.name, id, request, false)
+	r.client.submit(a)
+	select {
+	case <-a.answered:
+		return a.err
+	case <-ctx.Done():
+		r.client.leave(a)
+		return context.Cause(ctx)
+	}
+}
+
+// valueOf gives the outcome as the caller of Await wants it.
+func valueOf[R any](id string, a *call) (R, error) {
+	var result R
+	if a.endErr != nil {
+		return result, a.endErr
+	}
+	message, err := messages.Decode(a.outcome)
+	if err != nil {
+		return result, fmt.Errorf("remote: the outcome of task %s: %w", id, err)
+	}
+	switch m := message.(type) {
+	case messages.Completed:
+		if m.Result == nil {
+			return result, nil
+		}
+		if err := json.Unmarshal(m.Result, &result); err != nil {
+			return result, fmt.Errorf("remote: task %s: decode the result: %w", id, err)
+		}
+		return result, nil
+	case messages.Failed:
+		return result, &actors.TaskError{TaskID: id, State: store.Discarded, Err: m.Reason}
+	case messages.Cancelled:
+		return result, &actors.TaskError{TaskID: id, State: store.Cancelled, Err: m.Reason}
+	}
+	return result, fmt.Errorf("remote: task %s ended with a %T", id, message)
+}
+
+// Monitor is a watch on a task or a runner.
+type Monitor struct {
+	client *Client
+	call   *call
+}
+
+// Ref tells the Downs of several monitors apart.
+func (m *Monitor) Ref() messages.Ref { return messages.Ref(m.call.seq) }
+
+// Stop ends the monitor. A Down may come in the same moment.
+func (m *Monitor) Stop() {
+	m.client.mu.Lock()
+	m.call.told = nil
+	m.client.unlock()
+	m.client.leave(m.call)
+}
+
+// Monitor has told called once when the runner's process ends, on the machine with the most room: with its reason, with messages.NoConnection when the
+// connection is lost (at once if it was closed, within 15 seconds if the other side is silent), or messages.NoProc if there is no
+// such runner. told is called from any goroutine.
+//
+//	runner.Monitor(func(down messages.Down) { system.Send(ctx, self, down) }) // for a GenServer, whose HandleInfo gets it
+func (r *Runner) Monitor(told func(messages.Down)) *Monitor { return r.monitor("", told) }
+
+// MonitorTask has told called once when the task has come to its final outcome: with messages.Normal if it completed, else with the reason.
+// See Monitor.
+func (r *Runner) MonitorTask(id string, told func(messages.Down)) *Monitor {
+	return r.monitor(id, told)
+}
+
+func (r *Runner) monitor(taskID string, told func(messages.Down)) *Monitor {
+	request := &remotepb.Request{Runner: r.name, What: &remotepb.Request_Monitor{Monitor: &remotepb.Monitor{TaskId: taskID}}}
+	a := newCall(r.name, taskID, request, false)
+	a.closes = true
+	a.told = func(down messages.Down) {
+		if errors.Is(down.Reason, ErrUnknownRunner) || errors.Is(down.Reason, store.ErrNotFound) {
+			down.Reason = messages.NoProc
+		}
+		if errors.Is(down.Reason, ErrNoConnection) {
+			down.Reason = messages.NoConnection
+		}
+		told(down)
+	}
+	r.client.submit(a)
+	return &Monitor{r.client, a}
+}

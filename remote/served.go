@@ -1,0 +1,152 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// served is a runner as a listener serves it: the same, whether it records its tasks or not.
+type served struct {
+	runner   *actors.TaskRunner
+	inbox    *inbox // nil if the runner records its tasks
+	database string
+}
+
+func newServed(r *actors.TaskRunner, limits Limits) *served {
+	s := &served{runner: r}
+	if db := r.Store(); db != nil {
+		if named, ok := db.(interface{ Identity() string }); ok {
+			s.database = named.Identity()
+		}
+		return s
+	}
+	s.inbox = newInbox(limits.MaxUnacknowledged)
+	return s
+}
+
+// room is how much room the runner has.
+func (s *served) room() *remotepb.Room {
+	free, stopped := s.runner.Free()
+	return &remotepb.Room{Runner: s.runner.Name(), Free: int64(free), Stopped: stopped, Database: s.database}
+}
+
+// accepted is the answer to one run.
+type accepted struct {
+	existed bool
+	err     error
+	watch   func(told func(outcome any, err error)) (leave func()) // follows its outcome
+}
+
+// submit hands runs to the runner, in their order. The answers are in the order of the runs.
+func (s *served) submit(ctx context.Context, owner string, runs []messages.Run) []accepted {
+	if s.inbox != nil {
+		return s.submitPlain(ctx, owner, runs)
+	}
+	answers := make([]accepted, len(runs))
+	for i, submission := range s.runner.Submit(ctx, runs) {
+		answers[i] = accepted{existed: submission.Existed, err: submission.Err, watch: submission.Notify}
+	}
+	return answers
+}
+
+// submitPlain enters the runs into the inbox before the runner has them: of two that come at the same time with one id, the first counts.
+func (s *served) submitPlain(ctx context.Context, owner string, runs []messages.Run) []accepted {
+	answers := make([]accepted, len(runs))
+	fresh := make([]messages.Run, 0, len(runs))
+	places := make([]int, 0, len(runs))
+	now := time.Now()
+	for i, m := range runs {
+		answers[i].watch = s.watchPlain(owner, m.TaskID)
+		answers[i].existed, answers[i].err = s.inbox.enter(owner, m.TaskID, now)
+		if answers[i].err == nil && !answers[i].existed {
+			fresh, places = append(fresh, m), append(places, i)
+		}
+	}
+	for i, submission := range s.runner.Submit(ctx, fresh) {
+		id := fresh[i].TaskID
+		if submission.Err != nil {
+			s.inbox.refuse(id)
+			answers[places[i]].err = submission.Err
+			continue
+		}
+		submission.Notify(func(outcome any, err error) { s.inbox.end(id, outcome, err, time.Now()) })
+	}
+	return answers
+}
+
+func (s *served) watchPlain(owner, id string) func(told func(any, error)) func() {
+	return func(told func(any, error)) func() {
+		whose := new(byte)
+		if err := s.inbox.follow(owner, id, whose, told); err != nil {
+			told(nil, err)
+		}
+		return func() { s.inbox.leave(id, whose) }
+	}
+}
+
+// watch follows the outcome of a task, by its id. The error says that there is none.
+func (s *served) watch(ctx context.Context, owner, id string, told func(outcome any, err error)) (leave func(), err error) {
+	if s.inbox != nil {
+		whose := new(byte)
+		return func() { s.inbox.leave(id, whose) }, s.inbox.follow(owner, id, whose, told)
+	}
+	if _, err := s.own(ctx, id); err != nil {
+		return nil, err
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		outcome, err := s.runner.Outcome(inner, id)
+		if inner.Err() == nil {
+			told(outcome, err)
+		}
+	}()
+	return cancel, nil
+}
+
+// own gives a recorded task of this runner.
+func (s *served) own(ctx context.Context, id string) (store.Task, error) {
+	task, err := s.runner.Store().Get(ctx, id)
+	if err == nil && task.Runner != s.runner.Name() {
+		return task, fmt.Errorf("%w: task %s is not one of runner %q", store.ErrNotFound, id, s.runner.Name())
+	}
+	return task, err
+}
+
+// kindOf is the kind of a task, for those who ask whether a client may know of it; empty if that is not known.
+func (s *served) kindOf(ctx context.Context, id string) (string, error) {
+	if s.inbox != nil {
+		return "", nil // the inbox knows whose it is
+	}
+	task, err := s.own(ctx, id)
+	return task.Kind, err
+}
+
+// cancel says that a task is no longer wanted.
+func (s *served) cancel(ctx context.Context, owner, id string) error {
+	if s.inbox != nil {
+		if err := s.inbox.knows(owner, id); err != nil {
+			return err
+		}
+	}
+	_, err := s.runner.Cancel(ctx, id)
+	return err
+}
+
+// arrived says that an outcome has arrived at the client over a stream, over which it will not be asked for again.
+func (s *served) arrived(owner, id string, forget bool) {
+	if s.inbox != nil {
+		s.inbox.arrive(owner, id, forget)
+	}
+}
+
+// outcomes gives the outcomes that a client watches.
+func (s *served) outcomes(ctx context.Context, _ string, r *remotepb.WatchRequest) (iter.Seq2[store.Task, error], error) {
+	return s.runner.Outcomes(ctx, r.GetAfter()), nil
+}

@@ -1,0 +1,204 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+)
+
+// tasksServer is the service for those who have only a gRPC toolchain.
+type tasksServer struct {
+	remotepb.UnimplementedTasksServer
+	listener *Listener
+}
+
+// Run has a runner run a task.
+func (s *tasksServer) Run(ctx context.Context, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
+	answer, err := s.run(ctx, peerFrom(ctx), r)
+	return answer, statusOf(err)
+}
+
+func (s *tasksServer) run(ctx context.Context, p *peer, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
+	served, err := s.listener.served(r.GetRunner())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.may(actionRun, r.GetRunner(), r.GetKind()); err != nil {
+		return nil, err
+	}
+	run, err := runOf(r)
+	if err != nil {
+		return nil, s.listener.refuse(p, refusedBadRun, err)
+	}
+	select {
+	case <-s.listener.leaving:
+		return nil, actors.ErrStopping
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.listener.limits.AcceptTimeout)
+	defer cancel()
+	a := served.submit(ctx, p.name, []messages.Run{run})[0]
+	if a.err != nil {
+		return nil, a.err
+	}
+	return &remotepb.RunResponse{TaskId: run.TaskID, Existed: a.existed}, nil
+}
+
+// runOf checks a request, by the same rules as those of the envelope.
+func runOf(r *remotepb.RunRequest) (messages.Run, error) {
+	run := messages.Run{
+		TaskID: r.GetTaskId(), Kind: r.GetKind(), Args: []byte(r.GetArgs()), ScheduledAt: timeOf(r.GetScheduledAt()),
+		MaxAttempts: int(r.GetMaxAttempts()), Priority: int(r.GetPriority()),
+	}
+	if r.GetTimeout() != nil {
+		run.Timeout = r.GetTimeout().AsDuration()
+	}
+	if len(run.Args) == 0 {
+		run.Args = []byte("null")
+	}
+	if !json.Valid(run.Args) {
+		return run, fmt.Errorf("%w: args is %.64q, want JSON", ErrInvalid, r.GetArgs())
+	}
+	if run.TaskID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return run, fmt.Errorf("remote: make a task id: %w", err)
+		}
+		run.TaskID = id.String()
+	}
+	_, err := messages.Encode(run)
+	return run, err
+}
+
+// Await answers with the final outcome of a task.
+func (s *tasksServer) Await(ctx context.Context, r *remotepb.AwaitRequest) (*remotepb.AwaitResponse, error) {
+	outcome, err := s.await(ctx, peerFrom(ctx), r)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &remotepb.AwaitResponse{Outcome: outcome}, nil
+}
+
+func (s *tasksServer) await(ctx context.Context, p *peer, r *remotepb.AwaitRequest) (*remotepb.Outcome, error) {
+	served, err := s.listener.served(r.GetRunner())
+	if err != nil {
+		return nil, err
+	}
+	if err := validID("task_id", r.GetTaskId()); err != nil {
+		return nil, err
+	}
+	if err := s.listener.mayKnow(ctx, p, served, r.GetTaskId()); err != nil {
+		return nil, err
+	}
+	message, err := served.outcome(ctx, p.name, r.GetTaskId())
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := outcomeOfMessage(message)
+	served.arrived(p.name, r.GetTaskId(), false)
+	return outcome, err
+}
+
+// outcome waits for the outcome of a task.
+func (s *served) outcome(ctx context.Context, owner, id string) (message any, err error) {
+	if s.inbox == nil {
+		return s.runner.Outcome(ctx, id)
+	}
+	told := make(chan struct{})
+	leave, err := s.watch(ctx, owner, id, func(outcome any, why error) {
+		message, err = outcome, why
+		close(told)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	select {
+	case <-told:
+		return message, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Watch gives the outcomes of a runner's recorded tasks.
+func (s *tasksServer) Watch(r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
+	return statusOf(s.watch(peerFrom(stream.Context()), r, stream))
+}
+
+func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
+	served, err := s.listener.served(r.GetRunner())
+	if err != nil {
+		return err
+	}
+	if err := p.may(actionRead, r.GetRunner(), ""); err != nil {
+		return err
+	}
+	if served.inbox != nil {
+		return fmt.Errorf("remote: runner %q: %w", r.GetRunner(), actors.ErrNoStore)
+	}
+	ctx, cancel := s.listener.untilLeaving(stream.Context())
+	defer cancel()
+	outcomes, err := served.outcomes(ctx, p.name, r)
+	if err != nil {
+		return err
+	}
+	for task, err := range outcomes {
+		if err != nil {
+			return err
+		}
+		if !p.sees(r.GetRunner(), task.Kind) {
+			continue // of a kind that it may not see
+		}
+		if err := stream.Send(&remotepb.WatchResponse{Outcome: outcomeOfTask(task)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilLeaving gives a context that ends with actors.ErrStopping when the listener is stopped.
+func (l *Listener) untilLeaving(ctx context.Context) (context.Context, context.CancelFunc) {
+	inner, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-l.leaving:
+			cancel(actors.ErrStopping)
+		case <-inner.Done():
+		}
+	}()
+	return inner, func() { cancel(nil); <-ended }
+}
+
+// Acknowledge says up to where a subscriber has dealt with the outcomes.
+func (s *tasksServer) Acknowledge(ctx context.Context, r *remotepb.AcknowledgeRequest) (*remotepb.AcknowledgeResponse, error) {
+	if err := s.acknowledge(ctx, peerFrom(ctx), r); err != nil {
+		return nil, statusOf(err)
+	}
+	return &remotepb.AcknowledgeResponse{}, nil
+}
+
+// Cancel says that a task is no longer wanted.
+func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*remotepb.CancelResponse, error) {
+	p := peerFrom(ctx)
+	served, err := s.listener.served(r.GetRunner())
+	if err == nil {
+		err = s.listener.cancel(ctx, p, p.name, served, r.GetTaskId())
+	}
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &remotepb.CancelResponse{}, nil
+}
+
+func (s *tasksServer) acknowledge(ctx context.Context, p *peer, r *remotepb.AcknowledgeRequest) error {
+	return ErrUnknownRequest
+}
