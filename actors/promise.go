@@ -198,7 +198,7 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 		return nil, err
 	}
 	defer r.promises.leave(id, awaited)
-	if run := r.runs.get(id); run != nil && run.isUnderWay() { // then the store need not be asked: it will be told of here
+	if run := r.runs.get(id); run != nil && run.willTell() { // then the store need not be asked: it will be told of here
 		r.promises.raise(awaited, run.task.Run)
 		r.writer.hurry()
 		return awaited, awaited.wait(ctx)

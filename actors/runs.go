@@ -302,6 +302,13 @@ func (r *run) isUnderWay() bool {
 	return r.durable && !r.notice && r.ending == nil && (r.stage == accepted || r.stage == started)
 }
 
+// willTell reports whether the recorded run is here and everybody is still to be told how it ended, or that the store knows better.
+func (r *run) willTell() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.durable && !r.notice && accepted <= r.stage && r.stage < settled
+}
+
 // list gives the runs in the order of their acceptance.
 func (t *runTable) list() []*run {
 	t.mu.Lock()

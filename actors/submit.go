@@ -148,7 +148,7 @@ func (r *TaskRunner) notifyHere(id string, told func(message any, err error), as
 		return nil, false
 	}
 	run := r.runs.get(id)
-	if run == nil || !run.isUnderWay() {
+	if run == nil || !run.willTell() {
 		r.promises.leave(id, p)
 		return nil, false
 	}

@@ -90,6 +90,12 @@ func (c *Client) drop(l *link) bool {
 // clientSendBytes is how large a message of a client becomes at most before the next one is begun.
 const clientSendBytes = 256 << 10
 
+func (c *Client) queued(l *link) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(l.queue)
+}
+
 // take gives what a link is to send next; nil: nothing.
 func (c *Client) take(l *link) *remotepb.ConnectRequest {
 	c.mu.Lock()

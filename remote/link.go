@@ -32,8 +32,8 @@ type link struct {
 	address   string
 	authority string
 	wake      chan struct{}
-	conn      *grpc.ClientConn
 
+	conn      *grpc.ClientConn
 	up        bool
 	node      string // of whom it reaches or has reached last
 	leaving   bool
@@ -69,7 +69,9 @@ func (l *link) run() {
 		l.client.logger.Error("remote: a connection cannot be made", "address", l.address, "error", err)
 		return
 	}
+	l.client.mu.Lock()
 	l.conn = conn
+	l.client.mu.Unlock()
 	defer func() { _ = conn.Close() }()
 	for failures := 0; ; failures++ {
 		began := time.Now()
@@ -191,6 +193,7 @@ func (l *link) send(ctx context.Context, stream remotepb.Link_ConnectClient) err
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		yieldWhile(func() int { return l.client.queued(l) })
 		for {
 			message := l.client.take(l)
 			if message == nil {

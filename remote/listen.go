@@ -243,18 +243,24 @@ func (l *Listener) refuse(p *peer, reason string, err error) error {
 
 // recoverCall and recoverStream turn a panic into an error of the call: it is a mistake of ours, and others have nothing to do with it.
 func (l *Listener) recoverCall(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
-	defer l.recovered(info.FullMethod, &err)
+	defer func() {
+		if value := recover(); value != nil {
+			err = l.panicked(info.FullMethod, value)
+		}
+	}()
 	return handle(ctx, request)
 }
 
 func (l *Listener) recoverStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
-	defer l.recovered(info.FullMethod, &err)
+	defer func() {
+		if value := recover(); value != nil {
+			err = l.panicked(info.FullMethod, value)
+		}
+	}()
 	return handle(server, stream)
 }
 
-func (l *Listener) recovered(method string, err *error) {
-	if value := recover(); value != nil {
-		l.logger.Error("remote: a call has panicked", "method", method, "panic", value, "stack", string(debug.Stack()))
-		*err = errPanicked
-	}
+func (l *Listener) panicked(method string, value any) error {
+	l.logger.Error("remote: a call has panicked", "method", method, "panic", value, "stack", string(debug.Stack()))
+	return errPanicked
 }

@@ -10,9 +10,8 @@ import (
 
 // monitors watch runners for clients. Each watch is a process in the system of the runner, since only processes are told of ends.
 type monitors struct {
-	mu      sync.Mutex
-	stopped bool
-	open    map[*actors.GenServer]struct{}
+	mu   sync.Mutex
+	open map[*actors.GenServer]struct{}
 }
 
 func newMonitors() *monitors { return &monitors{open: map[*actors.GenServer]struct{}{}} }

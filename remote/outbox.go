@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -43,6 +44,17 @@ func (o *outbox[T]) len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.items)
+}
+
+// settle lets those run first who are about to put something more: the first to come would else have a message for itself.
+func (o *outbox[T]) settle() { yieldWhile(o.len) }
+
+// yieldWhile lets others run for as long as a number grows by it.
+func yieldWhile(number func() int) {
+	for before := -1; before < number(); {
+		before = number()
+		runtime.Gosched()
+	}
 }
 
 // below waits until less than so much is in it, and reports false if ctx ended first.

@@ -47,6 +47,8 @@ var wireCodes = []struct {
 	{store.ErrUnavailable, remotepb.Code_CODE_UNAVAILABLE},
 	{store.ErrNotFound, remotepb.Code_CODE_NO_TASK},
 	{actors.ErrFull, remotepb.Code_CODE_FULL},
+	{store.ErrCursorExpired, remotepb.Code_CODE_CURSOR_EXPIRED},
+	{store.ErrCursorAhead, remotepb.Code_CODE_CURSOR_AHEAD},
 	{ErrInvalid, remotepb.Code_CODE_INVALID},
 	{store.ErrInvalid, remotepb.Code_CODE_INVALID},
 	{messages.ErrInvalid, remotepb.Code_CODE_INVALID},

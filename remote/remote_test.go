@@ -183,3 +183,42 @@ func TestMonitorOfARunner(t *testing.T) {
 		t.Error("no down when the listener stops")
 	}
 }
+
+func TestOutcomes(t *testing.T) {
+	both(t, actors.TaskRunnerConfig{Name: "numbers", Kinds: kinds()}, func(t *testing.T, ctx context.Context, r *remote.Runner, w *world) {
+		if w.runner.Store() == nil {
+			for _, err := range r.Outcomes(ctx, store.FromOldest) {
+				if !errors.Is(err, actors.ErrNoStore) {
+					t.Errorf("without a store: %v", err)
+				}
+			}
+			return
+		}
+		for i := range 10 {
+			task, err := remote.Run[int](ctx, r, "double", i)
+			must(t, err)
+			_, err = task.Await(ctx)
+			must(t, err)
+		}
+		seen, last := 0, int64(0)
+		for task, err := range r.Outcomes(ctx, store.FromOldest) {
+			must(t, err)
+			if task.State != store.Completed || string(task.Result) != fmt.Sprint(2*seen) || task.Pos <= last {
+				t.Errorf("outcome %d: %+v", seen, task)
+			}
+			if seen, last = seen+1, task.Pos; seen == 10 {
+				break
+			}
+		}
+		for _, err := range r.Outcomes(ctx, last+1000) {
+			if !errors.Is(err, store.ErrCursorAhead) {
+				t.Errorf("ahead of all: %v", err)
+			}
+		}
+		for _, err := range w.client.Runner("nobody").Outcomes(ctx, 0) {
+			if !errors.Is(err, remote.ErrUnknownRunner) {
+				t.Errorf("of nobody: %v", err)
+			}
+		}
+	})
+}

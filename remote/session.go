@@ -17,14 +17,15 @@ import (
 // roomEvery is how often a client is told how much room there is, if that has changed.
 const roomEvery = 200 * time.Millisecond
 
-// session is one stream of one client, as the listener has it. One goroutine reads, in which everything that the client wants is dealt
-// with, in its order; one writes.
+// session is one stream of one client, as the listener has it. One goroutine reads; one deals with everything that the client wants, in its
+// order, and while it waits for the database, more gathers, which is then recorded together; one writes.
 type session struct {
 	listener *Listener
 	stream   remotepb.Link_ConnectServer
 	peer     *peer
 	key      string // of the client: its name, and the UUID of its Hello
 	ctx      context.Context
+	in       *outbox[*remotepb.Request]
 	out      *outbox[answer]
 	rate     *rate.Limiter
 	last     uint64 // the highest number so far
@@ -63,14 +64,19 @@ func (s *session) run() error {
 		return err
 	}
 	defer leave()
-	writing := make(chan error, 1)
+	writing, dealing := make(chan error, 1), make(chan struct{})
 	go func() {
 		err := s.write()
 		cancel(err)
 		writing <- err
 	}()
+	go func() {
+		defer close(dealing)
+		s.deal()
+	}()
 	err = s.read()
 	cancel(err)
+	<-dealing
 	s.release()
 	if wrote := <-writing; err == nil || errors.Is(err, context.Canceled) {
 		err = wrote
@@ -94,12 +100,13 @@ func (s *session) hello() (*remotepb.Hello, error) {
 	return hello, nil
 }
 
-// read deals with what comes, until nothing comes any more.
+// maxGathered is how many requests gather at most before no more are read. It is twice what one message may hold, so that there is
+// always one to be dealt with while the next is read.
+const maxGathered = 2 * maxRequests
+
+// read takes what comes, until nothing comes any more.
 func (s *session) read() error {
-	for {
-		if !s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxRequests) {
-			return context.Cause(s.ctx) // it asks, and does not take the answers
-		}
+	for s.in.below(s.ctx, maxGathered) {
 		message, err := s.stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -113,7 +120,23 @@ func (s *session) read() error {
 		if err := s.rate.WaitN(s.ctx, len(message.GetRequests())); err != nil {
 			return err
 		}
-		s.handle(message.GetRequests())
+		s.in.put(message.GetRequests()...)
+	}
+	return context.Cause(s.ctx)
+}
+
+// deal deals with what has gathered, until the session ends. Whoever asks and does not take the answers is not dealt with any further.
+func (s *session) deal() {
+	var requests []*remotepb.Request
+	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered) {
+		select {
+		case <-s.in.wake:
+			s.in.settle()
+			requests = s.in.take(requests)
+			s.handle(requests)
+		case <-s.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -268,6 +291,7 @@ func (s *session) write() error {
 	for {
 		select {
 		case <-s.out.wake:
+			s.out.settle()
 			batch = s.out.take(batch)
 			if err := s.send(batch); err != nil {
 				return err

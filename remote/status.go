@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
-	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // statuses is what an error is to those who have only a gRPC toolchain, and back.
@@ -26,6 +25,9 @@ var statuses = map[remotepb.Code]codes.Code{
 	remotepb.Code_CODE_UNAVAILABLE: codes.Unavailable,
 	remotepb.Code_CODE_TOO_LATE:    codes.DeadlineExceeded,
 	remotepb.Code_CODE_OTHER:       codes.Unknown,
+
+	remotepb.Code_CODE_CURSOR_EXPIRED: codes.OutOfRange,
+	remotepb.Code_CODE_CURSOR_AHEAD:   codes.OutOfRange,
 }
 
 // statusOf is an error as gRPC has it, with our own reason behind it for those who know that.
@@ -33,8 +35,6 @@ func statusOf(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, store.ErrCursorExpired) || errors.Is(err, store.ErrCursorAhead):
-		return withReason(codes.OutOfRange, err)
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, cut(err.Error(), maxText))
 	}

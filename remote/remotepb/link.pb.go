@@ -64,6 +64,10 @@ const (
 	Code_CODE_TOO_LATE Code = 12
 	// The runner records nothing, which this needs.
 	Code_CODE_NO_STORE Code = 13
+	// Outcomes behind the cursor were deleted.
+	Code_CODE_CURSOR_EXPIRED Code = 14
+	// The cursor is beyond the last outcome: it is from another database, or from before a backup was restored.
+	Code_CODE_CURSOR_AHEAD Code = 15
 )
 
 // Enum value maps for Code.
@@ -83,22 +87,26 @@ var (
 		11: "CODE_UNAVAILABLE",
 		12: "CODE_TOO_LATE",
 		13: "CODE_NO_STORE",
+		14: "CODE_CURSOR_EXPIRED",
+		15: "CODE_CURSOR_AHEAD",
 	}
 	Code_value = map[string]int32{
-		"CODE_UNSPECIFIED": 0,
-		"CODE_OTHER":       1,
-		"CODE_UNKNOWN":     2,
-		"CODE_INVALID":     3,
-		"CODE_NOT_ALLOWED": 4,
-		"CODE_NO_RUNNER":   5,
-		"CODE_NO_KIND":     6,
-		"CODE_NO_TASK":     7,
-		"CODE_ENDED":       8,
-		"CODE_FULL":        9,
-		"CODE_STOPPING":    10,
-		"CODE_UNAVAILABLE": 11,
-		"CODE_TOO_LATE":    12,
-		"CODE_NO_STORE":    13,
+		"CODE_UNSPECIFIED":    0,
+		"CODE_OTHER":          1,
+		"CODE_UNKNOWN":        2,
+		"CODE_INVALID":        3,
+		"CODE_NOT_ALLOWED":    4,
+		"CODE_NO_RUNNER":      5,
+		"CODE_NO_KIND":        6,
+		"CODE_NO_TASK":        7,
+		"CODE_ENDED":          8,
+		"CODE_FULL":           9,
+		"CODE_STOPPING":       10,
+		"CODE_UNAVAILABLE":    11,
+		"CODE_TOO_LATE":       12,
+		"CODE_NO_STORE":       13,
+		"CODE_CURSOR_EXPIRED": 14,
+		"CODE_CURSOR_AHEAD":   15,
 	}
 )
 
@@ -1361,7 +1369,7 @@ const file_link_proto_rawDesc = "" +
 	"\x03max\x18\x04 \x01(\x03R\x03max\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\"\x06\n" +
 	"\x04Done\"\t\n" +
-	"\aLeaving*\x8c\x02\n" +
+	"\aLeaving*\xbc\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1379,7 +1387,9 @@ const file_link_proto_rawDesc = "" +
 	"\x12\x14\n" +
 	"\x10CODE_UNAVAILABLE\x10\v\x12\x11\n" +
 	"\rCODE_TOO_LATE\x10\f\x12\x11\n" +
-	"\rCODE_NO_STORE\x10\r2b\n" +
+	"\rCODE_NO_STORE\x10\r\x12\x17\n" +
+	"\x13CODE_CURSOR_EXPIRED\x10\x0e\x12\x15\n" +
+	"\x11CODE_CURSOR_AHEAD\x10\x0f2b\n" +
 	"\x04Link\x12Z\n" +
 	"\aConnect\x12$.taskrunner.remote.v1.ConnectRequest\x1a%.taskrunner.remote.v1.ConnectResponse(\x010\x01B5Z3github.com/taskrunner-go/taskrunner/remote/remotepbb\x06proto3"
 

@@ -9,7 +9,6 @@
 //   UNAUTHENTICATED      no token, or none that is known
 //   PERMISSION_DENIED    this client may not do this
 //   NOT_FOUND            no such runner, kind or task
-//   ALREADY_EXISTS       Run: a task of this id is there already, and it is another one
 //   FAILED_PRECONDITION  Cancel: the task has ended already. Await: the runner records nothing, and has nothing of this task any more.
 //                        Watch: it records nothing
 //   OUT_OF_RANGE         Watch: the cursor is older than what is kept, or from another database

@@ -1,0 +1,161 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
+)
+
+// Outcomes gives the outcomes of the runner's recorded tasks in the one order in which they were recorded, and waits for more until ctx ends, as
+// actors.TaskRunner.Outcomes does: keep the Pos of the last that you have dealt with, and begin behind it when you come back. A task
+// has what travels of it: its ID, Kind, Runner, State, Result, Attempt, Run, Pos, its times, and the text of its last error in History. A
+// client that may not see a kind does not get its outcomes.
+//
+// A connection that is lost is made again, and the sequence goes on. It ends with an error: the cause of ctx, ErrNoConnection if nobody could be
+// reached for DialConfig.Away, actors.ErrNoStore, store.ErrCursorExpired or store.ErrCursorAhead. A cursor is of one database: where a client
+// reaches runners of one name with several databases, ask each with a client of its own.
+func (r *Runner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.Task, error] {
+	return r.watch(ctx, &remotepb.WatchRequest{Runner: r.name, After: after})
+}
+
+// Subscription is a subscriber with a name, for which outcomes are kept until it has acknowledged them.
+type Subscription struct {
+	runner *Runner
+	name   string
+	after  int64
+}
+
+// Subscribe gives the subscriber of that name. Others who come with the same token or certificate share it, nobody else does. The first time
+// it begins behind after, which may be store.FromOldest or store.FromNow, and then, also over restarts, behind what it has acknowledged.
+// The listener learns of it with Outcomes.
+func (r *Runner) Subscribe(name string, after int64) *Subscription {
+	return &Subscription{r, name, after}
+}
+
+// Outcomes gives what the subscriber has not acknowledged, and waits for more; see Runner.Outcomes. What it has not acknowledged comes again the
+// next time.
+func (s *Subscription) Outcomes(ctx context.Context) iter.Seq2[store.Task, error] {
+	return s.runner.watch(ctx, &remotepb.WatchRequest{Runner: s.runner.name, After: s.after, Subscriber: s.name})
+}
+
+// Acknowledge says up to where the subscriber has dealt with the outcomes: the Pos of the last one.
+func (s *Subscription) Acknowledge(ctx context.Context, pos int64) error {
+	request := &remotepb.AcknowledgeRequest{Runner: s.runner.name, Subscriber: s.name, Cursor: pos}
+	return s.runner.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		_, err := remotepb.NewTasksClient(conn).Acknowledge(ctx, request)
+		return err
+	})
+}
+
+// watch watches again and again, from where it was.
+func (r *Runner) watch(ctx context.Context, request *remotepb.WatchRequest) iter.Seq2[store.Task, error] {
+	return func(yield func(store.Task, error) bool) {
+		more := true
+		err := r.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+			progress, err := watchOnce(ctx, conn, request, func(t store.Task) bool {
+				more = yield(t, nil)
+				return more
+			})
+			if progress && again(err) {
+				return &progressed{err}
+			}
+			return err
+		})
+		if more {
+			yield(store.Task{}, err)
+		}
+	}
+}
+
+// watchOnce reports whether something came.
+func watchOnce(ctx context.Context, conn *grpc.ClientConn, request *remotepb.WatchRequest, take func(store.Task) bool) (progress bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := remotepb.NewTasksClient(conn).Watch(ctx, request)
+	if err != nil {
+		return false, err
+	}
+	for {
+		answer, err := stream.Recv()
+		if err != nil {
+			return progress, err
+		}
+		task := taskOf(answer.GetOutcome())
+		progress = true
+		request.After = task.Pos
+		if !take(task) {
+			return progress, nil
+		}
+	}
+}
+
+// progressed is an error behind which it is tried again as if for the first time.
+type progressed struct{ error }
+
+// call makes a call of gRPC to somebody who has the runner, and again to whoever is there when the connection is lost.
+func (r *Runner) call(ctx context.Context, f func(ctx context.Context, conn *grpc.ClientConn) error) error {
+	ctx, stop := r.client.whileOpen(ctx)
+	defer stop()
+	since := time.Now()
+	for failures := 0; ; failures++ {
+		conn, err := r.client.connTo(r.name)
+		if conn != nil {
+			err = ofStatus(f(r.client.withToken(ctx), conn), r.name, "")
+		}
+		if _, ok := errors.AsType[*progressed](err); ok {
+			since, failures = time.Now(), 0
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !again(err):
+			return err
+		case time.Since(since) > r.client.config.Away:
+			return fmt.Errorf("%w: %w", ErrNoConnection, err)
+		}
+		if !pause(ctx, reconnectPause(failures, rand.Float64())) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// again is whether it may be tried again: nobody was there, or whoever was is about to go.
+func again(err error) bool {
+	return errors.Is(err, ErrNoConnection) || errors.Is(err, actors.ErrStopping) || errors.Is(err, store.ErrUnavailable)
+}
+
+// whileOpen gives a context that ends with ErrClosed when the client is closed.
+func (c *Client) whileOpen(ctx context.Context) (context.Context, func()) {
+	inner, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })
+	return inner, func() { unhook(); cancel(nil) }
+}
+
+// connTo gives a connection to somebody who has the runner.
+func (c *Client) connTo(runner string) (*grpc.ClientConn, error) {
+	c.mu.Lock()
+	defer c.unlock()
+	up := 0
+	for _, l := range c.links {
+		if !l.up || l.leaving {
+			continue
+		}
+		up++
+		if l.rooms[runner] != nil {
+			return l.conn, nil
+		}
+	}
+	if up > 0 && up == len(c.links) {
+		return nil, &travelled{ErrUnknownRunner.Error() + ": " + runner, ErrUnknownRunner}
+	}
+	return nil, c.noConnectionLocked()
+}
