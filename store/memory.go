@@ -241,8 +241,9 @@ func (m *Memory) Prune(ctx context.Context, expiry Expiry) (deleted int, err err
 		if err := expiry.Validate(); err != nil {
 			return err
 		}
+		upTo := m.acknowledged(expiry)
 		deleted = m.prune(func(o *outcome) bool {
-			return o.Runner == expiry.Runner && o.FinishedAt.Before(expiry.Before(o.State))
+			return o.Pos <= upTo && o.Runner == expiry.Runner && o.FinishedAt.Before(expiry.Before(o.State))
 		}, expiry.Size())
 		return nil
 	})
@@ -253,7 +254,7 @@ func (m *Memory) Prune(ctx context.Context, expiry Expiry) (deleted int, err err
 func (m *Memory) apply(id string, rule func(*Task) (bool, error)) (Task, error) {
 	row, ok := m.byID[id]
 	if !ok {
-		return Task{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+		return Task{}, fmt.Errorf("%w: task %s", ErrNotFound, id)
 	}
 	var err error
 	m.change(row, func(t *Task) { _, err = rule(t) })
@@ -271,7 +272,7 @@ func (m *Memory) Get(ctx context.Context, id string) (task Task, err error) {
 		}
 		row, ok := m.byID[id]
 		if !ok {
-			return fmt.Errorf("%w: %s", ErrNotFound, id)
+			return fmt.Errorf("%w: task %s", ErrNotFound, id)
 		}
 		task = row.clone()
 		return nil

@@ -20,6 +20,8 @@ type tables struct {
 	lanes    map[[2]string]*lane        // of those that wait, by runner and kind
 	running  map[string]map[*row]bool   // by runner
 	counts   map[string]map[State]int64 // by runner
+
+	subscribers map[string]map[string]*Subscriber // by runner and name
 }
 
 func newTables() tables {
@@ -31,6 +33,8 @@ func newTables() tables {
 		lanes:   map[[2]string]*lane{},
 		running: map[string]map[*row]bool{},
 		counts:  map[string]map[State]int64{},
+
+		subscribers: map[string]map[string]*Subscriber{},
 	}
 }
 

@@ -12,6 +12,7 @@
 //   - A task goes only where the table in state.go says it may.
 //   - Outcomes have one order, which is the same for all who ask: whoever has been told of one is never told later of one
 //     that stands before it.
+//   - What a subscriber has not acknowledged is kept, for as long as the subscriber is seen now and then.
 //   - One item of a batch that is refused fails alone, except in Insert.
 //   - All methods may be called from any goroutine. They end early when their context does; what was already handed to
 //     the database may be committed nevertheless.
@@ -27,8 +28,8 @@ import (
 
 // What callers branch on. Errors of a store wrap these, or are a *StateError, or are the database's own.
 var (
-	// ErrNotFound says that there is no task of this id, or none that matches.
-	ErrNotFound = errors.New("store: no such task")
+	// ErrNotFound says that there is no task of this id, or none that matches, or no subscriber of this name.
+	ErrNotFound = errors.New("store: not found")
 	// ErrFenced says that an outcome came from a run that is no longer the task's current one.
 	ErrFenced = errors.New("store: the run is not the task's current run")
 	// ErrCancelled says that an outcome which would have made the task wait was recorded as Cancelled instead, because
@@ -122,7 +123,9 @@ type Controller interface {
 	Retry(ctx context.Context, now time.Time, id string) (Moved, error)
 
 	// Prune deletes outcomes that are older than what is kept, oldest first, each with its task if the task has no later
-	// outcome and does not run again, and says how many.
+	// outcome and does not run again, and says how many. It keeps each that a subscriber of the runner has not acknowledged, unless
+	// that subscriber was not seen for longer than the expiry allows: its cursor stays, and whoever goes on behind it is told if
+	// something is gone (OutcomeQuery.Gapless).
 	Prune(ctx context.Context, expiry Expiry) (int, error)
 }
 
@@ -152,6 +155,7 @@ type Store interface {
 	Worker
 	Controller
 	Reader
+	Subscriptions
 
 	// Ping reports whether the store can be written to now.
 	Ping(ctx context.Context) error
@@ -173,6 +177,6 @@ const (
 	MaxHistory = 100
 	// MaxPriority is the largest Priority, which is the least urgent.
 	MaxPriority = 9
-	// MaxName is the largest length in bytes of a kind, a runner's name or a key.
+	// MaxName is the largest length in bytes of a kind, a runner's or a subscriber's name, or a key.
 	MaxName = 512
 )

@@ -154,7 +154,9 @@ type OutcomeQuery struct {
 	// FromNow gives none and only tells where the order ends. If outcomes behind the cursor were deleted, the answer is ErrCursorExpired; if it
 	// is beyond where the order ends, ErrCursorAhead.
 	After int64
-	Limit int // zero: 50; at most MaxList
+	// Gapless is for those who must not miss one: ErrCursorExpired also with FromOldest, if any outcome of the runner was ever deleted.
+	Gapless bool
+	Limit   int // zero: 50; at most MaxList
 }
 
 // Cursors to begin with.
@@ -177,7 +179,9 @@ type Expiry struct {
 	Runner string // whose outcomes
 	// Outcomes of this state that ended before this time; zero: none.
 	Completed, Cancelled, Discarded time.Time
-	Limit                           int // at most so many; zero: 1000
+	// Subscribers that were last seen before this time keep nothing any more; zero: all of them keep what they have not acknowledged.
+	Subscribers time.Time
+	Limit       int // at most so many; zero: 1000
 }
 
 // Before gives the time for the state, as every store keeps it; zero: none of it is deleted.
@@ -192,6 +196,9 @@ func (e Expiry) Before(s State) time.Time {
 	}
 	return time.Time{}
 }
+
+// Keeps reports whether nothing behind the subscriber's cursor may be deleted.
+func (e Expiry) Keeps(s Subscriber) bool { return !s.SeenAt.Before(Micro(e.Subscribers)) }
 
 // Size is how many outcomes Prune deletes at most: Limit, or 1000 if that is zero.
 func (e Expiry) Size() int {

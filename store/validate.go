@@ -38,10 +38,7 @@ func (n NewTask) Validate() error {
 	if n.Timeout < 0 {
 		return invalid("Timeout", n.Timeout, "must not be negative")
 	}
-	if n.ScheduledAt.IsZero() {
-		return nil
-	}
-	return ValidTime("ScheduledAt", n.ScheduledAt)
+	return optionalTime("ScheduledAt", n.ScheduledAt)
 }
 
 // Validate reports why the claim cannot be made; the error wraps ErrInvalid. A claim of no kinds, or of no tasks, is
@@ -136,7 +133,7 @@ func (q OutcomeQuery) Validate() error {
 // other. It is for those who write a store.
 func (q OutcomeQuery) Start(deleted, end int64) (int64, error) {
 	switch {
-	case q.After > FromOldest && q.After < deleted:
+	case (q.After > FromOldest || q.Gapless) && q.After < deleted:
 		return 0, fmt.Errorf("%w: the cursor is %d, outcomes up to %d were deleted", ErrCursorExpired, q.After, deleted)
 	case q.After > max(deleted, end):
 		return 0, fmt.Errorf("%w: the cursor is %d, the last outcome %d", ErrCursorAhead, q.After, end)
@@ -170,15 +167,19 @@ func (e Expiry) Validate() error {
 		return invalid("Limit", e.Limit, "must not be negative")
 	}
 	for _, state := range [...]State{Completed, Cancelled, Discarded} {
-		before := e.Before(state)
-		if before.IsZero() {
-			continue
-		}
-		if err := ValidTime(string(state), before); err != nil {
+		if err := optionalTime(string(state), e.Before(state)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return optionalTime("Subscribers", e.Subscribers)
+}
+
+// optionalTime is ValidTime for a time that may be zero.
+func optionalTime(field string, t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	return ValidTime(field, t)
 }
 
 // ValidateAll reports the first task that cannot be recorded, by its index. Insert takes all or none, so one is enough.

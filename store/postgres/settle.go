@@ -155,7 +155,7 @@ func (r *round) judge(item *settler, f found) {
 	}
 }
 
-func notFound(id uuid) error { return fmt.Errorf("%w: %s", store.ErrNotFound, id) }
+func notFound(id uuid) error { return fmt.Errorf("%w: task %s", store.ErrNotFound, id) }
 
 // waited is the error of a call whose job was waited for.
 func (s *Store) waited(ctx context.Context, err error) error {

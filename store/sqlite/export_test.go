@@ -42,7 +42,8 @@ func Statements() map[string]string {
 		"selectCancels": selectCancels, "selectLast": selectLast, "selectTaskPage": selectTaskPage, "selectRunningPage": selectRunningPage,
 		"selectFinishedPage": selectFinishedPage, "selectRarePage": selectRarePage, "selectOutcomes": selectOutcomes,
 		"selectOldCompleted": selectOldCompleted, "selectOldRare": selectOldRare, "selectPruned": selectPruned,
-		"deleteBundle": deleteBundle,
+		"deleteBundle": deleteBundle, "selectSubscribers": selectSubscribers, "selectSubscriber": selectSubscriber,
+		"selectAcknowledged": selectAcknowledged, "deleteSubscriber": deleteSubscriber,
 	}
 	for name, k := range map[string]keyed{
 		"tasksByID": tasksByID, "tasksBySeq": tasksBySeq, "finishedByID": finishedByID, "finishedByPos": finishedByPos,
@@ -56,7 +57,7 @@ func Statements() map[string]string {
 
 // CheckSpots does what Open does with a file that is too large for a whole check.
 func (s *Store) CheckSpots(ctx context.Context) error {
-	return s.write(ctx, 1, func(x *tx) error { return x.checkSpots() })
+	return s.write(ctx, 1, func(x *tx) error { return x.checkSpots(int64(len(s.steps))) })
 }
 
 // Young is how many tasks the memory has, and how many bundles.

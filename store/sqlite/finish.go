@@ -109,4 +109,4 @@ func (x *tx) finishFound(rec *record, o *store.Outcome) (refused, err error) {
 	return store.AsAsked(rec.State, *o), nil
 }
 
-func notFound(id string) error { return fmt.Errorf("%w: %s", store.ErrNotFound, id) }
+func notFound(id string) error { return fmt.Errorf("%w: task %s", store.ErrNotFound, id) }

@@ -14,7 +14,8 @@ import (
 // Prune implements store.Controller. It goes along the order of outcomes, for each state up to the first one that is kept: one
 // behind that which says that it ended earlier, because a clock was set back, goes when that one does. It remembers how far
 // it came, so that to ask often costs nothing; the first time after Open it passes over what is kept of other runners at some
-// three million a second, as a reader. Deleting is the writer's, at some 4 µs each, a thousand in one transaction.
+// three million a second, as a reader. Deleting is the writer's, at some 4 µs each, a thousand in one transaction. What a subscriber
+// keeps is not looked at: the least of the cursors bounds the search, and is read once for each search and each transaction.
 //
 // The file does not shrink below what it will need again: free pages go back to the system a few at a time, while they are more
 // than a quarter of it. A file of a version that did not know this stays as large as it is.
@@ -74,17 +75,23 @@ func (s *Store) findOld(ctx context.Context, expiry store.Expiry) (old []int64, 
 	var kinds filter
 	var end int64
 	err = s.read(ctx, func(v view) { kinds, end = v.filter(expiry.Runner, ""), v.pos }, func(c *conn) error {
+		acknowledged, err := c.acknowledged(expiry)
+		if err != nil {
+			return err
+		}
+		end = min(end, acknowledged)
 		for _, state := range [...]store.State{store.Completed, store.Cancelled, store.Discarded} {
 			before := expiry.Before(state)
 			if before.IsZero() {
 				continue
 			}
-			found, stopped, err := c.findOld(ctx, kinds, state, s.places.get(place{expiry.Runner, state}), before, expiry.Size())
+			from := s.places.get(place{expiry.Runner, state})
+			found, stopped, err := c.findOld(ctx, kinds, state, from, end, before, expiry.Size())
 			if err != nil {
 				return err
 			}
 			old = append(old, found...)
-			s.places.set(place{expiry.Runner, state}, cmp.Or(stopped, end+1))
+			s.places.set(place{expiry.Runner, state}, cmp.Or(stopped, max(from, end+1)))
 		}
 		return nil
 	})
@@ -92,10 +99,10 @@ func (s *Store) findOld(ctx context.Context, expiry store.Expiry) (old []int64, 
 	return old[:min(len(old), expiry.Size())], err
 }
 
-// findOld gives the positions from a place on of outcomes in a state that have expired, and the place to go on from the next time:
-// zero if all up to the end was passed over.
+// findOld gives the positions from a place on, up to the end, of outcomes in a state that have expired, and the place to go on from the
+// next time: zero if all up to the end was passed over.
 func (c *conn) findOld(
-	ctx context.Context, kinds filter, state store.State, from int64, before time.Time, limit int,
+	ctx context.Context, kinds filter, state store.State, from, end int64, before time.Time, limit int,
 ) (old []int64, stopped int64, err error) {
 	text := selectOldRare
 	if state == store.Completed {
@@ -113,7 +120,7 @@ func (c *conn) findOld(
 		}
 		old = append(old, pos)
 		return nil
-	}, kinds.value(), stateCode(state), from)
+	}, kinds.value(), stateCode(state), from, end)
 	if len(old) > 0 { // they are there until they are deleted
 		stopped = old[0]
 	}
@@ -122,18 +129,32 @@ func (c *conn) findOld(
 
 // delete deletes those of the outcomes that are there still.
 func (s *Store) delete(ctx context.Context, expiry store.Expiry, positions []int64) (deleted int, err error) {
-	keys := make([]driver.Value, len(positions))
-	for i, pos := range positions {
-		keys[i] = pos
-	}
-	err = s.write(ctx, len(keys), func(x *tx) (err error) {
-		deleted, err = x.prune(expiry.Runner, keys, positions[len(positions)-1])
+	err = s.write(ctx, len(positions), func(x *tx) (err error) {
+		deleted, err = x.pruneAcknowledged(expiry, positions)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return deleted, nil
+}
+
+// pruneAcknowledged asks the subscribers once more: one may have come since the positions, which are in order, were found.
+func (x *tx) pruneAcknowledged(expiry store.Expiry, positions []int64) (deleted int, err error) {
+	acknowledged, err := x.acknowledged(expiry)
+	if err != nil {
+		return 0, err
+	}
+	var keys []driver.Value
+	for _, pos := range positions {
+		if pos <= acknowledged {
+			keys = append(keys, pos)
+		}
+	}
+	if len(keys) == 0 {
+		return 0, nil
+	}
+	return x.prune(expiry.Runner, keys, positions[len(keys)-1])
 }
 
 // prune deletes outcomes. A bundle in which one of them may have left something goes first: after a crash, an entry without an

@@ -141,11 +141,19 @@ const (
 	selectOutcomes = `SELECT ` + finishedColumns + ` FROM taskrunner_finished f NOT INDEXED
 		WHERE ` + ofKinds + ` AND pos > ?2 ORDER BY pos LIMIT ?3`
 
-	// Outcomes of a runner that may be old enough to be deleted.
+	// Outcomes of a runner that may be old enough to be deleted, up to what must be kept.
 	selectOldCompleted = `SELECT pos, finished_at FROM taskrunner_finished NOT INDEXED
-		WHERE ` + ofTheseKinds + ` AND state = ? AND pos >= ? ORDER BY pos`
+		WHERE ` + ofTheseKinds + ` AND state = ? AND pos BETWEEN ? AND ? ORDER BY pos`
 	selectOldRare = `SELECT pos, finished_at FROM taskrunner_finished INDEXED BY taskrunner_finished_rare
-		WHERE state > 4 AND ` + ofTheseKinds + ` AND state = ? AND pos >= ? ORDER BY pos`
+		WHERE state > 4 AND ` + ofTheseKinds + ` AND state = ? AND pos BETWEEN ? AND ? ORDER BY pos`
+
+	selectSubscribers  = `SELECT name, pos, created_at, seen_at FROM taskrunner_subscribers WHERE runner = ? ORDER BY name`
+	selectSubscriber   = `SELECT name, pos, created_at, seen_at FROM taskrunner_subscribers WHERE runner = ? AND name = ?`
+	selectAcknowledged = `SELECT coalesce(min(pos), 9223372036854775807) FROM taskrunner_subscribers
+		WHERE runner = ?1 AND (?2 IS NULL OR seen_at >= ?2)`
+	upsertSubscriber = `INSERT INTO taskrunner_subscribers (runner, name, pos, created_at, seen_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (runner, name) DO UPDATE SET pos = excluded.pos, seen_at = excluded.seen_at`
+	deleteSubscriber = `DELETE FROM taskrunner_subscribers WHERE runner = ? AND name = ?`
 
 	selectPruned    = `SELECT pos FROM taskrunner_pruned WHERE runner = ?`
 	selectAllPruned = `SELECT max(pos) FROM taskrunner_pruned`

@@ -34,6 +34,10 @@ func (e *env) calls(ctx context.Context, task store.Task) map[string]error {
 	_, errs["List"] = e.List(ctx, store.Query{})
 	_, errs["Last"] = e.Last(ctx, kind, "key")
 	_, errs["Counts"] = e.Counts(ctx, runner)
+	_, errs["Subscribe"] = e.Subscribe(ctx, e.now, runner, "subscriber", store.FromNow)
+	_, errs["Acknowledge"] = e.Acknowledge(ctx, e.now, runner, "subscriber", store.FromOldest)
+	_, errs["Subscribers"] = e.Subscribers(ctx, runner)
+	errs["Unsubscribe"] = e.Unsubscribe(ctx, runner, "subscriber")
 	errs["Ping"] = e.Ping(ctx)
 	return errs
 }

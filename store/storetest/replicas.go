@@ -13,7 +13,7 @@ import (
 // RunReplicas checks what several handles on one database have in common, as several processes have them. open gives so many handles on
 // one new, empty database each time it is called; the suite closes them.
 func RunReplicas(t *testing.T, open func(t *testing.T, n int) []store.Store) {
-	for _, test := range replicaTests {
+	for _, test := range slices.Concat(replicaTests, concurrentOnReplicas()) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			stores := open(t, 3)
@@ -35,10 +35,12 @@ type replicas struct {
 	envs []*env
 }
 
-var replicaTests = []struct {
+type replicaTest struct {
 	name string
 	run  func(*replicas)
-}{
+}
+
+var replicaTests = []replicaTest{
 	{"each task is claimed once", replicasClaim},
 	{"one of many inserts of the same id wins", replicasInsert},
 	{"all see what one has inserted, and change it", replicasSee},
@@ -51,6 +53,7 @@ var replicaTests = []struct {
 	{"outcomes in one order, for readers who are there while they come", replicasOrder},
 	{"deleted for all", replicasPrune},
 	{"a cursor that was given is never ahead", replicasCursors},
+	{"subscribers are those of all", replicasSubscribers},
 }
 
 // togetherOn runs f at once for all handles, many times.

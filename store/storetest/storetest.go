@@ -39,10 +39,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Control", controlTests},
 		{"Read", readTests},
 		{"Outcomes", outcomeTests},
+		{"Subscribers", subscriberTests},
 		{"Signals", signalTests},
 		{"Input", inputTests},
 		{"Lifecycle", lifecycleTests},
 		{"Concurrency", concurrencyTests},
+		{"Subscribers at once", concurrentSubscribers()},
 		{"Model", modelTests},
 	}
 	for _, group := range groups {

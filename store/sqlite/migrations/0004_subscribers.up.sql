@@ -1,0 +1,10 @@
+-- Who follows the outcomes of a runner, and up to where each has acknowledged them. There are at most a hundred of a runner, so that
+-- to look at all of them needs no index.
+CREATE TABLE taskrunner_subscribers (
+    runner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    pos INTEGER NOT NULL CHECK (pos >= 0),
+    created_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (runner, name)
+) STRICT, WITHOUT ROWID;
