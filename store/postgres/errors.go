@@ -93,8 +93,9 @@ func isOurs(err error) bool {
 	var refused *store.StateError
 	var inner *innerError
 	for _, own := range [...]error{
-		store.ErrNotFound, store.ErrFenced, store.ErrCancelled, store.ErrCursorExpired, store.ErrCursorAhead, store.ErrSchema, store.ErrClosed,
-		store.ErrInvalid, store.ErrCorrupt, store.ErrDenied, store.ErrNewerVersion, store.ErrLocked, store.ErrFull, store.ErrReadOnly,
+		store.ErrNotFound, store.ErrFenced, store.ErrCancelled, store.ErrCursorExpired, store.ErrCursorAhead, store.ErrSubscribers,
+		store.ErrSchema, store.ErrClosed, store.ErrInvalid, store.ErrCorrupt, store.ErrDenied, store.ErrNewerVersion, store.ErrLocked,
+		store.ErrFull, store.ErrReadOnly,
 	} {
 		if errors.Is(err, own) {
 			return true

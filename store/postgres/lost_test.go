@@ -234,6 +234,35 @@ var lossCases = []lossCase{
 		wantCounts(t, s, map[store.State]int64{})
 		wantOutcomes(t, s)
 	}},
+	{"a subscription", "subscribers", func(t *testing.T, s *postgres.Store, lose func(string)) {
+		tasks := insert(t, s, newTask(running), newTask(running))
+		must(t, finish(t.Context(), s, outcome(tasks[0], store.Completed)))
+		lose("INTO")
+		cursor, err := s.Subscribe(t.Context(), moment, runner, "s", store.FromNow)
+		must(t, err)
+		must(t, finish(t.Context(), s, outcome(tasks[1], store.Completed)))
+		wantBehind(t, s, cursor, tasks[1].ID)
+		wantSubscribers(t, s, cursor)
+	}},
+	{"an acknowledgement", "subscribers", func(t *testing.T, s *postgres.Store, lose func(string)) {
+		task := insert(t, s, newTask(running))[0]
+		must(t, finish(t.Context(), s, outcome(task, store.Completed)))
+		_, err := s.Subscribe(t.Context(), moment, runner, "s", store.FromOldest)
+		must(t, err)
+		pos := get(t, s, task.ID).Pos
+		lose("UPDATE")
+		if cursor, err := s.Acknowledge(t.Context(), moment, runner, "s", pos); cursor != pos || err != nil {
+			t.Errorf("the cursor is %d, error %v, want %d", cursor, err, pos)
+		}
+		wantSubscribers(t, s, pos)
+	}},
+	{"the end of a subscription", "subscribers", func(t *testing.T, s *postgres.Store, lose func(string)) {
+		_, err := s.Subscribe(t.Context(), moment, runner, "s", store.FromOldest)
+		must(t, err)
+		lose("DELETE")
+		must(t, s.Unsubscribe(t.Context(), runner, "s"))
+		wantSubscribers(t, s)
+	}},
 }
 
 func must(t testing.TB, err error) {

@@ -111,10 +111,13 @@ func TestTables(t *testing.T) {
 		{`ALTER TABLE {s}.tasks SET UNLOGGED`, store.ErrSchema, "table tasks is not logged"},
 		{`ALTER TABLE {s}.tasks ADD CHECK (kind <> 'mine')`, store.ErrSchema, "on tasks CHECK"},
 		{`INSERT INTO {s}.migrations (version, name) VALUES (99, 'later')`, store.ErrNewerVersion, "99"},
-		{`UPDATE {s}.migrations SET version = -1`, store.ErrSchema, "[-1]"},
-		{`UPDATE {s}.migrations SET version = 0`, store.ErrSchema, "[0]"},
-		{`UPDATE {s}.migrations SET version = 2147483647`, store.ErrNewerVersion, "2147483647"},
-		{`INSERT INTO {s}.migrations (version, name) VALUES (-1, 'before')`, store.ErrSchema, "[-1 1]"},
+		{`UPDATE {s}.migrations SET version = -1 WHERE version = 1`, store.ErrSchema, "[-1 2]"},
+		{`UPDATE {s}.migrations SET version = 0 WHERE version = 1`, store.ErrSchema, "[0 2]"},
+		{`UPDATE {s}.migrations SET version = 2147483647 WHERE version = 2`, store.ErrNewerVersion, "2147483647"},
+		{`INSERT INTO {s}.migrations (version, name) VALUES (-1, 'before')`, store.ErrSchema, "[-1 1 2]"},
+		{`DELETE FROM {s}.migrations WHERE version = 1`, store.ErrSchema, "[2]"},
+		{`DROP TABLE {s}.subscribers`, store.ErrSchema, "table subscribers"},
+		{`ALTER TABLE {s}.subscribers DROP CONSTRAINT subscribers_pkey`, store.ErrSchema, "subscribers_pkey"},
 		{`DELETE FROM {s}.migrations`, store.ErrSchema, "migrations is empty"},
 		{`CREATE INDEX mine ON {s}.finished (kind)`, nil, ""},
 		{`CREATE TABLE {s}.mine (id integer)`, nil, ""},
@@ -147,8 +150,11 @@ func TestByHand(t *testing.T) {
 	tasks := insert(t, s, newTask(), newTask(running), newTask(running))
 	must(t, finish(t.Context(), s, outcome(tasks[1], store.Completed)))
 	must(t, finish(t.Context(), s, outcome(tasks[2], store.Discarded)))
+	_, err := s.Subscribe(t.Context(), moment, runner, "s", store.FromOldest)
+	must(t, err)
 	pool := newPool(t, url)
 	for change, check := range map[string]string{
+		`subscribers SET pos = -1`:       "subscribers_pos",
 		`tasks SET state = 'bogus'`:      "tasks_state",
 		`tasks SET state = ''`:           "tasks_state",
 		`tasks SET state = 'discarded'`:  "tasks_state",

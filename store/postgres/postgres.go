@@ -32,8 +32,8 @@
 //
 // # Rights
 //
-// Who opens a store of a new database needs the right to create a schema there, or in the schema if there is one; afterwards, SELECT,
-// INSERT, UPDATE and DELETE on the tables, and USAGE on the schema and its sequences.
+// Who opens a store of a new database needs the right to create a schema there, or in the schema if there is one, and so does who opens
+// one whose tables are of an older version, for what is new; afterwards, SELECT, INSERT, UPDATE and DELETE on the tables, and USAGE on the schema and its sequences.
 package postgres
 
 import (

@@ -18,7 +18,8 @@ const (
 )
 
 // Prune implements store.Controller. It looks through at most 20,000 outcomes that are kept: outcomes are deleted in their order, and
-// one whose FinishedAt is much before those of its neighbours may be deleted late.
+// one whose FinishedAt is much before those of its neighbours may be deleted late. What a subscriber keeps is not looked at: the least of
+// the cursors bounds the search, and is read once for each statement.
 func (s *Store) Prune(ctx context.Context, expiry store.Expiry) (deleted int, err error) {
 	if err := expiry.Validate(); err != nil {
 		return 0, err
@@ -60,7 +61,7 @@ func (s *Store) pruneSome(ctx context.Context, expiry store.Expiry, limit int) (
 	if err := s.unbundleBlocks(ctx, old); err != nil {
 		return 0, false, err
 	}
-	deleted, err = s.deleteOld(ctx, expiry.Runner, old)
+	deleted, err = s.deleteOld(ctx, expiry, old)
 	return deleted, len(old) == limit, err
 }
 
@@ -77,7 +78,7 @@ func (s *Store) findOld(ctx context.Context, expiry store.Expiry, failed bool, l
 	where := pruneKey{expiry.Runner, failed}
 	var kept, looked int64
 	for _, window := range [...]int{2 * limit, pruneWindow} { // most often all that is first has expired
-		call := append([][]byte{text(expiry.Runner), bigint(s.pruned.from(where)), int4(window), int4(limit)}, args...)
+		call := append([][]byte{text(expiry.Runner), bigint(s.pruned.from(where)), int4(window), int4(limit), seenSince(expiry)}, args...)
 		err = s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
 			old = nil
 			return l.run(ctx, statement.with(call...).each(func(c *columns) {
@@ -124,15 +125,19 @@ func (s *Store) unbundleBlocks(ctx context.Context, old []aged) error {
 	return err
 }
 
-func (s *Store) deleteOld(ctx context.Context, runner string, old []aged) (deleted int, err error) {
+// seenSince is since when a subscriber must have been seen to keep something.
+func seenSince(expiry store.Expiry) []byte { return moment(store.Micro(expiry.Subscribers)) }
+
+// deleteOld deletes what no subscriber keeps, and notes up to where it did.
+func (s *Store) deleteOld(ctx context.Context, expiry store.Expiry, old []aged) (deleted int, err error) {
 	positions := make([]int64, len(old))
 	for i := range old {
 		positions[i] = old[i].pos
 	}
 	err = s.persist(ctx, lent{s}, func(ctx context.Context, l *link) error {
 		return l.run(ctx,
-			s.sql.deleteOutcomes.with(int8s(positions...)).each(func(c *columns) { deleted = int(c.int64()) }),
-			s.sql.forget.with(text(runner), bigint(positions[len(positions)-1])))
+			s.sql.pruneTurn.with(text(expiry.Runner)),
+			s.sql.deleteOutcomes.with(text(expiry.Runner), int8s(positions...), seenSince(expiry)).each(func(c *columns) { deleted = int(c.int64()) }))
 	})
 	return deleted, err
 }

@@ -21,13 +21,15 @@ type statements struct {
 	running, cancels, getTask, last, counts, outcomes, end           statement
 	inOrder, listActive, listBundles, listEnded, listFailed          statement
 	expiredCompleted, expiredFailed, liveBlocks, deleteOutcomes      statement
-	forget, compact, ping, identity                                  statement
+	compact, ping, identity                                          statement
 	forgetNode                                                       statement
 	hold, release, beat, look, bury, orphanNodes, lockOrphans        statement
 	orphanBundles, tell, listen, poll, lockEnded                     statement
 	insertInTx, undoInTx, locateInTx, historyInTx                    statement
 	completeInTx, tellInTx                                           statement
 	endedTasks                                                       statement
+	pruneTurn, pruneTurnShared, subscriber, addSubscriber            statement
+	acknowledge, unsubscribe, subscribers                            statement
 }
 
 // countColumns are the states in the order of the columns of counts.
@@ -94,6 +96,7 @@ func newStatements(schema string) *statements {
 	s.reading(text)
 	s.keeping(text)
 	s.joining(text)
+	s.subscribing(text)
 	return s
 }
 
@@ -259,18 +262,15 @@ func (s *statements) reading(text func(string) statement) {
 			SELECT {counts} FROM {schema}.counts WHERE $1::text = '' OR runner = $1::text
 			UNION ALL
 			SELECT 0, 0, n, 0, 0, 0, 0 FROM {schema}.bundles WHERE $1::text = '' OR runner = $1::text) AS c`)
-	// Where the order of outcomes ends: it never comes before a place that was seen, because whoever deletes the last notes where that
-	// was in the same transaction. What the sequence says is further, by what was drawn and not committed, and by what it skips.
-	end := `SELECT greatest((SELECT max(pos) FROM {schema}.finished), (SELECT max(pos) FROM {schema}.expired), 0)`
 	// A row for each outcome, or one with nulls if there is none: where they begin, and how far was looked, is needed in any case; where
 	// the order ends only if nothing is behind the cursor.
 	s.outcomes = text(`WITH e AS MATERIALIZED (SELECT coalesce(max(pos), 0) AS pos FROM {schema}.expired WHERE $1::text = '' OR runner = $1::text),
 		w AS MATERIALIZED (SELECT t.pos, t.runner FROM e, LATERAL (SELECT pos, runner FROM {schema}.finished
 			WHERE pos > CASE WHEN $2::bigint = 0 THEN e.pos ELSE $2::bigint END ORDER BY pos LIMIT $4::integer) AS t)
-		SELECT e.pos, (SELECT max(pos) FROM w), CASE WHEN NOT EXISTS (SELECT FROM w) THEN (` + end + `) END, f.pos, {f.names} FROM e LEFT JOIN (SELECT t.* FROM {schema}.finished t
+		SELECT e.pos, (SELECT max(pos) FROM w), CASE WHEN NOT EXISTS (SELECT FROM w) THEN (` + orderEnd + `) END, f.pos, {f.names} FROM e LEFT JOIN (SELECT t.* FROM {schema}.finished t
 			WHERE t.pos IN (SELECT pos FROM w WHERE $1::text = '' OR runner = $1::text ORDER BY pos LIMIT $3::integer)) AS f ON true
 		ORDER BY f.pos`)
-	s.end = text(end)
+	s.end = text(orderEnd)
 }
 
 // summed are the sums of all columns of counts.

@@ -1,25 +1,34 @@
 package postgres
 
+// acknowledged is up to where all subscribers of the runner $1 have acknowledged that were seen since a time, which is a parameter, and
+// may be null: then all count.
+func acknowledged(since string) string {
+	return `(SELECT coalesce(min(s.pos), 9223372036854775807) FROM {schema}.subscribers s
+		WHERE s.runner = $1::text AND (` + since + `::timestamptz IS NULL OR s.seen_at >= ` + since + `::timestamptz))`
+}
+
 // keeping are the statements of what the store does by itself, and of what deletes.
 func (s *statements) keeping(text func(string) statement) {
 	// What has expired of the outcomes in a window of positions that are ours by state and runner; and in each row, which has nulls if
-	// there are none, where the first one stands that is kept, and the end of the window.
-	expired := func(window, ours, gone string) statement {
+	// there are none, where the first one stands that is kept, and the end of the window. It ends before what a subscriber keeps.
+	expired := func(window, ours, gone, seen string) statement {
 		return text(`WITH w AS MATERIALIZED (SELECT pos, seq, runner = $1::text AND ` + ours + ` AS ours, (` + gone + `) IS TRUE AS gone
-				FROM {schema}.finished WHERE pos > $2::bigint AND ` + window + ` ORDER BY pos LIMIT $3::integer)
+				FROM {schema}.finished WHERE pos > $2::bigint AND pos <= ` + acknowledged(seen) + ` AND ` + window + ` ORDER BY pos LIMIT $3::integer)
 			SELECT (SELECT min(pos) FROM w WHERE ours AND NOT gone), (SELECT max(pos) FROM w), x.pos, x.seq
 			FROM (SELECT) AS one LEFT JOIN (SELECT pos, seq FROM w WHERE ours AND gone ORDER BY pos LIMIT $4::integer) AS x ON true`)
 	}
-	s.expiredCompleted = expired(`true`, `state = 'completed'`, `finished_at < $5::timestamptz`)
+	s.expiredCompleted = expired(`true`, `state = 'completed'`, `finished_at < $6::timestamptz`, `$5`)
 	s.expiredFailed = expired(`state <> 'completed'`, `true`,
-		`CASE state WHEN 'cancelled' THEN finished_at < $5::timestamptz ELSE finished_at < $6::timestamptz END`)
+		`CASE state WHEN 'cancelled' THEN finished_at < $6::timestamptz ELSE finished_at < $7::timestamptz END`, `$5`)
 	s.liveBlocks = text(`SELECT id FROM {schema}.bundles WHERE block = ANY($1::bigint[])`)
-	s.deleteOutcomes = text(`WITH gone AS (DELETE FROM {schema}.finished WHERE pos = ANY($1::bigint[]) RETURNING seq, runner, kind, state, latest, attempts),
+	// A subscriber may have come since the positions were found, so it is asked for once more.
+	s.deleteOutcomes = text(`WITH gone AS (DELETE FROM {schema}.finished WHERE pos = ANY($2::bigint[]) AND pos <= ` + acknowledged(`$3`) + `
+			RETURNING pos, seq, runner, kind, state, latest, attempts),
 		histories AS (DELETE FROM {schema}.attempts WHERE task IN (SELECT seq FROM gone WHERE latest AND attempts > 0)),
-		counted AS (INSERT INTO {schema}.counts (runner, kind, {counts}) {uncount} FROM gone WHERE latest GROUP BY runner, kind)
+		counted AS (INSERT INTO {schema}.counts (runner, kind, {counts}) {uncount} FROM gone WHERE latest GROUP BY runner, kind),
+		noted AS (INSERT INTO {schema}.expired (runner, pos) SELECT runner, max(pos) FROM gone GROUP BY runner
+			ON CONFLICT (runner) DO UPDATE SET pos = greatest(expired.pos, EXCLUDED.pos))
 		SELECT count(*) FROM gone`)
-	s.forget = text(`INSERT INTO {schema}.expired (runner, pos) VALUES ($1::text, $2::bigint)
-		ON CONFLICT (runner) DO UPDATE SET pos = greatest(expired.pos, EXCLUDED.pos)`)
 	// Exact whoever else does it at the same time: what one has deleted, the other passes over.
 	s.compact = text(`WITH many AS MATERIALIZED (SELECT count(*) = 200 AS are FROM (SELECT FROM {schema}.counts LIMIT 200) AS few),
 		gone AS (DELETE FROM {schema}.counts WHERE (SELECT are FROM many) RETURNING *)
