@@ -55,9 +55,9 @@ func Statements() map[string]string {
 	return texts
 }
 
-// CheckSpots does what Open does with a file that is too large for a whole check.
-func (s *Store) CheckSpots(ctx context.Context) error {
-	return s.write(ctx, 1, func(x *tx) error { return x.checkSpots(int64(len(s.steps))) })
+// CheckSpots does what Open does with a file of the version that is too large for a whole check.
+func (s *Store) CheckSpots(ctx context.Context, version int64) error {
+	return s.write(ctx, 1, func(x *tx) error { return x.checkSpots(version) })
 }
 
 // Young is how many tasks the memory has, and how many bundles.

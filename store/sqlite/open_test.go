@@ -325,8 +325,18 @@ func restoreSchema(t *testing.T, path string) {
 func TestSpotChecks(t *testing.T) {
 	path, _ := filled(t)
 	s := open(t, path)
-	if err := s.CheckSpots(t.Context()); err != nil {
+	if err := s.CheckSpots(t.Context(), 4); err != nil {
 		t.Error(err)
+	}
+	err := s.Write(t.Context(), 1, func(exec func(string) error) error { return exec("DROP TABLE taskrunner_subscribers") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckSpots(t.Context(), 3); err != nil {
+		t.Errorf("of a file that is not migrated yet: %v", err)
+	}
+	if err := s.CheckSpots(t.Context(), 4); err == nil {
+		t.Error("a table is missing, and nobody notices")
 	}
 }
 

@@ -38,18 +38,14 @@ func (x *tx) recount(whole bool) error {
 	return nil
 }
 
-// raiseNumbers has the next task and the next outcome get numbers that were not given yet. An outcome before the cursor of a subscriber
-// would never be given to that one.
+// raiseNumbers has the next task and the next outcome get numbers that were not given yet. An outcome before what was deleted nobody would
+// be given any more, and one before the cursor of a subscriber not that one.
 func (x *tx) raiseNumbers() error {
-	last, err := x.number(`SELECT max(pos) FROM taskrunner_finished`)
+	last, err := x.number(`SELECT max(pos) FROM (SELECT max(pos) AS pos FROM taskrunner_finished
+		UNION ALL SELECT max(pos) FROM taskrunner_pruned UNION ALL SELECT max(pos) FROM taskrunner_subscribers)`)
 	if err != nil {
 		return err
 	}
-	acknowledged, err := x.number(`SELECT max(pos) FROM taskrunner_subscribers`)
-	if err != nil {
-		return err
-	}
-	last = max(last, acknowledged)
 	lastTask, err := x.number(`SELECT max(seq) FROM taskrunner_tasks`)
 	if err != nil || last <= x.pos && lastTask <= x.seq {
 		return err

@@ -13,6 +13,8 @@ func TestOpenChangedSchema(t *testing.T) {
 	cases := []struct{ change, want string }{
 		{`DROP INDEX taskrunner_tasks_timed`, "index taskrunner_tasks_timed is missing"},
 		{`DROP TABLE taskrunner_pruned`, "table taskrunner_pruned is missing"},
+		{`DROP TABLE taskrunner_subscribers`, "table taskrunner_subscribers is missing"},
+		{`ALTER TABLE taskrunner_subscribers ADD COLUMN mine TEXT`, "mine TEXT"},
 		{`ALTER TABLE taskrunner_tasks RENAME COLUMN key TO name`, "table taskrunner_tasks was changed: it is"},
 		{`ALTER TABLE taskrunner_tasks DROP COLUMN result`, "table taskrunner_tasks was changed"},
 		{`ALTER TABLE taskrunner_finished ADD COLUMN note TEXT`, "note TEXT"},
