@@ -18,7 +18,10 @@ var modelTests = []test{{"random operations", modelRandom}}
 // one store, each with a runner of its own: to open a store for each would take most of the time.
 func modelRandom(e *env) {
 	rapid.Check(e.T, func(t *rapid.T) {
-		m := &model{t: t, env: e, runner: uuid.NewString(), now: start, tasks: map[string]*modelTask{}, release: func() {}}
+		m := &model{
+			t: t, env: e, runner: uuid.NewString(), now: start, tasks: map[string]*modelTask{}, release: func() {},
+			subscribers: map[string]store.Subscriber{},
+		}
 		defer func() { m.release() }()
 		t.Repeat(map[string]func(*rapid.T){
 			"insert":   m.insert,
@@ -36,6 +39,11 @@ func modelRandom(e *env) {
 			"running":  m.runs,
 			"outcomes": m.outcomes,
 			"prune":    m.prune,
+
+			"subscribe":   m.subscribe,
+			"acknowledge": m.acknowledge,
+			"unsubscribe": m.unsubscribe,
+			"follow":      m.follow,
 		})
 	})
 }
@@ -46,7 +54,8 @@ type modelEnd struct {
 	state store.State
 	run   int64
 	at    time.Time
-	n     int // of this task, from 1
+	n     int   // of this task, from 1
+	pos   int64 // see place
 	task  *modelTask
 	lost  bool // one behind it was deleted, so it is not given any more
 }
@@ -62,6 +71,9 @@ type model struct {
 	ends    []modelEnd // in their order
 	node    string     // where the runner holds; empty: nowhere
 	release func()
+
+	subscribers map[string]store.Subscriber // by name
+	deleted     int64                       // the largest place of an outcome that was deleted
 }
 
 type modelTask struct {
@@ -369,7 +381,7 @@ func (m *model) recoverNodes(*rapid.T) {
 // prune deletes what has ended before some time.
 func (m *model) prune(t *rapid.T) {
 	x := store.Expiry{Runner: m.runner, Limit: rapid.IntRange(0, 3).Draw(t, "limit")}
-	for _, before := range []*time.Time{&x.Completed, &x.Cancelled, &x.Discarded} {
+	for _, before := range []*time.Time{&x.Completed, &x.Cancelled, &x.Discarded, &x.Subscribers} {
 		if rapid.Bool().Draw(t, "some") {
 			*before = m.now.Add(-m.delay(t))
 		}
@@ -377,12 +389,14 @@ func (m *model) prune(t *rapid.T) {
 	got, err := m.env.Prune(ctx(), x)
 	m.check(err)
 	want, last, i := 0, 0, 0
+	keptFrom := m.keptFrom(x.Subscribers)
 	m.ends = slices.DeleteFunc(m.ends, func(end modelEnd) bool {
 		i++
-		if want == x.Size() || !micro(end.at).Before(x.Before(end.state)) {
+		if want == x.Size() || end.pos > keptFrom || !micro(end.at).Before(x.Before(end.state)) {
 			return false
 		}
 		want++
+		m.deleted = max(m.deleted, end.pos)
 		if task := m.tasks[end.id]; task == end.task && task.ends == end.n && task.state.Final() {
 			delete(m.tasks, end.id)
 		}

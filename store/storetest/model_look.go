@@ -58,7 +58,7 @@ func (m *model) outcomes(t *rapid.T) {
 				m.t.Fatalf("there are more than %d outcomes", i)
 			}
 			want := ends[i]
-			seen := modelEnd{id: task.ID, state: task.State, run: task.Run, at: task.FinishedAt, n: want.n, task: want.task}
+			seen := modelEnd{id: task.ID, state: task.State, run: task.Run, at: task.FinishedAt, n: want.n, pos: task.Pos, task: want.task}
 			if want.at = micro(want.at); seen != want {
 				m.t.Fatalf("outcome %d is %+v, want %+v", i, seen, want)
 			}
@@ -118,6 +118,7 @@ func (m *model) requests(t *rapid.T) {
 // compare checks every task and the counts. It reads all tasks at once: to get each would take most of the time.
 func (m *model) compare(t *rapid.T) {
 	m.t = t
+	m.place()
 	want := map[store.State]int64{}
 	for _, task := range m.tasks {
 		want[task.state]++
