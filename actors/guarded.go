@@ -123,3 +123,18 @@ func (g guarded) Counts(ctx context.Context, runner string) (counts map[store.St
 	defer recovered(&err)
 	return g.Store.Counts(ctx, runner)
 }
+
+func (g guarded) Subscribe(ctx context.Context, now time.Time, runner, name string, after int64) (cursor int64, err error) {
+	defer recovered(&err)
+	return g.Store.Subscribe(ctx, now, runner, name, after)
+}
+
+func (g guarded) Acknowledge(ctx context.Context, now time.Time, runner, name string, pos int64) (cursor int64, err error) {
+	defer recovered(&err)
+	return g.Store.Acknowledge(ctx, now, runner, name, pos)
+}
+
+func (g guarded) Unsubscribe(ctx context.Context, runner, name string) (err error) {
+	defer recovered(&err)
+	return g.Store.Unsubscribe(ctx, runner, name)
+}

@@ -96,10 +96,10 @@ func (k *keeper) cancel(ctx context.Context) error {
 
 // prune deletes a page at a time, so that others can write in between.
 func (k *keeper) prune(ctx context.Context) error {
-	expiry := k.runner.config.Retention.expiry(k.runner.config.Name, time.Now())
-	if expiry == (store.Expiry{Runner: expiry.Runner}) {
+	if k.runner.config.Retention.keepsAll() {
 		return nil
 	}
+	expiry := k.runner.config.Retention.expiry(k.runner.config.Name, time.Now())
 	for {
 		deleted, err := k.runner.config.Store.Prune(ctx, expiry)
 		if err != nil || deleted < expiry.Size() {

@@ -15,20 +15,28 @@ import (
 // It is for those who must not miss one: keep the Pos of the last that you have dealt with, and begin behind it (after) when you
 // come back, after a restart too. Each outcome comes at least once; one comes twice to those who have not kept their cursor. Begin
 // with store.FromOldest or store.FromNow. The sequence ends with an error: the cause of ctx, ErrStopping, what the store says,
-// store.ErrCursorExpired, if outcomes behind the cursor were deleted before they were read (see Retention), or store.ErrCursorAhead, if
-// the cursor is beyond the last outcome: it is from another database, or from before a backup was restored.
+// store.ErrCursorExpired, if outcomes behind the cursor were deleted before they were read (see Retention; for whom they are kept, see
+// Subscribe), or store.ErrCursorAhead, if the cursor is beyond the last outcome: it is from another database, or from before a backup
+// was restored.
 //
 // It holds nothing between two outcomes and no limit applies: whoever is slow reads later. Any number may read at once.
 func (r *TaskRunner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.Task, error] {
+	return r.follow(ctx, store.OutcomeQuery{After: after})
+}
+
+// follow gives the outcomes that the query asks for, page by page, and waits for more.
+func (r *TaskRunner) follow(ctx context.Context, query store.OutcomeQuery) iter.Seq2[store.Task, error] {
+	query.Runner, query.Limit = r.config.Name, store.MaxList
 	return func(yield func(store.Task, error) bool) {
 		if r.config.Store == nil {
 			yield(store.Task{}, ErrNoStore)
 			return
 		}
+		query := query // the sequence may be read again
 		for {
 			more := r.outcomes.changed() // before the look: what is recorded meanwhile is seen or told
 			last := r.gone()             // before it too: then nothing is recorded any more
-			page, err := r.config.Store.Outcomes(ctx, store.OutcomeQuery{Runner: r.config.Name, After: after, Limit: store.MaxList})
+			page, err := r.config.Store.Outcomes(ctx, query)
 			if err != nil && last {
 				err = errors.Join(ErrStopping, err)
 			}
@@ -42,8 +50,8 @@ func (r *TaskRunner) Outcomes(ctx context.Context, after int64) iter.Seq2[store.
 				}
 			}
 			switch {
-			case page.Next != after:
-				after = page.Next
+			case page.Next != query.After:
+				query.After = page.Next
 			case last:
 				yield(store.Task{}, ErrStopping)
 				return

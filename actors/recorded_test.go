@@ -108,6 +108,7 @@ func TestTasksAreForgottenInTheEnd(t *testing.T) {
 func TestRetentionIsChecked(t *testing.T) {
 	for name, retention := range map[string]actors.Retention{
 		"Completed": {Completed: -2}, "Cancelled": {Cancelled: -time.Second}, "Discarded": {Discarded: -time.Hour},
+		"Subscribers is -1s": {Subscribers: -time.Second}, "Subscribers is 4m59s, want at least 5m0s": {Subscribers: 5*time.Minute - time.Second},
 	} {
 		_, err := actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{Name: "r", Retention: retention})
 		if err == nil || !strings.Contains(err.Error(), "Retention."+name) {

@@ -12,6 +12,12 @@ type Retention struct {
 	Completed time.Duration // zero is DefaultRetentionCompleted
 	Cancelled time.Duration // zero is DefaultRetentionCancelled
 	Discarded time.Duration // zero is DefaultRetentionDiscarded
+
+	// Subscribers is for how long tasks are kept beyond that for a subscriber who has not acknowledged their outcomes, since it was seen
+	// last; see Subscribe. Zero is DefaultRetentionSubscribers. It is at least MinRetentionSubscribers, since who reads is seen only each
+	// minute. Whoever has subscribed and does not come back costs as much room as the outcomes of that time take: with KeepForever, of
+	// all time until Unsubscribe.
+	Subscribers time.Duration
 }
 
 // Defaults of Retention, and what keeps tasks for ever.
@@ -20,6 +26,9 @@ const (
 	DefaultRetentionCancelled = 24 * time.Hour
 	DefaultRetentionDiscarded = 7 * 24 * time.Hour
 
+	DefaultRetentionSubscribers = 7 * 24 * time.Hour
+	MinRetentionSubscribers     = 5 * time.Minute
+
 	KeepForever time.Duration = -1
 )
 
@@ -27,6 +36,7 @@ func (r Retention) withDefaults() Retention {
 	setDefault(&r.Completed, DefaultRetentionCompleted)
 	setDefault(&r.Cancelled, DefaultRetentionCancelled)
 	setDefault(&r.Discarded, DefaultRetentionDiscarded)
+	setDefault(&r.Subscribers, DefaultRetentionSubscribers)
 	return r
 }
 
@@ -39,7 +49,15 @@ func (r Retention) validate() error {
 			return fmt.Errorf("actors: TaskRunnerConfig: Retention.%s is %s, want a positive duration or KeepForever", kept.name, kept.time)
 		}
 	}
+	if r.Subscribers < MinRetentionSubscribers && r.Subscribers != KeepForever {
+		return fmt.Errorf("actors: TaskRunnerConfig: Retention.Subscribers is %s, want at least %s or KeepForever", r.Subscribers, MinRetentionSubscribers)
+	}
 	return nil
+}
+
+// keepsAll reports whether nothing is ever deleted.
+func (r Retention) keepsAll() bool {
+	return r.Completed == KeepForever && r.Cancelled == KeepForever && r.Discarded == KeepForever
 }
 
 // expiry is what may be deleted now.
@@ -50,5 +68,8 @@ func (r Retention) expiry(runner string, now time.Time) store.Expiry {
 		}
 		return now.Add(-kept)
 	}
-	return store.Expiry{Runner: runner, Completed: before(r.Completed), Cancelled: before(r.Cancelled), Discarded: before(r.Discarded)}
+	return store.Expiry{
+		Runner: runner, Completed: before(r.Completed), Cancelled: before(r.Cancelled), Discarded: before(r.Discarded),
+		Subscribers: before(r.Subscribers),
+	}
 }
