@@ -68,10 +68,10 @@ func (s *Subscription) see(ctx context.Context) (cursor int64, err error) {
 	return s.runner.config.Store.Acknowledge(ctx, time.Now(), s.runner.config.Name, s.name, store.FromOldest)
 }
 
-// keepSeen sees the subscriber now and then, until stop is called or ctx ends. It does so beside the reading, since a caller may take
-// hours for one outcome. What it gives ends with the cause when there is no such subscriber any more. Another failure is left to the
-// next time: there are as many before Retention.Subscribers is over as MinRetentionSubscribers lets there be.
-func (s *Subscription) keepSeen(ctx context.Context) (reading context.Context, stop func()) {
+// keepSeen sees the subscriber now and then, until the func that it gives is called or ctx ends. It does so beside the reading, since a
+// caller may take hours for one outcome. The context that it gives ends with the cause when there is no such subscriber any more. Another
+// failure is left to the next time, of which there are several before Retention.Subscribers is over.
+func (s *Subscription) keepSeen(ctx context.Context) (context.Context, func()) {
 	reading, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
