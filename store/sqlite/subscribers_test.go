@@ -92,6 +92,28 @@ func TestSubscriberComesBetween(t *testing.T) {
 	})
 }
 
+// TestKeptOutcomesCostNothing: a Prune that finds nothing but what subscribers keep does not trouble the writer.
+func TestKeptOutcomesCostNothing(t *testing.T) {
+	s := open(t, tempFile(t))
+	fill(t, s, 100)
+	subscribe(t, s, "s", 50)
+	wantPruned(t, s, 50)
+	var writes atomic.Int64
+	if err := s.Inject(func(_ string, run func() error) error {
+		writes.Add(1)
+		return run()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	before := writes.Load()
+	for range 3 {
+		wantPruned(t, s, 0)
+	}
+	if n := writes.Load() - before; n != 0 {
+		t.Errorf("the writer has run %d statements", n)
+	}
+}
+
 // TestAcknowledgeFails has one COMMIT fail in each of the ways that there are: a cursor is raised or not as the answer says, and if that
 // does not know, as the file has it.
 func TestAcknowledgeFails(t *testing.T) {
