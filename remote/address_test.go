@@ -107,5 +107,5 @@ func TestWithTLSAllAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener.Close()
+	_ = listener.Close()
 }

@@ -183,7 +183,7 @@ func writeNew(dir string, files []newFile) error {
 
 // writeExclusive removes what it could only write in part.
 func writeExclusive(path string, file newFile) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode) //nolint:gosec // the caller names the directory
 	if err != nil {
 		return err
 	}

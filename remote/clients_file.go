@@ -31,25 +31,28 @@ func ReadClients(path string) ([]AllowedClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	clients, _, err := checkClients(path, content, true)
+	return clients, err
+}
+
+func checkClients(path string, content []byte, secure bool) ([]AllowedClient, roll, error) {
 	clients, where, err := parseClients(path, content)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := newRoll(clients, where, true); err != nil {
-		return nil, err
+	r, err := newRoll(clients, where, secure)
+	if err != nil {
+		return nil, nil, err
 	}
-	return clients, nil
+	return clients, r, nil
 }
 
 // loadRoll reads a file of clients that is read again when it changes.
 func loadRoll(path string, secure bool, logger *slog.Logger) (*reloaded[roll], error) {
 	files := []namedFile{{"ClientsFile", path}}
 	return loadFiles(logger, time.Now(), files, func(contents [][]byte) (roll, error) {
-		clients, where, err := parseClients(path, contents[0])
-		if err != nil {
-			return nil, err
-		}
-		return newRoll(clients, where, secure)
+		_, r, err := checkClients(path, contents[0], secure)
+		return r, err
 	})
 }
 

@@ -92,12 +92,12 @@ func (g *gate) take(conn net.Conn) net.Conn {
 	oldest, full := g.queue(c)
 	if full {
 		g.refusals.add(time.Now(), refusedConnections, hostOf(conn.RemoteAddr()), errFull)
-		conn.Close()
+		_ = conn.Close()
 		return nil
 	}
 	if oldest != nil {
 		g.refusals.add(time.Now(), refusedHandshakes, hostOf(oldest.RemoteAddr()), errCrowded)
-		oldest.Close()
+		_ = oldest.Close()
 	}
 	return c
 }
@@ -121,7 +121,7 @@ func (g *gate) queue(c *gatedConn) (oldest *gatedConn, full bool) {
 func (g *gate) Close() error {
 	err := g.Listener.Close()
 	for _, c := range g.shut() {
-		c.Close()
+		_ = c.Close()
 	}
 	return err
 }
@@ -204,7 +204,7 @@ func (c *gatedConn) refuse(reason string, why error) {
 	if c.judge() {
 		c.gate.refusals.add(time.Now(), reason, hostOf(c.RemoteAddr()), why)
 	}
-	c.Close()
+	_ = c.Close()
 }
 
 // judge reports whether nobody has judged the connection before.

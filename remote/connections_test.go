@@ -36,7 +36,7 @@ func (h *hall) knock() net.Conn {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() { conn.Close() })
+	h.t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -96,8 +96,8 @@ func TestTheOldestMakesRoomForANewcomer(t *testing.T) {
 		if n := h.door.refusals.snapshot(); n[refusedHandshakes] != 1 || len(n) != 1 {
 			t.Errorf("refusals %v, want one, by a newcomer", n)
 		}
-		second.Close()
-		third.Close()
+		_ = second.Close()
+		_ = third.Close()
 		synctest.Wait()
 		h.wantState(0, 0)
 	})
@@ -136,7 +136,7 @@ func TestSlowConnectionsAreClosed(t *testing.T) {
 				if took := time.Since(start); took != 5*time.Second {
 					t.Errorf("closed after %v, want 5 s", took)
 				}
-				conn.Close()
+				_ = conn.Close()
 				saying.Wait()
 				h.wantState(0, 0)
 				if n := h.door.refusals.snapshot(); test.reason != "" && n[test.reason] != 1 || test.reason == "" && len(n) != 0 {
@@ -169,7 +169,7 @@ func TestAFullPort(t *testing.T) {
 	wantClosed(t, h.knock())
 	h.wantCode(h.dial(c, ""), codes.Unavailable, refusedConnections)
 	h.wantName(a, "a")
-	b.Close()
+	_ = b.Close()
 	conn := h.dial(c, "")
 	for name := ""; name != "c" && t.Context().Err() == nil; { // until the server has seen b go
 		name, _ = ask(t, conn, "Who", "")
@@ -191,7 +191,7 @@ func TestPlacesAreNotGivenTwice(t *testing.T) {
 		say(second, "P", false)
 		wantClosed(t, second)
 		h.wantState(0, 1)
-		first.Close()
+		_ = first.Close()
 		synctest.Wait()
 		h.wantState(0, 0)
 		if n := h.door.refusals.snapshot(); n[refusedConnections] != 1 || len(n) != 1 {
@@ -211,7 +211,7 @@ func TestAClientCannotHaveAllConnections(t *testing.T) {
 	third := h.dial(greedy, "")
 	h.wantCode(third, codes.Unavailable, refusedClientConnections)
 	h.wantName(h.dial(o.client("modest"), ""), "modest")
-	second.Close()
+	_ = second.Close()
 	for name := ""; name != "greedy" && t.Context().Err() == nil; { // until the server has seen it go
 		name, _ = ask(t, third, "Who", "")
 		third.ResetConnectBackoff()

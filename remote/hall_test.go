@@ -138,7 +138,7 @@ func (h *hall) dial(own TLS, token string) *grpc.ClientConn {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() { conn.Close() })
+	h.t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 

@@ -73,7 +73,10 @@ type peer struct {
 func (p *peer) may(a action, runner, kind string) error {
 	now := time.Now()
 	permit, reason := p.door.permitFor(now, p.token, p.leaf)
-	if permit == nil || permit.name != p.name {
+	if permit != nil && permit.name != p.name { // the token is another client's now
+		permit, reason = nil, refusedToken
+	}
+	if permit == nil {
 		return p.door.turnAway(now, reason, p.name)
 	}
 	err := permit.may(a, runner, kind)

@@ -124,7 +124,7 @@ func readFile(file namedFile) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remote: %s is %q, want a file that can be read: %w", file.field, file.path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:

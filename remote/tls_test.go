@@ -103,7 +103,7 @@ func handshake(t *testing.T, server *tls.Config, client credentials.TransportCre
 		_, atClient = conn.Read(make([]byte, 1))
 		names = namesOf(info.(credentials.TLSInfo).State.PeerCertificates[0])
 	}
-	here.Close()
+	_ = here.Close()
 	serving.Wait()
 	return names, atServer, atClient
 }
@@ -239,7 +239,7 @@ func TestOnlyTLS13AndHTTP2(t *testing.T) {
 		conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", h.address)
 		if err == nil {
 			_, err = conn.Read(make([]byte, 1)) // what HTTP/2 begins with
-			conn.Close()
+			_ = conn.Close()
 		}
 		if (err == nil) != (name == "nothing strange") {
 			t.Errorf("%s: error %v", name, err)
@@ -271,6 +271,6 @@ func TestCertificatesReloadWhileConnectionsComeIn(t *testing.T) {
 	for range 50 {
 		conn := h.dial(visitor, "")
 		h.wantName(conn, "visitor")
-		conn.Close()
+		_ = conn.Close()
 	}
 }
