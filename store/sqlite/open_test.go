@@ -130,7 +130,7 @@ func TestOpenNewerVersion(t *testing.T) {
 	unchanged(t, path, func() {
 		_, err := sqlite.Open(t.Context(), path, sqlite.Config{})
 		wantFault(t, err, store.ErrNewerVersion, path)
-		if err != nil && (!strings.Contains(err.Error(), "version 99") || !strings.Contains(err.Error(), "up to 3")) {
+		if err != nil && (!strings.Contains(err.Error(), "version 99") || !strings.Contains(err.Error(), "up to 4")) {
 			t.Errorf("the error does not name both versions: %v", err)
 		}
 		if err := sqlite.Migrate(t.Context(), path, 0); !errors.Is(err, store.ErrNewerVersion) {
