@@ -22,9 +22,7 @@ type served struct {
 func newServed(r *actors.TaskRunner, limits Limits) *served {
 	s := &served{runner: r}
 	if db := r.Store(); db != nil {
-		if named, ok := db.(interface{ Identity() string }); ok {
-			s.database = named.Identity()
-		}
+		s.database = db.Identity()
 		return s
 	}
 	s.inbox = newInbox(limits.MaxUnacknowledged)

@@ -7,12 +7,16 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Memory is a Store that lasts as long as the process. It is for tests and for trying out: what it accepts is lost with the
 // process. All methods may be called from any goroutine.
 type Memory struct {
 	holders Holders
+
+	identity string
 
 	mu     sync.Mutex
 	closed bool
@@ -22,7 +26,10 @@ type Memory struct {
 var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty store. Close it to have its methods answer ErrClosed; nothing else depends on that.
-func NewMemory() *Memory { return &Memory{tables: newTables()} }
+func NewMemory() *Memory { return &Memory{identity: uuid.NewString(), tables: newTables()} }
+
+// Identity implements Store: each has one of its own.
+func (m *Memory) Identity() string { return m.identity }
 
 // Exclusive implements Exclusive: nobody else has it.
 func (m *Memory) Exclusive() bool { return true }

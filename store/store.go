@@ -160,6 +160,10 @@ type Store interface {
 	// Ping reports whether the store can be written to now.
 	Ping(ctx context.Context) error
 
+	// Identity says which database this is: the same after a restart, and in every process that has it; another one for any other. It asks
+	// nobody, and is never empty.
+	Identity() string
+
 	// Close writes what was handed over, and closes. It is idempotent; every other method answers ErrClosed after it.
 	Close() error
 }

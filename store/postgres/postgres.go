@@ -56,8 +56,9 @@ type Store struct {
 	cfg     Config
 	sql     *statements
 	pool    *pgxpool.Pool
-	ours    bool // the pool is, and is to be closed
-	handle  uuid // what this store is called in the tables
+	ours    bool   // the pool is, and is to be closed
+	handle  uuid   // what this store is called in the tables
+	id      string // of the database and the schema
 	started time.Time
 
 	holders    store.Holders
@@ -220,6 +221,9 @@ func closeAll(keepers []*keeper) {
 	}
 }
 
+// Identity implements store.Store: each schema has one, which was made with its tables.
+func (s *Store) Identity() string { return s.id }
+
 // prepare brings the tables up to date, and reads the spool.
 func (s *Store) prepare(ctx context.Context) error {
 	var database uuid
@@ -232,6 +236,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return fault("opening", err)
 	}
+	s.id = fmt.Sprint(database)
 	if s.cfg.Spool == "" {
 		return nil
 	}

@@ -52,6 +52,21 @@ func (c *conn) numbers(ctx context.Context) (n numbers, err error) {
 	return n, err
 }
 
+// identityOf reads the one row of taskrunner_identity.
+func (c *conn) identityOf(ctx context.Context) (id string, err error) {
+	err = c.query(ctx, selectIdentity, func(row []driver.Value) error {
+		id, _ = row[0].(string)
+		return errStop
+	})
+	if err == nil && id == "" {
+		err = fmt.Errorf("%w: taskrunner_identity is empty", store.ErrCorrupt)
+	}
+	return id, err
+}
+
+// Identity implements store.Store: each file has one, which was made with its tables. A copy of the file has the same.
+func (s *Store) Identity() string { return s.id }
+
 // Get implements store.Reader. It takes some 40 µs for any number of tasks.
 func (s *Store) Get(ctx context.Context, id string) (store.Task, error) {
 	if err := store.ValidID("id", id); err != nil {

@@ -26,6 +26,7 @@ func TestOpenChangedSchema(t *testing.T) {
 			"index taskrunner_finished_id was changed"},
 		{`CREATE TABLE mine (task BLOB REFERENCES taskrunner_tasks (id))`, "mine has a foreign key to taskrunner_tasks"},
 		{`DELETE FROM taskrunner_meta`, "taskrunner_meta is empty"},
+		{`DELETE FROM taskrunner_identity`, "taskrunner_identity is empty"},
 		{`DELETE FROM taskrunner_kinds`, ""},
 	}
 	for _, c := range cases {

@@ -78,6 +78,8 @@ const (
 	selectNumbers = `SELECT mark, seq, pos FROM taskrunner_meta`
 	updateNumbers = `UPDATE taskrunner_meta SET mark = ?, seq = ?, pos = ?`
 
+	selectIdentity = `SELECT id FROM taskrunner_identity`
+
 	selectKinds = `SELECT id, runner, kind FROM taskrunner_kinds ORDER BY id`
 	insertKind  = `INSERT INTO taskrunner_kinds (id, runner, kind) VALUES (?, ?, ?)`
 

@@ -67,6 +67,7 @@ type Store struct {
 	readers *readers
 	holders store.Holders
 	places  places
+	id      string // of the database
 
 	calls *calls.Gate
 	once  sync.Once
@@ -110,6 +111,9 @@ func (s *Store) makeReady(ctx context.Context, steps []migration) error {
 	}
 	m, err := f.conn.remember(ctx)
 	if err != nil {
+		return fault(f.path, "reading", err)
+	}
+	if s.id, err = f.conn.identityOf(ctx); err != nil {
 		return fault(f.path, "reading", err)
 	}
 	s.memory = m

@@ -9,6 +9,7 @@ import (
 
 var lifecycleTests = []test{
 	{"ping", lifecyclePing},
+	{"identity", lifecycleIdentity},
 	{"closed", lifecycleClosed},
 	{"close is idempotent", lifecycleCloseTwice},
 	{"close while others work", lifecycleCloseBusy},
@@ -110,4 +111,10 @@ func lifecycleCancelled(e *env) {
 	}
 	same(e.T, "afterwards", e.get(task.ID), task)
 	sameCounts(e, "", map[store.State]int64{store.Running: 1})
+}
+
+func lifecycleIdentity(e *env) {
+	if id := e.Identity(); id == "" || id != e.Identity() {
+		e.Errorf("the identity is %q, and then %q", id, e.Identity())
+	}
 }

@@ -1,1 +1,3 @@
+DROP TABLE taskrunner_identity;
+
 DROP TABLE taskrunner_subscribers;

@@ -8,3 +8,10 @@ CREATE TABLE taskrunner_subscribers (
     seen_at INTEGER NOT NULL,
     PRIMARY KEY (runner, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Which database this is: by it, those who come from another machine know it again. A copy of the file is the same one.
+CREATE TABLE taskrunner_identity (
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO taskrunner_identity (id) VALUES (lower(hex(randomblob(16))));
