@@ -89,10 +89,9 @@ func (g *gate) Accept() (net.Conn, error) {
 // take puts a newcomer with those that wait, or closes it and gives nil.
 func (g *gate) take(conn net.Conn) net.Conn {
 	c := &gatedConn{Conn: conn, gate: g, unheard: !g.secure}
-	oldest, full := g.queue(c)
-	if full {
-		g.refusals.add(time.Now(), refusedConnections, hostOf(conn.RemoteAddr()), errFull)
-		_ = conn.Close()
+	oldest, err := g.queue(c)
+	if err != nil {
+		c.refuse(refusedConnections, err)
 		return nil
 	}
 	if oldest != nil {
@@ -103,18 +102,22 @@ func (g *gate) take(conn net.Conn) net.Conn {
 }
 
 // queue also gives who has to go for the newcomer. It waits no longer then, so that it cannot get inside meanwhile.
-func (g *gate) queue(c *gatedConn) (oldest *gatedConn, full bool) {
+func (g *gate) queue(c *gatedConn) (oldest *gatedConn, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || g.inside >= g.limits.MaxConnections {
-		return nil, true
+	switch {
+	case g.closed:
+		c.judged = true // nobody is to blame
+		return nil, net.ErrClosed
+	case g.inside >= g.limits.MaxConnections:
+		return nil, errFull
 	}
 	if g.waiting.Len() >= g.limits.MaxHandshakes {
 		oldest = g.waiting.Remove(g.waiting.Front()).(*gatedConn)
 		oldest.place, oldest.judged = nil, true
 	}
 	c.place = g.waiting.PushBack(c)
-	return oldest, false
+	return oldest, nil
 }
 
 // Close closes the port, and the connections that wait; gRPC would wait for them. Those inside are the server's.
@@ -159,14 +162,11 @@ func (c *gatedConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	c.unheard = false
-	if n == 0 && err != nil {
+	if err != nil {
 		c.refuse(handshakeReason(err), err)
 		return n, err
 	}
-	if err := c.enter(""); err != nil {
-		return 0, err
-	}
-	return n, err
+	return n, c.enter("")
 }
 
 // enter counts a connection as one of those inside, or closes it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -13,7 +14,15 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 )
+
+// names gives how many are inside under each name.
+func (g *gate) names() map[string]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.byName)
+}
 
 // state gives how many wait and how many are inside.
 func (g *gate) state() (waiting, inside int) {
@@ -26,6 +35,9 @@ func (h *hall) wantState(waiting, inside int) {
 	h.t.Helper()
 	if w, i := h.gate.state(); w != waiting || i != inside {
 		h.t.Errorf("%d connections wait and %d are inside, want %d and %d", w, i, waiting, inside)
+	}
+	if names := h.gate.names(); inside == 0 && len(names) != 0 {
+		h.t.Errorf("nobody is inside, and remembered are %v", names)
 	}
 }
 
@@ -182,7 +194,7 @@ func TestPlacesAreNotGivenTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := openHallInBubble(t, doorConfig{limits: ConnectionLimits{MaxConnections: 1}})
-		first, second := h.knock(), h.knock()
+		start, first, second := time.Now(), h.knock(), h.knock()
 		synctest.Wait()
 		h.wantState(2, 0)
 		say(first, "P", false)
@@ -190,12 +202,16 @@ func TestPlacesAreNotGivenTwice(t *testing.T) {
 		h.wantState(1, 1)
 		say(second, "P", false)
 		wantClosed(t, second)
+		wantClosed(t, h.knock()) // before it has said anything
 		h.wantState(0, 1)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("they were closed after %v, want at once", took)
+		}
 		_ = first.Close()
 		synctest.Wait()
 		h.wantState(0, 0)
-		if n := h.door.refusals.snapshot(); n[refusedConnections] != 1 || len(n) != 1 {
-			t.Errorf("refusals %v, want one, because the port is full", n)
+		if n := h.door.refusals.snapshot(); n[refusedConnections] != 2 || len(n) != 1 {
+			t.Errorf("refusals %v, want two, because the port is full", n)
 		}
 	})
 }
@@ -215,6 +231,10 @@ func TestAClientCannotHaveAllConnections(t *testing.T) {
 	for name := ""; name != "greedy" && t.Context().Err() == nil; { // until the server has seen it go
 		name, _ = ask(t, third, "Who", "")
 		third.ResetConnectBackoff()
+	}
+	h.wantCode(h.dial(greedy, ""), codes.Unavailable, refusedClientConnections)
+	if n, want := h.gate.names(), map[string]int{"greedy": 2, "modest": 1}; !maps.Equal(n, want) {
+		t.Errorf("inside are %v, want %v", n, want)
 	}
 }
 
@@ -238,6 +258,46 @@ func TestStoppingClosesThoseThatWait(t *testing.T) {
 	})
 }
 
+// newcomer gives a connection at a gate, and its other side.
+func newcomer(t *testing.T, g *gate) (gated *gatedConn, outside net.Conn) {
+	t.Helper()
+	outside, conn := net.Pipe()
+	t.Cleanup(func() { _ = outside.Close() })
+	gated, _ = g.take(conn).(*gatedConn)
+	return gated, outside
+}
+
+// What happens at the same moment as something else: who was closed meanwhile does not get in, one reason is enough, and
+// who comes while the port closes is not told that it is full.
+func TestTheGateAtTheWrongMoment(t *testing.T) {
+	t.Parallel()
+	d, err := newDoor(doorConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := d.guard(bufconn.Listen(1)).(*gate)
+	h := &hall{t: t, gate: g}
+	closed, _ := newcomer(t, g)
+	_ = closed.Close()
+	if err := closed.enter("late"); !errors.Is(err, errLeft) {
+		t.Errorf("enter after Close: %v, want %v", err, errLeft)
+	}
+	h.wantState(0, 0)
+	refused, _ := newcomer(t, g)
+	for range 2 {
+		refused.refuse(refusedCertificate, errNobody)
+	}
+	h.wantState(0, 0)
+	_ = g.Close()
+	late, outside := newcomer(t, g)
+	wantClosed(t, outside)
+	h.wantState(0, 0)
+	want := map[string]int64{refusedCertificate: 1, refusedHandshake: 1}
+	if n := d.refusals.snapshot(); late != nil || !maps.Equal(n, want) {
+		t.Errorf("refusals %v, want %v", n, want)
+	}
+}
+
 // A server that serves another listener than the door's would not be limited.
 func TestConnectionsPastTheGateAreRefused(t *testing.T) {
 	t.Parallel()
@@ -256,10 +316,12 @@ func TestConnectionsPastTheGateAreRefused(t *testing.T) {
 
 func TestConnectionLimits(t *testing.T) {
 	t.Parallel()
-	got, err := ConnectionLimits{MaxHandshakes: 7}.withDefaults()
-	want := ConnectionLimits{MaxConnections: 1000, MaxHandshakes: 7, HandshakeTimeout: 5 * time.Second, MaxConnectionsPerClient: 16}
-	if err != nil || got != want {
-		t.Errorf("withDefaults = %+v, %v, want %+v", got, err, want)
+	own := ConnectionLimits{MaxConnections: 1, MaxHandshakes: 2, HandshakeTimeout: 3, MaxConnectionsPerClient: 4}
+	usual := ConnectionLimits{MaxConnections: 1000, MaxHandshakes: 100, HandshakeTimeout: 5 * time.Second, MaxConnectionsPerClient: 16}
+	for given, want := range map[ConnectionLimits]ConnectionLimits{{}: usual, own: own} {
+		if got, err := given.withDefaults(); err != nil || got != want {
+			t.Errorf("withDefaults of %+v = %+v, %v, want %+v", given, got, err, want)
+		}
 	}
 	for field, limits := range map[string]ConnectionLimits{
 		"MaxConnections is -1":          {MaxConnections: -1},

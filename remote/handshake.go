@@ -32,8 +32,7 @@ func (s *serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials
 		return nil, nil, err
 	}
 	if err := enterAs(gated, info); err != nil {
-		_ = conn.Close()
-		return nil, nil, err
+		return nil, nil, err // and raw is closed
 	}
 	return conn, info, nil
 }

@@ -135,8 +135,8 @@ func whence(ctx context.Context) (address string, leaf *x509.Certificate) {
 }
 
 func leafOf(info credentials.AuthInfo) *x509.Certificate {
-	shown, ok := info.(credentials.TLSInfo)
-	if !ok || len(shown.State.VerifiedChains) == 0 {
+	shown, _ := info.(credentials.TLSInfo)
+	if len(shown.State.VerifiedChains) == 0 {
 		return nil
 	}
 	return shown.State.VerifiedChains[0][0]
