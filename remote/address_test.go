@@ -14,6 +14,7 @@ func names(_ context.Context, _, host string) ([]netip.Addr, error) {
 	known := map[string][]string{
 		"localhost": {"::1", "127.0.0.1"},
 		"six":       {"::1"},
+		"several":   {"127.0.0.2", "127.0.0.1", "::1"},
 		"both":      {"127.0.0.1", "192.0.2.1"},
 		"outside":   {"192.0.2.1"},
 		"nothing":   {},
@@ -42,6 +43,7 @@ func TestWithoutTLSOnlyLoopback(t *testing.T) {
 		{"[::1]:7070", "[::1]:7070"},
 		{"[::ffff:127.0.0.1]:7070", "127.0.0.1:7070"},
 		{"six:http", "[::1]:http"},
+		{"several:7070", "127.0.0.2:7070"},
 		{":7070", ""},
 		{"0.0.0.0:7070", ""},
 		{"[::]:7070", ""},

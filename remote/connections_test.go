@@ -285,7 +285,7 @@ func TestTheGateAtTheWrongMoment(t *testing.T) {
 	h.wantState(0, 0)
 	refused, _ := newcomer(t, g)
 	for range 2 {
-		refused.refuse(refusedCertificate, errNobody)
+		refused.refuse(refusedCertificate, errNotGated)
 	}
 	h.wantState(0, 0)
 	_ = g.Close()

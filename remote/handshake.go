@@ -10,10 +10,7 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-var (
-	errNotGated = errors.New("remote: a connection that no gate has accepted")
-	errNobody   = errors.New("remote: a connection without a verified certificate")
-)
+var errNotGated = errors.New("remote: a connection that no gate has accepted")
 
 // serverCredentials let those in at the gate who have proved by TLS who they are, and tell why others have not.
 type serverCredentials struct {
@@ -42,13 +39,9 @@ func (s *serverCredentials) Clone() credentials.TransportCredentials {
 	return &serverCredentials{s.TransportCredentials.Clone()}
 }
 
+// enterAs needs no certificate: that there is a verified one, crypto/tls has seen to, and identify looks again.
 func enterAs(c *gatedConn, info credentials.AuthInfo) error {
-	leaf := leafOf(info)
-	if leaf == nil {
-		c.refuse(refusedNoCertificate, errNobody)
-		return errNobody
-	}
-	name, err := nameOf(leaf)
+	name, err := nameOf(leafOf(info))
 	if err != nil {
 		c.refuse(refusedCertificate, err)
 		return err

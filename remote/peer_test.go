@@ -9,8 +9,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -191,6 +193,30 @@ func TestStreamsAreForClientsToo(t *testing.T) {
 	}
 	if err := stay(t, h.dial(TLS{}, ""))("asset.move"); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("without a token: %v, want Unauthenticated", err)
+	}
+}
+
+// With TLS nobody is known without a certificate, whatever the handshake has let through.
+func TestNobodyIsKnownWithoutACertificate(t *testing.T) {
+	t.Parallel()
+	o := newTown(t)
+	for _, clients := range [][]Client{nil, {{Name: "one", TokenSHA256: []string{sumText("one's")}}}} {
+		d, err := newDoor(doorConfig{tls: o.server(), clients: clients})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer one's"))
+		for _, from := range []*grpcpeer.Peer{{}, {AuthInfo: credentials.TLSInfo{}}} {
+			if p, err := d.identify(grpcpeer.NewContext(ctx, from), time.Now()); !errors.Is(err, ErrUnauthenticated) {
+				t.Errorf("identify = %v, %v, want %v", p, err, ErrUnauthenticated)
+			}
+		}
+		if p, err := d.identify(ctx, time.Now()); !errors.Is(err, ErrUnauthenticated) {
+			t.Errorf("identify = %v, %v, want %v", p, err, ErrUnauthenticated)
+		}
+		if n := d.refusals.snapshot()[refusedNoCertificate]; n != 3 {
+			t.Errorf("%d refusals, want 3", n)
+		}
 	}
 }
 

@@ -43,6 +43,9 @@ func TestFilesAreLookedAtOnceASecond(t *testing.T) {
 		t.Errorf("it is %q, parsed %d times, want two and 2", got, parsed.Load())
 	}
 	write("six") // as long as before, perhaps at the same time for the file system
+	if got := r.at(start.Add(2*reloadInterval - 1)); got != "two" {
+		t.Errorf("before another second it is %q, want two", got)
+	}
 	if got := r.at(start.Add(2 * reloadInterval)); got != "six" {
 		t.Errorf("it is %q, want six", got)
 	}
