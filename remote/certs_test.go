@@ -115,11 +115,11 @@ func wantFiles(t *testing.T, dir string) {
 func TestWriteCertificatesForHosts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := remote.WriteCertificates(dir, "tasks.example.com", "192.0.2.1"); err != nil {
+	if err := remote.WriteCertificates(dir, "a-z.A-Z_0-9.example.com", "192.0.2.1"); err != nil {
 		t.Fatal(err)
 	}
 	server := readCertificate(t, filepath.Join(dir, "server.pem"))
-	if !slices.Equal(server.DNSNames, []string{"tasks.example.com"}) || len(server.IPAddresses) != 1 || server.IPAddresses[0].String() != "192.0.2.1" {
+	if !slices.Equal(server.DNSNames, []string{"a-z.A-Z_0-9.example.com"}) || len(server.IPAddresses) != 1 || server.IPAddresses[0].String() != "192.0.2.1" {
 		t.Errorf("it is for %v and %v", server.DNSNames, server.IPAddresses)
 	}
 }

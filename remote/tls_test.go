@@ -248,6 +248,32 @@ func TestOnlyTLS13AndHTTP2(t *testing.T) {
 	h.log.wait("refused", refusedNoCertificate)
 }
 
+// A session that is resumed would outlive the authority that its client was judged by.
+func TestSessionsAreNotResumed(t *testing.T) {
+	t.Parallel()
+	o := newTown(t)
+	h := openHall(t, doorConfig{tls: o.server()})
+	visitor := o.client("visitor")
+	pair, err := tls.LoadX509KeyPair(visitor.Certificate, visitor.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}, InsecureSkipVerify: true, //nolint:gosec // the server is on trial
+		ClientSessionCache: tls.NewLRUClientSessionCache(1),
+	}
+	for range 2 {
+		conn, err := tls.Dial("tcp", h.address, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil || conn.ConnectionState().DidResume {
+			t.Errorf("resumed: %v, error %v", conn.ConnectionState().DidResume, err)
+		}
+		_ = conn.Close()
+	}
+}
+
 // Certificates, keys and authorities are exchanged a hundred times while connections come in; none may fail.
 func TestCertificatesReloadWhileConnectionsComeIn(t *testing.T) {
 	t.Parallel()
