@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 )
@@ -108,23 +107,18 @@ func (l *link) dial() (*grpc.ClientConn, error) {
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 	}
+	if token := l.client.config.Token; token != "" {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{token: token, clear: l.client.config.TLS.isZero()}))
+	}
 	if l.authority != "" {
 		options = append(options, grpc.WithAuthority(l.authority))
 	}
 	return grpc.NewClient("passthrough:///"+l.address, options...)
 }
 
-// withToken is for the calls of the client.
-func (c *Client) withToken(ctx context.Context) context.Context {
-	if c.config.Token == "" {
-		return ctx
-	}
-	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.config.Token)
-}
-
 // connect opens a stream and uses it until it ends.
 func (l *link) connect() error {
-	ctx, cancel := context.WithCancelCause(l.client.withToken(l.client.ctx))
+	ctx, cancel := context.WithCancelCause(l.client.ctx)
 	defer cancel(nil)
 	late := time.AfterFunc(helloTimeout, func() { cancel(errors.New("remote: no welcome in time")) })
 	defer late.Stop()

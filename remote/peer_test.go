@@ -200,7 +200,7 @@ func TestStreamsAreForClientsToo(t *testing.T) {
 func TestNobodyIsKnownWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	o := newTown(t)
-	for _, clients := range [][]Client{nil, {{Name: "one", TokenSHA256: []string{sumText("one's")}}}} {
+	for _, clients := range [][]AllowedClient{nil, {{Name: "one", TokenSHA256: []string{sumText("one's")}}}} {
 		d, err := newDoor(doorConfig{tls: o.server(), clients: clients})
 		if err != nil {
 			t.Fatal(err)

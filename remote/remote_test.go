@@ -222,3 +222,118 @@ func TestOutcomes(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatASubscriberHasNotAcknowledgedComesAgain(t *testing.T) {
+	path, ctx := filepath.Join(t.TempDir(), "tasks.db"), t.Context()
+	p := startAt(t, path, "127.0.0.1:0")
+	client, err := remote.Dial(ctx, p.address, remote.DialConfig{})
+	must(t, err)
+	defer func() { must(t, client.Close(ctx)) }()
+	r := client.Runner("numbers")
+	mailer := r.Subscribe("mailer", store.FromOldest)
+	handles, err := remote.RunMany[int](ctx, r, "double", []int{1, 2, 3, 4})
+	must(t, err)
+	seen := map[string]int{}
+	for task, err := range mailer.Outcomes(ctx) {
+		must(t, err)
+		if seen[task.ID]++; len(seen) == 2 {
+			must(t, mailer.Acknowledge(ctx, task.Pos))
+			break
+		}
+	}
+	p.stop(t)
+	p = startAt(t, path, p.address)
+	defer p.stop(t)
+	for task, err := range mailer.Outcomes(ctx) {
+		must(t, err)
+		if seen[task.ID]++; len(seen) == 4 {
+			break
+		}
+	}
+	for _, h := range handles {
+		if seen[h.ID()] != 1 {
+			t.Errorf("task %s was told of %d times, want once: all before were acknowledged", h.ID(), seen[h.ID()])
+		}
+	}
+	if err := mailer.Acknowledge(ctx, 1000); !errors.Is(err, store.ErrCursorAhead) {
+		t.Errorf("acknowledged what has not been: %v", err)
+	}
+}
+
+// TestARestartInBetween is about a listener that is gone while tasks are under way, and comes back with its database.
+func TestARestartInBetween(t *testing.T) {
+	path, ctx := filepath.Join(t.TempDir(), "tasks.db"), t.Context()
+	p := startAt(t, path, "127.0.0.1:0")
+	client, err := remote.Dial(ctx, p.address, remote.DialConfig{})
+	must(t, err)
+	defer func() { must(t, client.Close(ctx)) }()
+	r := client.Runner("numbers")
+	running, err := remote.Run[int](ctx, r, "slow", 20)
+	must(t, err)
+	p.stop(t)
+	type answer struct {
+		value int
+		err   error
+	}
+	late := make(chan answer, 1)
+	go func() {
+		task, err := remote.Run[int](ctx, r, "double", 4)
+		if err != nil {
+			late <- answer{err: err}
+			return
+		}
+		value, err := task.Await(ctx)
+		late <- answer{value, err}
+	}()
+	p = startAt(t, path, p.address)
+	defer p.stop(t)
+	if got, err := running.Await(ctx); got != 21 || err != nil {
+		t.Errorf("the task that was cut short: %d, %v", got, err)
+	}
+	if got := <-late; got.value != 8 || got.err != nil {
+		t.Errorf("the task that was asked for meanwhile: %+v", got)
+	}
+}
+
+// program is a runner on a database with a listener.
+type program struct {
+	address  string
+	runner   *actors.TaskRunner
+	listener *remote.Listener
+	db       *sqlite.Store
+}
+
+func startAt(t *testing.T, path, address string) *program {
+	t.Helper()
+	p := &program{}
+	var err error
+	p.db, err = sqlite.Open(t.Context(), path, sqlite.Config{})
+	must(t, err)
+	began := make(chan struct{}, 1)
+	slow := actors.Kind("slow", func(ctx context.Context, n int) (int, error) {
+		select {
+		case began <- struct{}{}:
+		default:
+		}
+		if task, _ := actors.CurrentTask(ctx); task.Run > 1 {
+			return n + 1, nil
+		}
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
+	})
+	p.runner, err = actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{
+		Name: "numbers", Store: p.db, Kinds: append(kinds(), slow), DrainTimeout: -1, Grace: time.Second,
+	})
+	must(t, err)
+	p.listener, err = remote.Listen(t.Context(), address, remote.ListenConfig{Runners: []*actors.TaskRunner{p.runner}, DrainTimeout: -1})
+	must(t, err)
+	p.address = p.listener.Addr().String()
+	return p
+}
+
+func (p *program) stop(t *testing.T) {
+	t.Helper()
+	must(t, p.listener.Stop(context.Background()))
+	must(t, p.runner.Stop(context.Background()))
+	must(t, p.db.Close())
+}

@@ -144,7 +144,23 @@ func (s *served) arrived(owner, id string, forget bool) {
 	}
 }
 
-// outcomes gives the outcomes that a client watches.
-func (s *served) outcomes(ctx context.Context, _ string, r *remotepb.WatchRequest) (iter.Seq2[store.Task, error], error) {
-	return s.runner.Outcomes(ctx, r.GetAfter()), nil
+// outcomes gives the outcomes that a client watches: behind a cursor, or as a subscriber of its own.
+func (s *served) outcomes(ctx context.Context, owner string, r *remotepb.WatchRequest) (iter.Seq2[store.Task, error], error) {
+	if r.GetSubscriber() == "" {
+		return s.runner.Outcomes(ctx, r.GetAfter()), nil
+	}
+	subscription, err := s.runner.Subscribe(ctx, subscriberOf(owner, r.GetSubscriber()), r.GetAfter())
+	if err != nil {
+		return nil, err
+	}
+	return subscription.Outcomes(ctx), nil
+}
+
+// subscriberOf is the name of a client's subscriber in the store: no other client can acknowledge for it.
+func subscriberOf(owner, name string) string { return owner + "/" + name }
+
+// acknowledge says up to where a subscriber has dealt with the outcomes.
+func (s *served) acknowledge(ctx context.Context, owner, name string, pos int64) error {
+	_, err := s.runner.Store().Acknowledge(ctx, time.Now(), s.runner.Name(), subscriberOf(owner, name), pos)
+	return err
 }

@@ -200,5 +200,20 @@ func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*r
 }
 
 func (s *tasksServer) acknowledge(ctx context.Context, p *peer, r *remotepb.AcknowledgeRequest) error {
-	return ErrUnknownRequest
+	served, err := s.listener.served(r.GetRunner())
+	if err != nil {
+		return err
+	}
+	if err := p.may(actionRead, r.GetRunner(), ""); err != nil {
+		return err
+	}
+	if served.inbox != nil {
+		return fmt.Errorf("remote: runner %q: %w", r.GetRunner(), actors.ErrNoStore)
+	}
+	if r.GetSubscriber() == "" {
+		return fmt.Errorf("%w: subscriber is empty, want a name", ErrInvalid)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.listener.limits.AcceptTimeout)
+	defer cancel()
+	return served.acknowledge(ctx, p.name, r.GetSubscriber(), r.GetCursor())
 }

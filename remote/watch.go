@@ -109,7 +109,7 @@ func (r *Runner) call(ctx context.Context, f func(ctx context.Context, conn *grp
 	for failures := 0; ; failures++ {
 		conn, err := r.client.connTo(r.name)
 		if conn != nil {
-			err = ofStatus(f(r.client.withToken(ctx), conn), r.name, "")
+			err = ofStatus(f(ctx, conn), r.name, "")
 		}
 		if _, ok := errors.AsType[*progressed](err); ok {
 			since, failures = time.Now(), 0
