@@ -1,14 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,8 +13,6 @@ import (
 )
 
 const (
-	// maxClasses is how many kinds of reasons are counted one by one. Some have a name in them, and there is no end of names.
-	maxClasses = 20
 	// followBatch is how many moves the database is asked about at once.
 	followBatch = 256
 	// followRest is how long outcomes gather before they are read. Where each has a commit of its own, to read each by a
@@ -32,17 +25,15 @@ const (
 // follower reads how the moves end that it is to follow, counts that, and has each one that failed named with its reason. It is
 // one goroutine: to await each of some thousands of moves in one of its own takes 60 MB for their stacks.
 type follower struct {
+	*ledger
 	db     store.Reader
-	screen *screen
 	slots  chan struct{}           // one for each move that is followed
-	each   bool                    // those that arrive are named too
 	cancel context.CancelCauseFunc // ends the reading
 	gone   chan struct{}           // closed when nothing is read any more
 	ended  sync.WaitGroup          // the moves that are followed
 
 	mu   sync.Mutex
 	open map[string]followed // by id; nil when nothing is read any more
-	tally
 }
 
 // followed is a move whose end is not known.
@@ -51,69 +42,12 @@ type followed struct {
 	name string
 }
 
-// tally is how moves have ended.
-type tally struct {
-	copied    int
-	unchanged int
-	discarded int
-	cancelled int
-	again     int            // arrived, but not at the first attempt
-	bytes     int64          // that were copied
-	why       map[string]int // the discarded ones by reason
-	broken    error          // why the outcome of a move could not be found out
-}
-
-// arrived is what the user wanted: whether it had to be copied for that is another question.
-func (t tally) arrived() int { return t.copied + t.unchanged }
-func (t tally) ended() int   { return t.arrived() + t.discarded + t.cancelled }
-
-// sum is the last line of the demo, which scripts may read.
-func (t tally) sum() string {
-	sum := fmt.Sprintf("%d completed, %d discarded", t.arrived(), t.discarded)
-	if t.cancelled > 0 {
-		sum += fmt.Sprintf(", %d cancelled", t.cancelled)
-	}
-	return sum
-}
-
-// arrival is the last line of a move.
-func (t tally) arrival() string {
-	text := fmt.Sprintf("%d arrived (%d copied, %d unchanged)", t.arrived(), t.copied, t.unchanged)
-	if failed := t.discarded + t.cancelled; failed > 0 {
-		text += fmt.Sprintf(", %d did not", failed)
-	}
-	return text + ", " + size(t.bytes)
-}
-
-// table says how the moves have ended, and why those were discarded that were.
-func (t tally) table() string {
-	var b strings.Builder
-	row := func(what string, count int, more string) {
-		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("%-10s %5d   %s", what, count, more), " "))
-	}
-	row("copied", t.copied, size(t.bytes))
-	row("unchanged", t.unchanged, "")
-	row("discarded", t.discarded, "")
-	for _, why := range slices.SortedFunc(maps.Keys(t.why), func(a, b string) int {
-		return cmp.Or(cmp.Compare(t.why[b], t.why[a]), cmp.Compare(a, b))
-	}) {
-		row("", t.why[why], why)
-	}
-	if t.cancelled > 0 {
-		row("cancelled", t.cancelled, "")
-	}
-	if t.again > 0 {
-		fmt.Fprintf(&b, "%d arrived at a second or later attempt\n", t.again)
-	}
-	return b.String()
-}
-
 // newFollower makes a follower that follows at most so many moves at a time, and followBatch at least; whoever adds more
 // waits.
 func newFollower(screen *screen, limit int) *follower {
 	return &follower{
-		screen: screen, slots: make(chan struct{}, max(limit, followBatch)), gone: make(chan struct{}),
-		open: make(map[string]followed), tally: tally{why: make(map[string]int)},
+		ledger: newLedger(screen), slots: make(chan struct{}, max(limit, followBatch)), gone: make(chan struct{}),
+		open: make(map[string]followed),
 	}
 }
 
@@ -199,7 +133,7 @@ func (f *follower) giveUp(why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.open) > 0 && why != actors.ErrStopping { //nolint:errorlint // more than that: something kept the last outcomes from being read
-		f.broken = why
+		f.breaks(why)
 	}
 	for range f.open {
 		<-f.slots
@@ -256,15 +190,7 @@ func (f *follower) wait() tally {
 	return f.now()
 }
 
-// now gives what is known. The map in it goes on changing until wait has returned.
-func (f *follower) now() tally {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tally
-}
-
-// count counts the end of a task, if it is a move that is followed. It prints under the lock: if nobody reads the output, the
-// moves wait for the reader, and no line gets lost or into another one.
+// count counts the end of a task, if it is a move that is followed.
 func (f *follower) count(t store.Task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -277,77 +203,18 @@ func (f *follower) count(t store.Task) {
 	defer f.ended.Done()
 	switch t.State {
 	case store.Completed:
-		f.arrive(t.Result, m.name)
+		f.arrive(m.name, t.Result)
 	case store.Cancelled:
-		f.cancelled++
-		f.screen.printf("cancelled  %s\n", printable(m.name))
+		f.withdraw(m.name)
 	default:
-		f.discard(m.name, reason(t, m.move))
+		f.fail(m.name, reason(lastError(t), m.move))
 	}
 }
 
-// arrival is what is needed of an assets.Moved, to read all of which takes three times as long.
-type arrival struct {
-	Copied   bool  `json:"copied"`
-	Bytes    int64 `json:"bytes"`
-	Attempts int   `json:"attempts"`
-}
-
-// arrive is called with the lock.
-func (f *follower) arrive(result []byte, name string) {
-	var moved arrival
-	if err := json.Unmarshal(result, &moved); err != nil {
-		f.broken = fmt.Errorf("the outcome of %s: %w", name, err)
-		return
+// lastError is what the last attempt of a task has failed with, as it was recorded.
+func lastError(t store.Task) string {
+	if len(t.History) == 0 {
+		return ""
 	}
-	how := "copied"
-	if moved.Copied {
-		f.copied++
-		f.bytes += moved.Bytes
-	} else {
-		f.unchanged++
-		how = "unchanged"
-	}
-	if moved.Attempts > 1 {
-		f.again++
-		how += fmt.Sprintf(" at attempt %d", moved.Attempts)
-	}
-	if f.each {
-		f.screen.printf("%-10s %s, %s\n", how, printable(name), size(moved.Bytes))
-	}
-}
-
-// fail counts an asset that could not even become a task.
-func (f *follower) fail(name string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.discard(name, strings.TrimPrefix(err.Error(), "assets: "))
-}
-
-// discard is called with the lock.
-func (f *follower) discard(name, why string) {
-	f.discarded++
-	kind := class(why)
-	if _, known := f.why[kind]; !known && len(f.why) >= maxClasses {
-		kind = "other reasons"
-	}
-	f.why[kind]++
-	f.screen.printf("failed     %s: %s\n", printable(name), why)
-}
-
-// reason is why a move failed, without its two URLs: the name beside it says which it is.
-func reason(t store.Task, move assets.Move) string {
-	if len(t.History) == 0 || t.History[len(t.History)-1].Error == "" {
-		return "no reason is known"
-	}
-	text := strings.TrimPrefix(t.History[len(t.History)-1].Error, "assets: ")
-	source, _, _ := strings.Cut(move.Source, "?")
-	destination, _, _ := strings.Cut(move.Destination, "?")
-	return strings.Replace(text, " "+source+" → "+destination, "", 1)
-}
-
-// class is what reasons have in common that differ in numbers: their first two parts, such as "downloading: wrong length".
-func class(why string) string {
-	parts := strings.SplitN(why, ": ", 3)
-	return strings.Join(parts[:min(len(parts), 2)], ": ")
+	return t.History[len(t.History)-1].Error
 }

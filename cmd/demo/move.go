@@ -239,7 +239,7 @@ func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error
 		}
 		if err != nil {
 			m.total.Add(1)
-			m.follower.fail(name, moveWords(err, 0))
+			m.follower.fail(name, moveWords(err, 0).Error())
 		}
 		if len(batch) == moveBatch {
 			if err := m.record(ctx, batch); err != nil {

@@ -105,10 +105,10 @@ func TestReasons(t *testing.T) {
 	move := assets.Move{Source: "https://host/a?token=1", Destination: "file:///srv/a"}
 	said := "assets: downloading https://host/a → file:///srv/a: wrong length: 5 of 10"
 	task := store.Task{History: []store.Attempt{{Error: "an earlier one"}, {Error: said}}}
-	if got := reason(task, move); got != "downloading: wrong length: 5 of 10" || class(got) != "downloading: wrong length" {
+	if got := reason(lastError(task), move); got != "downloading: wrong length: 5 of 10" || class(got) != "downloading: wrong length" {
 		t.Errorf("reason %q, class %q", got, class(got))
 	}
-	if got := reason(store.Task{}, move); got == "" || class(got) != got {
+	if got := reason(lastError(store.Task{}), move); got == "" || class(got) != got {
 		t.Errorf("reason %q, class %q", got, class(got))
 	}
 }
