@@ -82,7 +82,7 @@ var fences = []struct {
 	{"github.com/urfave/cli", []string{"cmd/demo"}, false, "flags belong to programs; the library has config structs"},
 	{"github.com/schollz/progressbar", []string{"cmd/demo"}, false, "what is drawn on a terminal belongs to programs"},
 
-	{"github.com/google/uuid", []string{"actors", "store", "store/storetest", "store/sqlite", "store/postgres", "internal/process", "remote", "graphql", "internal/tools/chaos"}, true, "ids are made where tasks and nodes begin, and checked where they come in"},
+	{"github.com/google/uuid", []string{"actors", "store", "store/storetest", "store/sqlite", "store/postgres", "internal/process", "remote", "graphql", "internal/tools/chaos", "cmd/demo"}, true, "ids are made where tasks and nodes begin, and checked where they come in"},
 	{"github.com/gofrs/flock", []string{"assets", "store/sqlite", "store/postgres"}, true, "only those who own files lock them"},
 	{"golang.org/x", everything, true, "the standard library's annexe"},
 

@@ -23,7 +23,7 @@ type app struct {
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 	a := app{stdin, stdout, stderr}
 	root := a.demoCommand()
-	root.Commands = []*cli.Command{a.moveCommand(), a.serveCommand()}
+	root.Commands = []*cli.Command{a.moveCommand(), a.serveCommand(), a.certsCommand(), a.workerCommand(), a.sendCommand()}
 	root.Writer, root.ErrWriter = stdout, stderr
 	root.HideHelpCommand = true
 	root.Version = version()
@@ -48,6 +48,10 @@ const (
 	demoEnv  = "TASKRUNNER_DEMO_"
 	moveEnv  = "TASKRUNNER_MOVE_"
 	serveEnv = "TASKRUNNER_"
+
+	certsEnv  = "TASKRUNNER_CERTS_"
+	workerEnv = "TASKRUNNER_WORKER_"
+	sendEnv   = "TASKRUNNER_SEND_"
 )
 
 // env gives a flag its environment variable.

@@ -17,16 +17,23 @@ const (
 	exitDatabase = 3
 	exitAddress  = 4
 	exitOther    = 5
+
+	exitRefused      = 6
+	exitNoConnection = 7
+	exitLate         = 8
 )
 
 // exitHelp is the same table for people; it stands in the help of each command.
 const exitHelp = `Exit codes:
   0    done
-  1    some assets did not arrive (each is named with its reason), or FROM cannot be listed
+  1    some assets did not arrive (each is named with its reason), or FROM cannot be listed; of demo send: the task failed
   2    wrong usage
   3    the database cannot be used: locked, read-only, damaged, from a newer version, another program's, out of reach, or full
   4    the address cannot be listened on
   5    anything else
+  6    a worker refused it: it does not know the caller, the runner, the kind or the task, is full, or stops
+  7    no connection to a worker, or no answer from it
+  8    demo send: not done within --timeout
   130  ended by Ctrl-C before it was done (143: by SIGTERM, 129: by SIGHUP)`
 
 // failure is an error with the code that the program ends with. What comes back from the flags library without one is a
@@ -69,12 +76,20 @@ func codeOf(err error) int {
 func report(stderr io.Writer, err error) int {
 	code := codeOf(err)
 	if err != nil && err.Error() != "" {
-		_, _ = fmt.Fprintln(stderr, "demo: "+oneLine(strings.TrimPrefix(err.Error(), "assets: ")))
+		_, _ = fmt.Fprintln(stderr, "demo: "+oneLine(withoutPackage(err.Error())))
 	}
 	if code == exitUsage {
 		_, _ = fmt.Fprintln(stderr, "demo -h, and -h behind each command, says how it is used")
 	}
 	return code
+}
+
+// withoutPackage takes the name of the package from the front of an error: it tells nothing to who uses the program.
+func withoutPackage(text string) string {
+	for _, name := range []string{"assets: ", "remote: ", "actors: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 // oneLine joins the lines of an error; drivers indent them behind a colon.

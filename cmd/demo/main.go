@@ -4,6 +4,7 @@
 //	go run ./cmd/demo                  the whole story, with nothing but Go: two providers of its own, 232 assets, GraphiQL
 //	go run ./cmd/demo move FROM TO     moves every asset below FROM to TO
 //	go run ./cmd/demo serve            the service, for real use
+//	go run ./cmd/demo worker           a TaskRunner that other machines reach: send and move --worker use it, certs lets them in
 //
 // Start reading here: [start] is the order in which a service starts, and so the order in which it stops.
 package main
@@ -19,6 +20,7 @@ import (
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/assets"
+	"github.com/taskrunner-go/taskrunner/remote"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
@@ -51,7 +53,8 @@ type service struct {
 	db     store.Store
 	mover  *assets.Mover
 	runner *actors.TaskRunner
-	web    *web // nil without an address to listen on
+	port   *remote.Listener // nil without an address for tasks from other machines
+	web    *web             // nil without an address to listen on
 
 	stops stack
 }
@@ -63,6 +66,8 @@ type serviceConfig struct {
 	assets assets.Config
 	runner actors.TaskRunnerConfig // without Kinds, Store and System
 	kind   []actors.Option         // of the moves
+	kinds  actors.Kinds            // beside the moves
+	port   portConfig
 	web    webConfig
 	settle func(ctx context.Context) error // called when no task runs any more, with the database still open; may be nil
 	logger *slog.Logger
@@ -117,14 +122,22 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 
 	// From here on tasks run: those of an earlier start at once. Its stop is the drain.
 	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger
-	c.runner.Kinds = actors.Kinds{assets.Kind(s.mover, c.kind...)}
+	c.runner.Kinds = append(actors.Kinds{assets.Kind(s.mover, c.kind...)}, c.kinds...)
 	if s.runner, err = actors.StartTaskRunner(ctx, c.runner); err != nil {
 		return databaseError(c.store, err)
 	}
 	s.stops.push("the runner", s.runner.Stop)
 
+	// Other machines are let in when what they want can be accepted, and leave first.
+	if s.port, err = c.port.open(ctx, s.runner, c.logger); err != nil {
+		return err
+	}
+	if s.port != nil {
+		s.stops.push("the port", s.port.Stop)
+	}
+
 	if listener == nil {
-		return nil // demo move has nobody to serve
+		return nil // demo move has nobody to serve, and demo worker no pages
 	}
 	// Only now new work is welcome, and first of all it no longer is.
 	ready := &readiness{db: s.db, runner: s.runner, notice: c.web.notice}

@@ -1,12 +1,44 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 )
+
+// ownFile is a file or folder of a service's own, with the flag that names it; without a path it is none.
+type ownFile struct{ flag, path string }
+
+// checkAllow refuses what would let callers write where the service has its own files, or anywhere. A variable that is
+// not set makes file://$FOLDER/ mean the whole disk, where the token can be read too.
+func checkAllow(allow []string, own ...ownFile) error {
+	for _, line := range allow {
+		if isWholeDisk(line) {
+			return fmt.Errorf("--allow %q is the whole disk, want a folder such as file:///srv/assets/; who means the whole disk names its folders one by one", line)
+		}
+	}
+	for _, file := range own {
+		if line := writableAbove(file.path, allow); line != "" {
+			return fmt.Errorf("%s %s lies below --allow %s, where callers may write: they could overwrite it; have it elsewhere", file.flag, file.path, line)
+		}
+	}
+	return nil
+}
+
+// checkSecrets refuses what would let callers read a secret: they could have it moved to where they can look at it.
+func checkSecrets(allow []string, secrets ...ownFile) error {
+	for _, file := range secrets {
+		for _, line := range allow {
+			if writableAbove(file.path, []string{strings.TrimPrefix(line, "source:")}) != "" {
+				return fmt.Errorf("%s %s lies below --allow %s: callers could reach it; have it elsewhere", file.flag, file.path, line)
+			}
+		}
+	}
+	return nil
+}
 
 // writableAbove gives the line of an allow-list with which callers may write where path is, "" if there is none. The
 // files that SQLite keeps lie beside the database, so what holds for its path holds for them.

@@ -53,7 +53,7 @@ func runServe(ctx context.Context, c serveConfig) error {
 			StallTimeout: c.limits.stall, MaxBytes: c.limits.maxBytes,
 		},
 		runner: actors.TaskRunnerConfig{
-			Name: serveRunner, MaxChildren: c.maxChildren, MaxWaiting: c.maxWaiting, DrainTimeout: c.drainTimeout(), Grace: serveGrace,
+			Name: serveRunner, MaxChildren: c.maxChildren, MaxWaiting: c.maxWaiting, DrainTimeout: orAtOnce(c.drain), Grace: serveGrace,
 			HandleInfo: outcomeLog{c.logger}.hear,
 		},
 		kind: []actors.Option{
@@ -76,12 +76,12 @@ func runServe(ctx context.Context, c serveConfig) error {
 	return err
 }
 
-// drainTimeout gives the runner a negative one for none: its zero is ten seconds.
-func (c serveConfig) drainTimeout() time.Duration {
-	if c.drain == 0 {
+// orAtOnce gives those who take zero for their default a negative time for none.
+func orAtOnce(drain time.Duration) time.Duration {
+	if drain == 0 {
 		return -1
 	}
-	return c.drain
+	return drain
 }
 
 // stopLimit is the sum of what each step of a stop may take; the operator's supervisor should wait a little longer.

@@ -47,21 +47,21 @@ Examples:
 			&cli.StringFlag{Name: "listen", Usage: "where to listen, a `HOST:PORT`", Value: defaultListen, Sources: env(serveEnv, "listen")},
 			&cli.IntFlag{Name: "max-connections", Usage: "how many connections there may be at once; never more than half of the open files that the system allows. Who connects beyond that waits", Value: defaultConnections, Sources: env(serveEnv, "max-connections")},
 			storeFlag(serveEnv, "; default: "+defaultStore),
-			&cli.BoolFlag{Name: "pooler", Usage: "a pooler that gives out connections by the transaction, such as PgBouncer, stands before PostgreSQL", Sources: env(serveEnv, "pooler")},
-			&cli.StringFlag{Name: "spool", Usage: "the `FILE` that keeps outcomes while PostgreSQL is away, also over a restart of this process; without it they wait in memory", Sources: env(serveEnv, "spool"), TakesFile: true},
-			&cli.StringSliceFlag{Name: "allow", Usage: "a URL `PREFIX` below which assets may be read or written; can be given several times", Sources: env(serveEnv, "allow")},
-			&cli.StringSliceFlag{Name: "allow-address", Usage: "a `CIDR` that hosts in --allow may be at although it is not public; can be given several times", Sources: env(serveEnv, "allow-address")},
+			poolerFlag(serveEnv),
+			spoolFlag(serveEnv),
+			allowFlag(serveEnv),
+			allowAddressFlag(serveEnv),
 			&cli.StringFlag{Name: "token", Usage: "what callers must have, as in \"Authorization: Bearer …\"; better given in the environment", Sources: env(serveEnv, "token")},
 			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which callers may ask for the service, besides plain addresses; can be given several times", Sources: env(serveEnv, "host")},
 			&cli.StringSliceFlag{Name: "web-origin", Usage: "the `ORIGIN` of web pages elsewhere that may use the service, such as https://admin.example.com; can be given several times", Sources: env(serveEnv, "web-origin")},
 			&cli.IntFlag{Name: "max-children", Usage: "how many assets are moved at once", Value: 64, Sources: env(serveEnv, "max-children")},
-			&cli.IntFlag{Name: "max-waiting", Usage: "how many may wait for that; what is beyond it is refused", Value: 1_000_000, Sources: env(serveEnv, "max-waiting")},
-			&cli.IntFlag{Name: "per-host", Usage: "how many requests run at once to one host or bucket", Value: 32, Sources: env(serveEnv, "per-host")},
+			maxWaitingFlag(serveEnv),
+			perHostFlag(serveEnv),
 			&cli.IntFlag{Name: "attempts", Usage: "how often an asset is tried, with growing pauses of up to an hour", Value: 20, Sources: env(serveEnv, "attempts")},
 			timeoutFlag(serveEnv, serveTimeout),
 			stallTimeoutFlag(serveEnv),
 			maxBytesFlag(serveEnv),
-			&cli.StringFlag{Name: "temp-dir", Usage: "the `FOLDER` for temporary files; default: the system's", Sources: env(serveEnv, "temp-dir"), TakesFile: true},
+			tempDirFlag(serveEnv),
 			&cli.DurationFlag{Name: "drain", Usage: "how long a stop lets running moves go on; 0s: not at all", Value: 20 * time.Second, Sources: env(serveEnv, "drain")},
 			&cli.DurationFlag{Name: "notice", Usage: "how long a stop keeps listening while /readyz says no already, for load balancers to notice; give it more than the time between their questions", Value: time.Second, Sources: env(serveEnv, "notice")},
 			levelFlag(serveEnv, slog.LevelInfo),
@@ -142,21 +142,5 @@ func (c serveConfig) check() error {
 	if err := c.web.check(); err != nil {
 		return err
 	}
-	return c.checkAllow()
-}
-
-// checkAllow refuses what would let callers write where the service has its own files, or anywhere. A variable that is
-// not set makes file://$FOLDER/ mean the whole disk, where the token can be read too.
-func (c serveConfig) checkAllow() error {
-	for _, line := range c.allow {
-		if isWholeDisk(line) {
-			return fmt.Errorf("--allow %q is the whole disk, want a folder such as file:///srv/assets/; who means the whole disk names its folders one by one", line)
-		}
-	}
-	for _, own := range []struct{ flag, path string }{{"--store", c.store.file}, {"--spool", c.store.spool}, {"--temp-dir", c.tempDir}} {
-		if line := writableAbove(own.path, c.allow); line != "" {
-			return fmt.Errorf("%s %s lies below --allow %s, where callers may write: they could overwrite it; have it elsewhere", own.flag, own.path, line)
-		}
-	}
-	return nil
+	return checkAllow(c.allow, ownFile{"--store", c.store.file}, ownFile{"--spool", c.store.spool}, ownFile{"--temp-dir", c.tempDir})
 }

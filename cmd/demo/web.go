@@ -135,14 +135,18 @@ func (c webConfig) listen(ctx context.Context) (net.Listener, error) {
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
-	switch {
-	case err == nil:
-		return listener, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, failf(exitAddress, "the address %s is in use by another program: stop that one, or give another address with %s", address, flag)
-	default:
-		return nil, failf(exitAddress, "%s %s cannot be listened on: %w", flag, address, err)
+	if err != nil {
+		return nil, addressError(flag, address, err)
 	}
+	return listener, nil
+}
+
+// addressError says why an address that a flag names cannot be listened on.
+func addressError(flag, address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return failf(exitAddress, "the address %s is in use by another program: stop that one, or give another address with %s", address, flag)
+	}
+	return failf(exitAddress, "%s %s cannot be listened on: %w", flag, address, err)
 }
 
 // closeListener is for a listener that may have been closed by the server that used it.
