@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/taskrunner-go/taskrunner/assets"
 )
@@ -61,6 +63,22 @@ func (t tally) arrival() string {
 		text += fmt.Sprintf(", %d did not", failed)
 	}
 	return text + ", " + size(t.bytes)
+}
+
+// arrivalIn is that line with how long it took.
+func (t tally) arrivalIn(took time.Duration) string {
+	return fmt.Sprintf("%s in %s", t.arrival(), took.Round(time.Millisecond*100))
+}
+
+// verdict is the error that a move ends with: what has kept it from going on, or that not everything arrived.
+func (t tally) verdict(err error) error {
+	switch {
+	case t.broken != nil:
+		return errors.Join(err, other(t.broken))
+	case err == nil && t.discarded+t.cancelled > 0:
+		return &failure{exitFailed, errSilent}
+	}
+	return err
 }
 
 // table says how the moves have ended, and why those were discarded that were.

@@ -42,6 +42,7 @@ type moveConfig struct {
 	limits    limits
 	tempDir   string
 	allow     []string // where redirects may lead besides FROM
+	workers   peerConfig
 	logger    *slog.Logger
 }
 
@@ -60,7 +61,7 @@ type moving struct {
 func runMove(ctx context.Context, c moveConfig, screen *screen) error {
 	m := &moving{moveConfig: c, screen: screen, open: map[assets.Move]bool{}}
 	began := time.Now()
-	names, closeNames, err := m.names()
+	names, closeNames, err := m.names(func(ctx context.Context) iter.Seq2[string, error] { return m.service.mover.Index(ctx, m.from.base) })
 	if err != nil {
 		return err
 	}
@@ -148,13 +149,16 @@ func ownNetworks() []netip.Prefix {
 	return networks
 }
 
-// names gives what is to be moved, in a goroutine of its own if it comes from a list: reading a terminal or a pipe cannot
-// be broken off.
-func (m *moving) names() (names func(ctx context.Context) iter.Seq2[string, error], closeNames func(), err error) {
-	if m.list == "" {
-		return func(ctx context.Context) iter.Seq2[string, error] { return m.service.mover.Index(ctx, m.from.base) }, func() {}, nil
+// namesFunc gives the names of what is to be moved.
+type namesFunc func(ctx context.Context) iter.Seq2[string, error]
+
+// names gives what is to be moved: all that there is, or what a list names, in a goroutine of its own: reading a terminal or a
+// pipe cannot be broken off.
+func (c moveConfig) names(all namesFunc) (names namesFunc, closeNames func(), err error) {
+	if c.list == "" {
+		return all, func() {}, nil
 	}
-	list, err := openList(m.list, m.stdin)
+	list, err := openList(c.list, c.stdin)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,7 +166,7 @@ func (m *moving) names() (names func(ctx context.Context) iter.Seq2[string, erro
 }
 
 // moveAll has everything recorded and awaited, and returns when all has ended, or ctx.
-func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.Seq2[string, error]) error {
+func (m *moving) moveAll(ctx context.Context, names namesFunc) error {
 	if err := m.resume(ctx); err != nil {
 		return err
 	}
@@ -171,7 +175,7 @@ func (m *moving) moveAll(ctx context.Context, names func(context.Context) iter.S
 		return err
 	}
 	if err == nil && m.list != "" && m.total.Load() == 0 {
-		return failf(exitFailed, "--list %s names nothing", m.list)
+		return m.emptyList()
 	}
 	m.listed.Store(true) // or as far as it could be: what is recorded is moved all the same
 	ended := make(chan struct{})
@@ -251,17 +255,23 @@ func (m *moving) feed(ctx context.Context, names iter.Seq2[string, error]) error
 	return m.record(ctx, batch)
 }
 
+func (c moveConfig) emptyList() error { return failf(exitFailed, "--list %s names nothing", c.list) }
+
+// moveOf is the move of a name.
+func (c moveConfig) moveOf(name string) (move assets.Move, err error) {
+	if move.Source, err = assets.Join(c.from.base, name); err != nil {
+		return move, err
+	}
+	move.Destination, err = assets.Join(c.to.base, name)
+	return move, err
+}
+
 // add puts the move of a name into the batch, unless an earlier run has recorded it.
 func (m *moving) add(batch []assets.Move, name string) ([]assets.Move, error) {
-	source, err := assets.Join(m.from.base, name)
+	move, err := m.moveOf(name)
 	if err != nil {
 		return batch, err
 	}
-	destination, err := assets.Join(m.to.base, name)
-	if err != nil {
-		return batch, err
-	}
-	move := assets.Move{Source: source, Destination: destination}
 	if m.open[move] {
 		return batch, nil // it is followed already; a second task would only find it unchanged
 	}
@@ -309,14 +319,10 @@ func (m *moving) stop(ctx context.Context) (tally, error) {
 
 // conclude says how it has ended, on the last line, and with which code.
 func (m *moving) conclude(ctx context.Context, t tally, took time.Duration, err error) error {
-	m.screen.printf("%s in %s\n", t.arrival(), took.Round(time.Millisecond*100))
-	switch {
-	case asked(ctx) && !m.store.memory():
+	m.screen.printf("%s\n", t.arrivalIn(took))
+	if asked(ctx) && !m.store.memory() {
 		m.screen.notef("the same command goes on from here\n")
-	case t.broken != nil:
-		err = errors.Join(err, other(t.broken))
-	case err == nil && t.discarded+t.cancelled > 0:
-		err = &failure{exitFailed, errSilent}
+		return err
 	}
-	return err
+	return t.verdict(err)
 }

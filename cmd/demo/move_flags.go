@@ -13,7 +13,7 @@ func (a app) moveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "move",
 		Usage:     "move every asset below FROM to TO",
-		UsageText: "demo move FROM TO [flags]",
+		UsageText: "demo move FROM TO [flags]\ndemo move FROM TO --worker HOST:PORT [flags]",
 		Description: `FROM is an HTTP origin (https://old.example.com/img/), a bucket (s3://bucket/img), a folder (file:///srv/img or
 ./img). TO is a bucket or a folder. All that lies below FROM is moved: a bucket is listed, a folder walked, and of
 an HTTP origin the links of its index pages are followed, unless --list names the assets. The originals stay.
@@ -26,6 +26,11 @@ With --store the tasks are in a database, whose file must not lie below TO, and 
 and copies nothing that is unchanged. Without it they are in memory, about 3 kB each, and a second run copies everything
 again.
 
+With --worker this process only lists FROM, and each asset is moved by one of the workers, which must reach FROM and TO
+by the same URLs; what they may reach is said where they run. A folder is one of theirs, and FROM one of this machine
+as well. They record the tasks: one that is started again goes on, and after Ctrl-C they finish what they have been
+given. The parameters of TO, --stall-timeout and --max-bytes are theirs, and --store is not for it.
+
 Content types and cache headers come along. In a folder they stand in .attrs files beside the assets, unless TO is
 given as file:///srv/new/?metadata=skip.
 
@@ -33,9 +38,10 @@ Examples:
   demo move https://old.example.com/img/ s3://new-bucket/img --store sqlite:move.db
   demo move ./public s3://new-bucket?region=eu-central-1 --transfers 64
   find . -name '*.svg' | demo move . /srv/icons --list -
+  demo move https://old.example.com/img/ s3://new-bucket/img --worker a.example.com:7070,b.example.com:7070 --tls certs
 
 ` + exitHelp,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "list", Usage: "move only what the `FILE` names (- is the standard input): one name a line, relative to FROM, not percent-encoded", Sources: env(moveEnv, "list"), TakesFile: true},
 			&cli.IntFlag{Name: "transfers", Usage: "how many assets are moved at once", Value: 32, Sources: env(moveEnv, "transfers")},
 			&cli.IntFlag{Name: "attempts", Usage: "how often an asset is tried; between tries it waits for 0.5 s, 1 s, 2 s, … 30 s", Value: 8, Sources: env(moveEnv, "attempts")},
@@ -45,8 +51,9 @@ Examples:
 			storeFlag(moveEnv, "; without it nothing is kept"),
 			&cli.StringFlag{Name: "temp-dir", Usage: "the `FOLDER` for temporary files; default: the system's", Sources: env(moveEnv, "temp-dir"), TakesFile: true},
 			&cli.StringSliceFlag{Name: "allow", Usage: "where FROM may redirect to, a URL `PREFIX`; can be given several times", Sources: env(moveEnv, "allow")},
+			&cli.StringFlag{Name: "worker", Usage: "where workers are that move the assets: `HOST:PORT`, several separated by commas, or dns:///NAME:PORT", Sources: env(moveEnv, "worker")},
 			levelFlag(moveEnv, slog.LevelWarn),
-		},
+		}, peerFlags(moveEnv, moveAway)...),
 		DisableSliceFlagSeparator: true, // a URL may have a comma in it
 		Action: func(ctx context.Context, c *cli.Command) error {
 			config, err := a.moveFlags(c)
@@ -56,6 +63,9 @@ Examples:
 			screen := newScreen(a.stdout, a.stderr)
 			if config.logger, err = logger(c, screen); err != nil {
 				return err
+			}
+			if config.workers.target != "" {
+				return runMoveElsewhere(ctx, config, screen)
 			}
 			return runMove(ctx, config, screen)
 		},
@@ -84,6 +94,9 @@ func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 	if err = checkApart(config.from, config.to); err != nil {
 		return config, err
 	}
+	if config.workers, err = workersOf(c, config.to); err != nil {
+		return config, err
+	}
 	if config.store, err = storeOf(c, ""); err != nil {
 		return config, err
 	}
@@ -97,4 +110,25 @@ func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 		return config, err
 	}
 	return config, inRange("--attempts", config.attempts, 1, 1000)
+}
+
+// workersOf is what the flags say of workers; without --worker there are none, and the others of its flags mean nothing.
+func workersOf(c *cli.Command, to place) (workers peerConfig, err error) {
+	if c.String("worker") == "" {
+		for _, flag := range peerFlagNames {
+			if c.IsSet(flag) {
+				return workers, fmt.Errorf("--%s is for workers, and there is no --worker", flag)
+			}
+		}
+		return workers, nil
+	}
+	for _, flag := range []string{"store", "stall-timeout", "max-bytes"} {
+		if c.IsSet(flag) {
+			return workers, fmt.Errorf("--%s is not for --worker: it is given where the worker runs", flag)
+		}
+	}
+	if to.query != "" {
+		return workers, fmt.Errorf("TO has the parameters %q, which with --worker are given where the worker runs, with its --allow", to.query)
+	}
+	return peerOf(c, "worker")
 }

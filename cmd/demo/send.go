@@ -62,17 +62,20 @@ func runSend(ctx context.Context, c sendConfig, screen *screen) error {
 // outcome sends the task, unless that was done before.
 func (c sendConfig) outcome(ctx context.Context, runner *remote.Runner, screen *screen) (outcome, error) {
 	if c.kind == "" {
-		return func(ctx context.Context) (json.RawMessage, error) { return remote.Await[json.RawMessage](ctx, runner, c.id) }, nil
+		return func(ctx context.Context) (json.RawMessage, error) {
+			return remote.Await[json.RawMessage](ctx, runner, c.id)
+		}, nil
 	}
 	task, err := remote.Run[json.RawMessage](ctx, runner, c.kind, c.args, c.options()...)
-	if err != nil {
-		failed := peerError(err)
-		if mayBeThere(err) {
-			screen.notef("whether the task is accepted is not known: with --id %s it is sent again, and accepted once\n", c.id)
-		}
-		return nil, failed
+	switch {
+	case err == nil:
+		return task.Await, nil
+	case mayBeThere(err) && c.cancel && ctx.Err() != nil:
+		c.leave(ctx, runner, screen)
+	case mayBeThere(err):
+		screen.notef("whether the task is accepted is not known: with --id %s it is sent again, and accepted once\n", c.id)
 	}
-	return task.Await, nil
+	return nil, peerError(err)
 }
 
 // options has the worker itself cancel the task at the deadline: this process may be gone by then.
