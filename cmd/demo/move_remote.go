@@ -183,18 +183,17 @@ func refusal(err error) string {
 // already, nothing is begun anew.
 func (h *handing) outcome(ctx, patient context.Context, move assets.Move) (result json.RawMessage, err error) {
 	id, err := newID()
-	if err != nil {
-		return nil, err
+	if err != nil || ctx.Err() != nil {
+		return nil, errors.Join(err, context.Cause(ctx))
 	}
 	again := patience{away: h.workers.away, losses: h.attempts}
 	for {
-		task, err := remote.Run[json.RawMessage](ctx, h.runner, assets.KindName, move, remote.WithID(id), remote.WithWait(),
+		task, err := remote.Run[json.RawMessage](patient, h.runner, assets.KindName, move, remote.WithID(id), remote.WithWait(),
 			remote.WithMaxAttempts(h.attempts), remote.WithTimeout(h.limits.timeout))
-		accepted := err == nil
-		if accepted {
+		if err == nil {
 			result, err = task.Await(patient)
 		}
-		if err == nil || !again.after(err, accepted && h.reaches(), time.Now()) || !wait(ctx, handRest) {
+		if err == nil || !again.after(err, h.reaches(), time.Now()) || !wait(ctx, handRest) {
 			return result, err
 		}
 	}
@@ -212,11 +211,12 @@ type patience struct {
 	since  time.Time     // the first refusal in a row
 }
 
-// after reports whether the asset is to be handed out again. elsewhere says that it was accepted, and that a worker is there:
-// if its own one is away for good, another one can have it.
+// after reports whether the asset is to be handed out again. elsewhere says that a worker is there: if the one that had the
+// asset is away for good, another one can have it.
 func (p *patience) after(err error, elsewhere bool, now time.Time) bool {
+	gone := errors.Is(err, remote.ErrLost) || errors.Is(err, store.ErrNotFound) // another worker was asked, who never had it
 	switch {
-	case errors.Is(err, remote.ErrLost), errors.Is(err, remote.ErrNoConnection) && elsewhere:
+	case gone, errors.Is(err, remote.ErrNoConnection) && elsewhere:
 		p.losses--
 		p.since = time.Time{}
 		return p.losses > 0

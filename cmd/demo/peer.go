@@ -85,9 +85,21 @@ func (p peerConfig) dial(ctx context.Context, logger *slog.Logger) (*remote.Clie
 	defer cancel()
 	if err := client.Ready(patient); err != nil {
 		hangUp(ctx, client)
-		return nil, peerError(err)
+		return nil, notReached(ctx, err)
 	}
 	return client, nil
+}
+
+// notReached gives the reason why no worker was reached its code, also when it was --timeout that ended the waiting.
+func notReached(ctx context.Context, err error) error {
+	code := exitNoConnection
+	switch {
+	case asked(ctx):
+		return context.Cause(ctx)
+	case errors.Is(err, remote.ErrUnauthenticated):
+		code = exitRefused
+	}
+	return &failure{code, &reworded{harmless(err.Error()), err}}
 }
 
 func (p peerConfig) inWords(err error) error {
