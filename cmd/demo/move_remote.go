@@ -35,7 +35,8 @@ type handing struct {
 	runner *remote.Runner
 	given  map[assets.Move]bool // by a list, which may name one again
 	total  atomic.Int64
-	listed atomic.Bool // total is final
+	listed atomic.Bool  // total is final
+	left   atomic.Int64 // with workers, or on their way there, when it was to end
 }
 
 // runMoveElsewhere has workers move every asset below FROM to TO. Nothing is recorded here: they do that.
@@ -151,6 +152,9 @@ func (h *handing) feed(ctx context.Context, names iter.Seq2[string, error], give
 // hand has a worker move one asset, and counts how that ends. The error is one after which the others need not be tried. When
 // ctx ends nothing more is handed over; patient ends the waiting for what was.
 func (h *handing) hand(ctx, patient context.Context, name string, move assets.Move) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	result, err := h.outcome(ctx, patient, move)
 	ended, isEnd := errors.AsType[*actors.TaskError](err)
 	switch {
@@ -163,6 +167,7 @@ func (h *handing) hand(ctx, patient context.Context, name string, move assets.Mo
 	case errors.Is(err, remote.ErrInvalid): // of this asset alone
 		h.ledger.fail(name, refusal(err))
 	case ctx.Err() != nil:
+		h.left.Add(1)
 		return context.Cause(ctx)
 	default:
 		return peerError(err)
@@ -183,8 +188,8 @@ func refusal(err error) string {
 // already, nothing is begun anew.
 func (h *handing) outcome(ctx, patient context.Context, move assets.Move) (result json.RawMessage, err error) {
 	id, err := newID()
-	if err != nil || ctx.Err() != nil {
-		return nil, errors.Join(err, context.Cause(ctx))
+	if err != nil {
+		return nil, err
 	}
 	again := patience{away: h.workers.away, losses: h.attempts}
 	for {
@@ -235,8 +240,10 @@ func (p *patience) after(err error, elsewhere bool, now time.Time) bool {
 func (h *handing) conclude(ctx context.Context, took time.Duration, err error) error {
 	t := h.ledger.now()
 	h.screen.printf("%s\n", t.arrivalIn(took))
+	if left := h.left.Load(); left > 0 {
+		h.screen.notef("%d more were on their way: the workers finish what they have been given\n", left)
+	}
 	if asked(ctx) {
-		h.screen.notef("%d more were on their way: the workers finish what they have been given\n", int(h.total.Load())-t.ended())
 		return err
 	}
 	return t.verdict(err)
