@@ -102,6 +102,7 @@ func TestDatabaseThatCannotBeUsed(t *testing.T) {
 			commands := [][]string{
 				{"move", "mem://from/", "mem://to/", "--store", path},
 				{"serve", "--listen", "127.0.0.1:0", "--allow", "mem://x/", "--store", path},
+				{"worker", "--listen", "127.0.0.1:0", "--store", path},
 			}
 			if test.name != "nowhere" { // the demo makes its folders
 				commands = append(commands, []string{"--dir", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0", "--store", path})

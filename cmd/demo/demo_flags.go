@@ -18,7 +18,10 @@ func (a app) demoCommand() *cli.Command {
 		Usage: "move assets between storage providers, supervised",
 		UsageText: `demo [--exit] [flags]
 demo move FROM TO [flags]
-demo serve --store URL --allow PREFIX [flags]`,
+demo serve --store URL --allow PREFIX [flags]
+demo worker [--tls DIR] [--allow PREFIX] [flags]
+demo send --to HOST:PORT [--tls DIR] [flags] KIND JSON
+demo certs DIR [--host NAME]`,
 		Description: `Without a command it tells the whole story on this machine: it makes an old provider with 232 assets, some
 of them faulty on purpose, and a new provider, a local folder; starts a TaskRunner on a SQLite file and a GraphQL
 server; sends the mutation that moves all assets; and shows how each ends. Then it stays up, with GraphiQL to play
@@ -46,7 +49,7 @@ Examples:
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if name := c.Args().First(); name != "" {
-				return fmt.Errorf("unknown command %q, want move, serve or none", name)
+				return fmt.Errorf("unknown command %q, want move, serve, worker, send, certs or none", name)
 			}
 			config, err := demoFlags(c)
 			if err != nil {

@@ -62,6 +62,24 @@ func TestWritableAbove(t *testing.T) {
 	}
 }
 
+// What is secret must not even be read, and where something may be read only, nothing of ours can be overwritten.
+func TestCheckSecrets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key := ownFile{"--tls", filepath.Join(dir, "certs")}
+	for line, want := range map[string]bool{
+		"file://" + dir: false, "source:file://" + dir + "/": false, "destination:file://" + dir: false,
+		"source:file://" + filepath.Join(dir, "public") + "/": true, "https://example.com/": true,
+	} {
+		if err := checkSecrets([]string{"mem://x/", line}, ownFile{"--clients", ""}, key); (err == nil) != want {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if err := checkAllow([]string{"source:file://" + dir}, key); err != nil {
+		t.Errorf("what may be read only: %v", err)
+	}
+}
+
 // A relative path is as good as any.
 func TestWritableAboveWorkingDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -17,6 +17,11 @@ func TestWrongUsage(t *testing.T) {
 		// Any port: that 8080 is taken would be another error. The last --listen counts.
 		return append([]string{"serve", "--store", db, "--allow", "https://example.com/", "--listen", "127.0.0.1:0"}, args...)
 	}
+	elsewhere := func(args ...string) []string {
+		return append([]string{"move", "--worker", "127.0.0.1:1", "mem://from/", "mem://to/"}, args...)
+	}
+	send := func(args ...string) []string { return append([]string{"send", "--to", "127.0.0.1:1"}, args...) }
+	const id = "0192b5c4-7a10-7000-8000-000000000001"
 	for _, test := range []struct {
 		args []string
 		want string
@@ -81,6 +86,43 @@ func TestWrongUsage(t *testing.T) {
 		{serve("--drain", "-1s"), "--drain"},
 		{serve("--temp-dir", filepath.Join(dir, "nowhere")), "--temp-dir"},
 		{serve("--log-level", "loud"), "--log-level"},
+		{[]string{"move", "--away", "1s", "mem://from/", "mem://to/"}, "--away is for workers"},
+		{[]string{"move", "--worker", "nonsense", "mem://from/", "mem://to/"}, `--worker is "nonsense"`},
+		{[]string{"move", "--worker", "192.0.2.1:1", "mem://from/", "mem://to/"}, "that needs --tls"},
+		{[]string{"move", "--worker", "127.0.0.1:1", "mem://from/", "s3://to/?region=here"}, "TO has the parameters"},
+		{elsewhere("--store", db), "--store is not for --worker"},
+		{elsewhere("--stall-timeout", "1s"), "--stall-timeout is not for --worker"},
+		{elsewhere("--max-bytes", "1"), "--max-bytes is not for --worker"},
+		{elsewhere("--away", "0s"), "--away is 0s"},
+		{elsewhere("--tls", dir), "has no client.pem"},
+		{elsewhere("--temp-dir", filepath.Join(dir, "nowhere")), "--temp-dir"},
+		{[]string{"worker", "extra"}, "extra"},
+		{[]string{"worker", "--listen", "0.0.0.0:7070"}, "with --tls only"},
+		{[]string{"worker", "--listen", ":7070"}, "with --tls only"},
+		{[]string{"worker", "--listen", "nonsense"}, "--listen"},
+		{[]string{"worker", "--tls", dir}, "has no server.pem"},
+		{[]string{"worker", "--transfers", "0"}, "--transfers is 0"},
+		{[]string{"worker", "--drain", "-1s"}, "--drain is -1s"},
+		{[]string{"worker", "--allow", "file:///"}, "whole disk"},
+		{[]string{"worker", "--store", db, "--allow", "file://" + dir}, "--store " + db + " lies below"},
+		{[]string{"worker", "--store", db, "--clients", filepath.Join(dir, "clients.json"), "--allow", "source:file://" + dir}, "--clients"},
+		{[]string{"worker", "--store", db, "--listen", "127.0.0.1:0", "--clients", filepath.Join(dir, "clients.json")}, "--clients"},
+		{[]string{"worker", "--store", db, "--listen", "127.0.0.1:0", "--allow", "ftp://host/"}, "--allow"},
+		{[]string{"send", "shout", "1"}, "--to is missing"},
+		{send(), "want KIND and JSON"},
+		{send("shout"), "want KIND and JSON"},
+		{send("shout", "moved"), `JSON is "moved"`},
+		{send("--id", "1", "shout", "1"), `--id is "1"`},
+		{send("--await", "1"), `--await is "1"`},
+		{send("--await", id, "shout", "1"), "--await"},
+		{send("--await", id, "--no-wait"), "--await"},
+		{send("--no-wait", "--cancel", "shout", "1"), "--no-wait and --cancel"},
+		{send("--timeout", "-1s", "shout", "1"), "--timeout is -1s"},
+		{send("--away", "-1s", "shout", "1"), "--away is -1s"},
+		{send("--token-file", filepath.Join(dir, "nowhere"), "shout", "1"), "--token-file"},
+		{send("--to", "dns:///nonsense", "shout", "1"), `--to is "dns:///nonsense"`},
+		{[]string{"certs"}, "want the folder"},
+		{[]string{"certs", filepath.Join(dir, "certs"), "--host", "https://host"}, "a host is"},
 	} {
 		var out, errOut bytes.Buffer
 		code := run(append([]string{"demo"}, test.args...), strings.NewReader(""), &out, &errOut)
@@ -103,7 +145,7 @@ func TestWrongUsage(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, command := range [][]string{{"-h"}, {"move", "-h"}, {"serve", "--help"}} {
+	for _, command := range [][]string{{"-h"}, {"move", "-h"}, {"serve", "--help"}, {"worker", "-h"}, {"send", "-h"}, {"certs", "-h"}} {
 		stdout, stderr, code := runToEnd(t, command...)
 		if code != exitOK || stderr != "" {
 			t.Errorf("%q: exit code %d: %s", command, code, stderr)
