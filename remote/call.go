@@ -35,6 +35,7 @@ type call struct {
 	endErr   error
 	told     func(messages.Down) // of a monitor
 	inWindow bool                // it has a place there
+	unhook   func() bool         // of WithCancel: the end of the caller's context means nothing any more; may be nil
 }
 
 // place is where a task was handed over: at a node, or at a database, which others may have too.
@@ -60,5 +61,12 @@ func isClosed(ch <-chan struct{}) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// over says that the task has its outcome, or was not accepted: there is nothing to cancel any more.
+func (c *call) over() {
+	if c.unhook != nil {
+		c.unhook()
 	}
 }

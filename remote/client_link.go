@@ -290,6 +290,7 @@ func (c *Client) outcome(l *link, a *call, envelope *messages.Envelope) {
 		close(a.answered)
 	}
 	a.outcome = envelope
+	a.over()
 	close(a.ended)
 }
 

@@ -337,3 +337,33 @@ func (p *program) stop(t *testing.T) {
 	must(t, p.runner.Stop(context.Background()))
 	must(t, p.db.Close())
 }
+
+func TestACancelledCallerCancelsTheTask(t *testing.T) {
+	both(t, actors.TaskRunnerConfig{Name: "numbers", Kinds: kinds()}, func(t *testing.T, ctx context.Context, r *remote.Runner, w *world) {
+		for name, end := range map[string]func(cancel context.CancelFunc){
+			"by its caller": func(cancel context.CancelFunc) { cancel() },
+			"at the deadline, when the client is gone": func(context.CancelFunc) { must(t, w.client.Close(ctx)) },
+		} {
+			inner, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			defer cancel()
+			if name == "by its caller" {
+				inner, cancel = context.WithCancel(ctx)
+				defer cancel()
+			}
+			client, err := remote.Dial(ctx, w.listener.Addr().String(), remote.DialConfig{})
+			must(t, err)
+			old := w.client
+			w.client = client
+			task, err := remote.Run[string](inner, client.Runner("numbers"), "hang", "", remote.WithCancel())
+			must(t, err)
+			end(cancel)
+			other := old.Runner("numbers")
+			_, err = remote.Await[string](ctx, other, task.ID())
+			if ended, ok := errors.AsType[*actors.TaskError](err); !ok || ended.State != store.Cancelled {
+				t.Errorf("%s: %v", name, err)
+			}
+			must(t, client.Close(ctx))
+			w.client = old
+		}
+	})
+}

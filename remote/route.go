@@ -188,6 +188,7 @@ func (c *Client) routeAll(now time.Time) {
 // fail ends a call without what it was for. It is called with the lock.
 func (c *Client) fail(a *call, err error) {
 	c.release(a)
+	a.over()
 	switch {
 	case !isClosed(a.answered):
 		a.err = err

@@ -132,7 +132,7 @@ func (r *Runner) newCall(ctx context.Context, kind string, args any, o options) 
 	a := newCall(r.name, run.TaskID, request, true)
 	a.waits = o.wait
 	if o.cancel {
-		context.AfterFunc(ctx, func() { r.cancelLater(a.taskID) })
+		a.unhook = context.AfterFunc(ctx, func() { r.cancelLater(a.taskID) })
 	}
 	return a, nil
 }

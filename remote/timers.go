@@ -9,39 +9,42 @@ import (
 type timers struct {
 	mu      sync.Mutex
 	stopped bool
-	pending map[*time.Timer]struct{}
+	pending map[*pending]struct{}
 	running sync.WaitGroup
 }
 
-func newTimers() *timers { return &timers{pending: map[*time.Timer]struct{}{}} }
+// pending is one of them. It may fire before it is known here.
+type pending struct{ timer *time.Timer }
+
+func newTimers() *timers { return &timers{pending: map[*pending]struct{}{}} }
 
 // after calls f after d, unless it is stopped before.
 func (t *timers) after(d time.Duration, f func()) (stop func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var timer *time.Timer
-	timer = time.AfterFunc(d, func() {
-		if t.begin(timer) {
+	p := new(pending)
+	p.timer = time.AfterFunc(d, func() {
+		if t.begin(p) {
 			defer t.running.Done()
 			f()
 		}
 	})
-	t.pending[timer] = struct{}{}
+	t.pending[p] = struct{}{}
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		timer.Stop()
-		delete(t.pending, timer)
+		p.timer.Stop()
+		delete(t.pending, p)
 	}
 }
 
 // begin reports whether the timer may do what it is there for. One that was stopped in this moment may not.
-func (t *timers) begin(timer *time.Timer) bool {
+func (t *timers) begin(p *pending) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, pending := t.pending[timer]
-	delete(t.pending, timer)
-	if pending && !t.stopped {
+	_, mine := t.pending[p]
+	delete(t.pending, p)
+	if mine && !t.stopped {
 		t.running.Add(1)
 		return true
 	}
@@ -52,8 +55,8 @@ func (t *timers) begin(timer *time.Timer) bool {
 func (t *timers) stop() {
 	t.mu.Lock()
 	t.stopped = true
-	for timer := range t.pending {
-		timer.Stop()
+	for p := range t.pending {
+		p.timer.Stop()
 	}
 	clear(t.pending)
 	t.mu.Unlock()

@@ -1,0 +1,224 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
+	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
+	"google.golang.org/protobuf/proto"
+)
+
+func TestPick(t *testing.T) {
+	up := candidate{known: true, may: true}
+	with := func(free int64) candidate { c := up; c.free = free; return c }
+	stopped, full, foreign := with(9), with(9), with(9)
+	stopped.stopped, full.full, foreign.may = true, true, false
+	for name, test := range map[string]struct {
+		candidates []candidate
+		want       int
+	}{
+		"nobody":                    {nil, -1},
+		"the one with the most":     {[]candidate{with(1), with(3), with(2)}, 1},
+		"the first of two alike":    {[]candidate{with(2), with(2)}, 0},
+		"also one with none left":   {[]candidate{with(-5)}, 0},
+		"not those who cannot":      {[]candidate{stopped, full, foreign, {free: 9}, with(-100)}, 4},
+		"nobody of those who can't": {[]candidate{stopped, full, foreign, {}}, -1},
+	} {
+		if got := pick(test.candidates); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	free, stopped, full := candidate{known: true, may: true}, candidate{known: true, may: true, stopped: true}, candidate{known: true, may: true, full: true}
+	for name, test := range map[string]struct {
+		candidates []candidate
+		allUp      bool
+		want       verdict
+	}{
+		"somebody is missing":         {[]candidate{{}}, false, keepWaiting},
+		"all are there, none has it":  {[]candidate{{}, {}}, true, nobodyHas},
+		"it is stopped everywhere":    {[]candidate{stopped, {}}, true, allStopped},
+		"stopped, but one is missing": {[]candidate{stopped, {}}, false, keepWaiting},
+		"full, and one is missing":    {[]candidate{full, {}}, false, everybodyFull},
+		"full and stopped":            {[]candidate{full, stopped}, true, everybodyFull},
+		"free":                        {[]candidate{free}, true, keepWaiting},
+	} {
+		if got := judge(test.candidates, test.allUp); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+}
+
+func TestWhereARepeatedCallMayGo(t *testing.T) {
+	shared := place{"a", "n1", "db"}
+	plain := place{"a", "n1", ""}
+	for name, test := range map[string]struct {
+		bound, other place
+		want         bool
+	}{
+		"not sent yet":                    {place{}, shared, true},
+		"the same database elsewhere":     {shared, place{"b", "n2", "db"}, true},
+		"another database":                {shared, place{"a", "n1", "other"}, false},
+		"nothing recorded, the same":      {plain, plain, true},
+		"nothing recorded, restarted":     {plain, place{"a", "n2", ""}, true},
+		"nothing recorded, another one":   {plain, place{"b", "n2", ""}, false},
+		"nothing was recorded, now it is": {plain, shared, false},
+	} {
+		if got := test.bound.allows(test.other); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestReasonsTravel: what callers branch on is the same on both sides, over the stream and as a status.
+func TestReasonsTravel(t *testing.T) {
+	id := "018f0000-0000-7000-8000-000000000000"
+	for _, err := range []error{
+		ErrUnknownRequest, ErrNotAllowed, ErrUnknownRunner, ErrTooLate, ErrInvalid, actors.ErrUnknownKind, actors.ErrNoStore, actors.ErrStopping,
+		store.ErrUnavailable, store.ErrNotFound, store.ErrCursorExpired, store.ErrCursorAhead,
+	} {
+		for way, back := range map[string]error{
+			"stream": reason(refused(fmt.Errorf("over there: %w", err)), "r", id),
+			"status": ofStatus(statusOf(fmt.Errorf("over there: %w", err)), "r", id),
+		} {
+			if !errors.Is(back, err) || back.Error() != "over there: "+err.Error() {
+				t.Errorf("%s: %v became %v", way, err, back)
+			}
+		}
+	}
+	full, ok := errors.AsType[*actors.FullError](reason(refused(&actors.FullError{Limit: "MaxWaiting", Max: 7}), "r", id))
+	if !ok || full.Limit != "MaxWaiting" || full.Max != 7 || full.Runner != "r" {
+		t.Errorf("a FullError became %+v", full)
+	}
+	state, ok := errors.AsType[*store.StateError](reason(refused(&store.StateError{From: store.Completed}), "r", id))
+	if !ok || state.From != store.Completed || state.TaskID != id {
+		t.Errorf("a StateError became %+v", state)
+	}
+	if err := reason(&remotepb.Refused{Code: 9999, Text: "of a newer one"}, "r", id); err == nil || err.Error() != "of a newer one" {
+		t.Errorf("a code that is not known: %v", err)
+	}
+}
+
+func TestInbox(t *testing.T) {
+	b, now := newInbox(2), time.Now()
+	enter := func(owner, id string) string {
+		existed, err := b.enter(owner, id, now)
+		return fmt.Sprint(existed, errors.Is(err, actors.ErrFull), errors.Is(err, store.ErrNotFound))
+	}
+	for i, test := range []struct{ owner, id, want string }{
+		{"web", "1", "false false false"}, {"web", "1", "true false false"}, {"other", "1", "true false true"},
+		{"web", "2", "false false false"}, {"web", "3", "false true false"}, {"other", "4", "false false false"},
+	} {
+		if got := enter(test.owner, test.id); got != test.want {
+			t.Errorf("step %d: %s, want %s", i, got, test.want)
+		}
+	}
+	told := 0
+	tell := func(outcome any, err error) {
+		if told++; outcome != "done" || err != nil {
+			t.Errorf("told %v, %v", outcome, err)
+		}
+	}
+	left := new(byte)
+	for _, err := range []error{b.follow("web", "1", new(byte), tell), b.follow("web", "1", left, tell)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.leave("1", left)
+	b.end("1", "done", nil, now)
+	b.end("1", "twice", nil, now)
+	if err := b.follow("web", "1", new(byte), tell); err != nil || told != 2 {
+		t.Errorf("told %d times, %v; want twice: one has left, and one came when it was over", told, err)
+	}
+	if got := enter("web", "1"); got != "true false false" {
+		t.Errorf("repeated behind its end: %s", got)
+	}
+	b.arrive("web", "1", false)
+	if got := enter("web", "3"); got != "false false false" {
+		t.Errorf("what has arrived gives way: %s", got)
+	}
+	b.end("2", "done", nil, now)
+	now = now.Add(Keep + time.Second)
+	if got := enter("web", "5"); got != "false false false" || b.tasks["2"] != nil {
+		t.Errorf("what ended long ago goes: %s", got)
+	}
+	b.arrive("web", "3", true) // not over yet
+	if b.tasks["3"] == nil {
+		t.Error("a task that has not ended was forgotten")
+	}
+}
+
+func TestAnInboxDoesNotGrowByWhatHasArrived(t *testing.T) {
+	b, now := newInbox(10), time.Now()
+	for i := range 10_000 {
+		id := fmt.Sprint(i)
+		if _, err := b.enter("web", id, now); err != nil {
+			t.Fatal(err)
+		}
+		b.end(id, "done", nil, now)
+		b.arrive("web", id, true)
+	}
+	if len(b.ended) > 10 || len(b.tasks) > 0 || len(b.owners) > 0 {
+		t.Errorf("%d ended, %d tasks, %d owners are left", len(b.ended), len(b.tasks), len(b.owners))
+	}
+}
+
+// FuzzRequests looks for messages that make the guard or the codec panic.
+func FuzzRequests(f *testing.F) {
+	envelope, _ := messages.Encode(messages.Run{TaskID: "018f0000-0000-7000-8000-000000000000", Kind: "a", Args: []byte("1")})
+	for _, r := range []*remotepb.Request{
+		{Number: 1, What: &remotepb.Request_Hello{Hello: &remotepb.Hello{Client: "x"}}},
+		{Number: 2, Runner: "r", What: &remotepb.Request_Run{Run: envelope}},
+		{Number: 3, What: &remotepb.Request_Arrived{Arrived: &remotepb.Arrived{Numbers: []uint64{1, 2}}}},
+		{},
+	} {
+		data, err := proto.Marshal(&remotepb.ConnectRequest{Requests: []*remotepb.Request{r, r}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, uint64(0))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, last uint64) {
+		var message remotepb.ConnectRequest
+		if proto.Unmarshal(data, &message) != nil {
+			return
+		}
+		highest, err := checkRequests(message.GetRequests(), last)
+		if err != nil && !errors.Is(err, ErrInvalid) || highest < last {
+			t.Errorf("%d, %v", highest, err)
+		}
+		for _, r := range message.GetRequests() {
+			if run, err := messages.Decode(r.GetRun()); err == nil && run == nil {
+				t.Error("neither a message nor an error")
+			}
+		}
+	})
+}
+
+func TestOutboxHoldsBackWhoPutsTooMuch(t *testing.T) {
+	o := newOutbox[int]()
+	o.put(1, 2, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	waited := make(chan bool)
+	go func() { waited <- o.below(ctx, 3) }()
+	if items := o.take(nil); len(items) != 3 {
+		t.Errorf("took %v", items)
+	}
+	if !<-waited {
+		t.Error("there is room, and it was not told")
+	}
+	o.put(1, 2, 3)
+	cancel()
+	if o.below(ctx, 3) {
+		t.Error("the context has ended")
+	}
+}
