@@ -107,9 +107,9 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 }
 
 // inRange names the flag, the value and what was expected.
-func inRange(flag string, value, from, to int) error {
-	if value < from || value > to {
-		return fmt.Errorf("%s is %d, want %d to %d", flag, value, from, to)
+func inRange(flag string, value, to int) error {
+	if value < 1 || value > to {
+		return fmt.Errorf("%s is %d, want 1 to %d", flag, value, to)
 	}
 	return nil
 }

@@ -27,8 +27,8 @@ The worker needs the two server files and ca.pem, those who send need the two cl
 that --tls names.
 
 Examples:
-  demo certs certs                              for a worker on this machine
-  demo certs certs --host worker.example.com    for one that is reached by that name
+  demo certs ./keys                              for a worker on this machine
+  demo certs ./keys --host worker.example.com    for one that is reached by that name
 
 ` + exitHelp,
 		Flags: []cli.Flag{

@@ -106,10 +106,10 @@ func (a app) moveFlags(c *cli.Command) (config moveConfig, err error) {
 	if config.limits, err = limitsOf(c); err != nil {
 		return config, err
 	}
-	if err = inRange("--transfers", config.transfers, 1, 10_000); err != nil {
+	if err = inRange("--transfers", config.transfers, 10_000); err != nil {
 		return config, err
 	}
-	return config, inRange("--attempts", config.attempts, 1, 1000)
+	return config, inRange("--attempts", config.attempts, 1000)
 }
 
 // workersOf is what the flags say of workers; without --worker there are none, and the others of its flags mean nothing.

@@ -140,12 +140,10 @@ func peerError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var failed *failure
-	var signalled *signalError
-	if errors.As(err, &signalled) {
+	if signalled, ok := errors.AsType[*signalError](err); ok {
 		return signalled
 	}
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*failure](err); ok {
 		return failed
 	}
 	err = &reworded{harmless(err.Error()), err}

@@ -79,27 +79,27 @@ func sendFlags(c *cli.Command) (config sendConfig, err error) {
 }
 
 // what is the task: a new one, or the one that --await names.
-func (config *sendConfig) what(c *cli.Command) error {
-	if earlier := c.String("await"); earlier != "" {
-		if c.Args().Len() > 0 || config.id != "" || config.noWait {
+func (c *sendConfig) what(flags *cli.Command) error {
+	if earlier := flags.String("await"); earlier != "" {
+		if flags.Args().Len() > 0 || c.id != "" || c.noWait {
 			return errors.New("--await is for a task that was sent before: it goes with no KIND, --id or --no-wait")
 		}
-		config.id = earlier
+		c.id = earlier
 		return validID("--await", earlier)
 	}
-	if c.Args().Len() != 2 || c.Args().First() == "" {
-		return fmt.Errorf("send has %d arguments, want KIND and JSON", c.Args().Len())
+	if flags.Args().Len() != 2 || flags.Args().First() == "" {
+		return fmt.Errorf("send has %d arguments, want KIND and JSON", flags.Args().Len())
 	}
-	config.kind, config.args = c.Args().Get(0), json.RawMessage(c.Args().Get(1))
-	if !json.Valid(config.args) {
-		return fmt.Errorf(`JSON is %q, want JSON such as '"text"', 5 or '{"a": 1}' (a shell takes quotes away that are not in others)`, config.args)
+	c.kind, c.args = flags.Args().Get(0), json.RawMessage(flags.Args().Get(1))
+	if !json.Valid(c.args) {
+		return fmt.Errorf(`JSON is %q, want JSON such as '"text"', 5 or '{"a": 1}' (a shell takes quotes away that are not in others)`, c.args)
 	}
-	if config.id == "" {
+	if c.id == "" {
 		id, err := newID()
-		config.id = id
+		c.id = id
 		return err
 	}
-	return validID("--id", config.id)
+	return validID("--id", c.id)
 }
 
 func validID(flag, text string) error {

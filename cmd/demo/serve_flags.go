@@ -99,7 +99,7 @@ func (a app) serveFlags(c *cli.Command) (config serveConfig, err error) {
 		return config, fmt.Errorf("serve takes no arguments, got %q", c.Args().First())
 	}
 	for _, flag := range []string{"max-connections", "max-children", "max-waiting", "per-host", "attempts"} {
-		if err := inRange("--"+flag, c.Int(flag), 1, 1_000_000_000); err != nil {
+		if err := inRange("--"+flag, c.Int(flag), 1_000_000_000); err != nil {
 			return config, err
 		}
 	}

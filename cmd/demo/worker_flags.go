@@ -88,7 +88,7 @@ func (a app) workerFlags(c *cli.Command) (config workerConfig, err error) {
 		attempts: c.Int("attempts"), tempDir: c.String("temp-dir"), drain: c.Duration("drain"),
 	}
 	for _, flag := range []string{"transfers", "max-waiting", "per-host", "attempts"} {
-		if err := inRange("--"+flag, c.Int(flag), 1, 1_000_000_000); err != nil {
+		if err := inRange("--"+flag, c.Int(flag), 1_000_000_000); err != nil {
 			return config, err
 		}
 	}

@@ -160,7 +160,7 @@ func TestWorkerTurnsStrangersAway(t *testing.T) {
 			t.Errorf("%s: exit code %d: %s%s", name, code, stdout, stderr)
 		}
 	}
-	w.child.await(`msg="remote: refused" reason=(\S+)`)
+	w.await(`msg="remote: refused" reason=(\S+)`)
 	if stdout, stderr, code := w.send("shout", `"x"`); code != exitOK {
 		t.Errorf("after strangers: exit code %d: %s%s", code, stdout, stderr)
 	}
