@@ -111,11 +111,19 @@ func TestInbox(t *testing.T) {
 	b, now := newInbox(2), time.Now()
 	enter := func(owner, id string) string {
 		existed, err := b.enter(owner, id, now)
-		return fmt.Sprint(existed, errors.Is(err, actors.ErrFull), errors.Is(err, store.ErrNotFound))
+		switch {
+		case errors.Is(err, actors.ErrFull):
+			return "full"
+		case errors.Is(err, store.ErrNotFound):
+			return "not yours"
+		case existed:
+			return "existed"
+		}
+		return "new"
 	}
 	for i, test := range []struct{ owner, id, want string }{
-		{"web", "1", "false false false"}, {"web", "1", "true false false"}, {"other", "1", "true false true"},
-		{"web", "2", "false false false"}, {"web", "3", "false true false"}, {"other", "4", "false false false"},
+		{"web", "1", "new"}, {"web", "1", "existed"}, {"other", "1", "not yours"},
+		{"web", "2", "new"}, {"web", "3", "full"}, {"other", "4", "new"},
 	} {
 		if got := enter(test.owner, test.id); got != test.want {
 			t.Errorf("step %d: %s, want %s", i, got, test.want)
@@ -139,16 +147,16 @@ func TestInbox(t *testing.T) {
 	if err := b.follow("web", "1", new(byte), tell); err != nil || told != 2 {
 		t.Errorf("told %d times, %v; want twice: one has left, and one came when it was over", told, err)
 	}
-	if got := enter("web", "1"); got != "true false false" {
+	if got := enter("web", "1"); got != "existed" {
 		t.Errorf("repeated behind its end: %s", got)
 	}
 	b.arrive("web", "1", false)
-	if got := enter("web", "3"); got != "false false false" {
+	if got := enter("web", "3"); got != "new" {
 		t.Errorf("what has arrived gives way: %s", got)
 	}
 	b.end("2", "done", nil, now)
 	now = now.Add(Keep + time.Second)
-	if got := enter("web", "5"); got != "false false false" || b.tasks["2"] != nil {
+	if got := enter("web", "5"); got != "new" || b.tasks["2"] != nil {
 		t.Errorf("what ended long ago goes: %s", got)
 	}
 	b.arrive("web", "3", true) // not over yet

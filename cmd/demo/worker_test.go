@@ -69,7 +69,7 @@ func TestSend(t *testing.T) {
 		{[]string{"--id", other, "--no-wait", "fail", `"no such file"`}, exitOK, other + "\n", ""},
 		{[]string{"--await", other}, exitFailed, "", "is discarded: no such file"},
 		{[]string{"fail", `"evil \u001b[2J name"`}, exitFailed, "", "evil \ufffd[2J name"},
-		{[]string{"--await", "0192b5c4-7a10-7000-8000-000000000003"}, exitRefused, "", "no such task"},
+		{[]string{"--await", "0192b5c4-7a10-7000-8000-000000000003"}, exitRefused, "", "not found"},
 		{[]string{"nothing", "1"}, exitRefused, "", `knows no "nothing"`},
 		{[]string{"shout", "1"}, exitRefused, "", "want one string"},
 		{[]string{"sleep", `"soon"`}, exitRefused, "", `sleep is for "soon"`},
