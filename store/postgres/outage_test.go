@@ -475,11 +475,12 @@ func TestRestarts(t *testing.T) {
 // TestStalled: a network that swallows all without a word is noticed by time.
 func TestStalled(t *testing.T) {
 	t.Parallel()
-	s, proxy, _ := interrupted(t, postgres.Config{Timeout: 300 * time.Millisecond})
+	const late = 2 * time.Second // less, and a server that is busy with other tests cannot even be opened
+	s, proxy, _ := interrupted(t, postgres.Config{Timeout: late})
 	task := insert(t, s, newTask(running))[0]
 	proxy.Stall()
 	wantAway(t, "Finish", func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*late)
 		defer cancel()
 		return finish(ctx, s, outcome(task, store.Completed))
 	}())
