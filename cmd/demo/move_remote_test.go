@@ -183,6 +183,27 @@ func TestMoveElsewhereIsInterrupted(t *testing.T) {
 	}
 }
 
+// What ends in the moment after Ctrl-C is still counted.
+func TestMoveElsewhereLingers(t *testing.T) {
+	t.Parallel()
+	const count, first, transfers = 100, 20, 4
+	url, release, list := slowOrigin(t, count, first)
+	certs, to := certificates(t), t.TempDir()
+	w := slowWorker(t, certs, url, to)
+	c := elsewhere(t, certs, url, to, w.address, "--list", list, "--transfers", strconv.Itoa(transfers))
+	eventually(t, func() error { return haveArrived(to, first) })
+	c.signal(interrupt)
+	c.await("stopping: the workers finish")
+	release()
+	if code := c.end(); code != 130 {
+		t.Errorf("exit code %d", code)
+	}
+	arrived := regexp.MustCompile(`(\d+) arrived`).FindStringSubmatch(c.stdout.String())
+	if n, err := strconv.Atoi(arrived[1]); n <= first || n > first+transfers || err != nil {
+		t.Errorf("%s arrived, want more than %d and at most %d more", arrived[1], first, transfers)
+	}
+}
+
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

@@ -5,12 +5,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/assets"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
@@ -129,23 +133,86 @@ func TestSendIsInterrupted(t *testing.T) {
 	}
 }
 
-// A task that was sent is awaited over the death of the worker.
+// Whoever waits for a task gets its outcome over the end of the worker, and so does who asks later.
 func TestSendOutlivesWorker(t *testing.T) {
 	t.Parallel()
 	certs := certificates(t)
-	w := employ(t, certs)
+	for name, stop := range map[string]os.Signal{"SIGTERM": syscall.SIGTERM, "kill": os.Kill} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := employ(t, certs, "--drain", "0s")
+			id, err := newID()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stdout, stderr, code := w.send("--id", id, "--no-wait", "sleep", `"3s"`); code != exitOK || stdout != id+"\n" {
+				t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+			}
+			c := launch(t, "send", "--to", w.address, "--tls", certs, "--away", within.String(), "--log-level", "info", "--await", id)
+			c.await(`remote: connected`)
+			w.signal(stop)
+			w.end()
+			w.start()
+			if code := c.end(); code != exitOK || c.stdout.String() != "\"slept for 3s\"\n" {
+				t.Errorf("who waits: exit code %d: %s%s", code, c.stdout, c.stderr)
+			}
+			if stdout, stderr, code := w.send("--await", id); code != exitOK || stdout != "\"slept for 3s\"\n" {
+				t.Errorf("who asks later: exit code %d: %s%s", code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// A worker that is stopped takes nothing more, and tells the outcomes that are waited for.
+func TestWorkerDrains(t *testing.T) {
+	t.Parallel()
+	certs := certificates(t)
+	w := employ(t, certs, "--drain", within.String())
 	id, err := newID()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stdout, stderr, code := w.send("--id", id, "--no-wait", "sleep", `"5s"`); code != exitOK || stdout != id+"\n" {
-		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	if _, stderr, code := w.send("--id", id, "--no-wait", "sleep", `"5s"`); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	w.signal(os.Kill)
-	w.end()
-	w.start()
-	if stdout, stderr, code := w.send("--await", id); code != exitOK || stdout != "\"slept for 5s\"\n" {
-		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	c := launch(t, "send", "--to", w.address, "--tls", certs, "--log-level", "info", "--away", "1s", "--await", id)
+	c.await(`remote: connected`)
+	eventually(t, func() error { // it has asked before this one
+		if _, stderr, code := w.send("--timeout", "500ms", "--await", id); code != exitLate {
+			return fmt.Errorf("exit code %d: %s", code, stderr)
+		}
+		return nil
+	})
+	w.signal(syscall.SIGTERM)
+	w.await("msg=stopping")
+	if _, stderr, code := w.send("shout", `"x"`); code != exitRefused || !strings.Contains(stderr, "stopping") {
+		t.Errorf("while it stops: exit code %d: %s", code, stderr)
+	}
+	if code := c.end(); code != exitOK || c.stdout.String() != "\"slept for 5s\"\n" {
+		t.Errorf("who waits: exit code %d: %s%s", code, c.stdout, c.stderr)
+	}
+	if code := w.end(); code != exitOK {
+		t.Errorf("the worker ended with %d", code)
+	}
+}
+
+// The port closes with the service: nobody is left who would accept a connection.
+func TestStopClosesPort(t *testing.T) {
+	t.Parallel()
+	s, err := start(t.Context(), serviceConfig{
+		db: store.NewMemory(), runner: actors.TaskRunnerConfig{Name: workerRunner}, kinds: tryKinds(),
+		assets: assets.Config{TempDir: t.TempDir()}, port: portConfig{address: "127.0.0.1:0"}, logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := s.port.Addr().String()
+	if err := s.stop(t.Context(), within); err != nil {
+		t.Error(err)
+	}
+	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address); err == nil {
+		_ = conn.Close()
+		t.Error("somebody still listens")
 	}
 }
 
