@@ -89,15 +89,15 @@ func (h *handing) status() status {
 func (h *handing) handAll(ctx context.Context, names namesFunc) error {
 	patient, stop := lingering(ctx, moveDrain)
 	defer stop()
+	defer context.AfterFunc(ctx, func() { // at once: while all hands are busy, nobody here would notice
+		h.screen.notef("stopping: the workers finish what they have been given; once more to stop at once\n")
+	})()
 	hands, working := errgroup.WithContext(ctx)
 	hands.SetLimit(h.transfers)
 	fed := h.feed(working, names(working), func(name string, move assets.Move) {
 		hands.Go(func() error { return h.hand(working, patient, name, move) })
 	})
 	h.listed.Store(true)
-	if asked(ctx) {
-		h.screen.notef("stopping: the workers finish what they have been given; once more to stop at once\n")
-	}
 	if err := hands.Wait(); err != nil {
 		return err
 	}
