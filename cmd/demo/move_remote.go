@@ -89,9 +89,10 @@ func (h *handing) status() status {
 func (h *handing) handAll(ctx context.Context, names namesFunc) error {
 	patient, stop := lingering(ctx, moveDrain)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { // at once: while all hands are busy, nobody here would notice
+	quiet := context.AfterFunc(ctx, func() { // at once: while all hands are busy, nobody here would notice
 		h.screen.notef("stopping: the workers finish what they have been given; once more to stop at once\n")
-	})()
+	})
+	defer quiet()
 	hands, working := errgroup.WithContext(ctx)
 	hands.SetLimit(h.transfers)
 	fed := h.feed(working, names(working), func(name string, move assets.Move) {
