@@ -38,7 +38,8 @@ type childConfig struct {
 type load struct {
 	Callers int           // goroutines that ask
 	Runs    int           // that each of them asks for
-	Pause   time.Duration // of each between two runs, on the average
+	Pause   time.Duration // of each between two calls, on the average
+	Burst   int           // how many calls come one after the other without a pause, on the average
 	Many    bool          // they ask for many in one call, by RunMany
 }
 
@@ -84,7 +85,7 @@ func runChild(ctx context.Context, config string) error {
 	case watching:
 		err = runWatcher(ctx, &c, j)
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		j.write(event{What: isBroken, Text: err.Error()})
 	}
 	return err

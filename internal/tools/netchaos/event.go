@@ -16,6 +16,7 @@ const (
 	isRefused  what = "refused"  // Text; Unsure if it may have been accepted all the same
 	isTold     what = "told"     // the outcome: State, Result, Text, and How it was told; Pos if by a cursor
 	isLost     what = "lost"     // was told that the outcome cannot be known any more, and asks again; Text
+	isThrough  what = "through"  // one of its callers has asked for all that it was to ask for
 	isDone     what = "done"     // everything was asked for, and all that was accepted has its outcome
 
 	// Of a receiver.

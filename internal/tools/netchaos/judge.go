@@ -302,8 +302,8 @@ const longestCall = patience + away + 15*time.Second
 // judgeCalls: every call gets an answer, in a time that is bounded.
 func judgeCalls(h *history) (found []violation) {
 	for _, c := range callsOf(h) {
-		if c.took > longestCall+h.paused(c.machine, c.from) {
-			found = append(found, violation{"every call gets an answer in bounded time", fmt.Sprintf("%s: %s took %s", h.Machines[c.machine], c.token, c.took), nil})
+		if c.took > longestCall+h.paused(c.pair.sender, c.from) {
+			found = append(found, violation{"every call gets an answer in bounded time", fmt.Sprintf("%s: %s took %s", h.Machines[c.pair.sender], c.token, c.took), nil})
 		}
 	}
 	return found
@@ -311,7 +311,7 @@ func judgeCalls(h *history) (found []violation) {
 
 // aCall is a call that has got its answer.
 type aCall struct {
-	machine int
+	pair    pair
 	token   string
 	from    time.Duration
 	took    time.Duration
@@ -326,7 +326,7 @@ func callsOf(h *history) (calls []aCall) {
 			open[e.Token] = e
 		case isAccepted, isRefused:
 			if asked, ok := open[e.Token]; ok && asked.Life == e.Life {
-				calls = append(calls, aCall{e.Machine, e.Token, asked.At, e.At - asked.At, e.What == isRefused})
+				calls = append(calls, aCall{pair{e.Machine, h.Receivers[e.Peer]}, e.Token, asked.At, e.At - asked.At, e.What == isRefused})
 			}
 			delete(open, e.Token)
 		}

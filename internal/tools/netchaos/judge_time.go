@@ -9,58 +9,56 @@ import (
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
-// recovery is how long it took, after trouble that was between a sender and a receiver, until a run was accepted again that was asked for
-// after it.
+// recovery is how long it took, after trouble that was between a sender and a receiver, until a run was accepted.
 type recovery struct {
 	trouble trouble
 	pair    pair
-	after   time.Duration // since the trouble was over
-	whole   time.Duration // since it began
-	unknown bool          // the next trouble came before
+	after   time.Duration // since the trouble was over; or since somebody asked, if nobody waited for an answer then
+	whole   time.Duration // since the trouble began
+	unknown bool          // other trouble came before
 }
 
 // recoveries finds them. Pairs of which nothing was asked any more have none.
 func recoveries(h *history) (found []recovery) {
-	troubles := slices.Clone(h.Troubles)
-	slices.SortFunc(troubles, func(a, b trouble) int { return cmp.Compare(a.From, b.From) })
-	accepted := acceptances(h)
-	for _, t := range troubles {
-		for p, at := range accepted {
+	calls := callsByPair(h)
+	for _, t := range h.Troubles {
+		for p, all := range calls {
 			if p.sender != t.Machine && p.receiver != t.Machine {
 				continue
 			}
-			i, _ := slices.BinarySearchFunc(at, t.To, func(a acceptance, to time.Duration) int { return cmp.Compare(a.asked, to) })
-			if i == len(at) {
-				continue
+			if asked, accepted, ok := nextAccepted(all, t.To); ok {
+				found = append(found, recovery{t, p, accepted - asked, accepted - t.From, h.disturbed(p, t, accepted)})
 			}
-			found = append(found, recovery{t, p, at[i].accepted - t.To, at[i].accepted - t.From, h.disturbed(p, t, at[i].accepted)})
 		}
 	}
 	return found
 }
 
-// acceptance is when a run was asked for that was accepted, and when it was.
-type acceptance struct{ asked, accepted time.Duration }
-
-// acceptances are those of each pair, by when they were asked for. Of those that were asked for later and accepted sooner the time counts.
-func acceptances(h *history) map[pair][]acceptance {
-	asked, found := map[string]time.Duration{}, map[pair][]acceptance{}
-	for _, e := range h.Events {
-		switch e.What {
-		case isAsked:
-			asked[e.Token] = e.At
-		case isAccepted:
-			p := pair{e.Machine, h.Receivers[e.Peer]}
-			found[p] = append(found[p], acceptance{asked[e.Token], e.At})
+// callsByPair gives the calls that were accepted, by when they were.
+func callsByPair(h *history) map[pair][]aCall {
+	found := map[pair][]aCall{}
+	for _, c := range callsOf(h) {
+		if !c.refused {
+			found[c.pair] = append(found[c.pair], c)
 		}
 	}
 	for _, all := range found {
-		slices.SortStableFunc(all, func(a, b acceptance) int { return cmp.Compare(a.asked, b.asked) })
-		for i := len(all) - 2; i >= 0; i-- {
-			all[i].accepted = min(all[i].accepted, all[i+1].accepted)
-		}
+		slices.SortFunc(all, func(a, b aCall) int { return cmp.Compare(a.from+a.took, b.from+b.took) })
 	}
 	return found
+}
+
+// nextAccepted gives when the next run was accepted, and since when somebody waited for that.
+func nextAccepted(calls []aCall, to time.Duration) (asked, accepted time.Duration, ok bool) {
+	i, _ := slices.BinarySearchFunc(calls, to, func(c aCall, to time.Duration) int { return cmp.Compare(c.from+c.took, to) })
+	if i == len(calls) {
+		return 0, 0, false
+	}
+	asked = calls[i].from
+	for _, c := range calls[i:min(i+callers*maxMany, len(calls))] { // more cannot have been under way
+		asked = min(asked, c.from)
+	}
+	return max(asked, to), calls[i].from + calls[i].took, true
 }
 
 // disturbed reports whether other trouble was between the two while they recovered.

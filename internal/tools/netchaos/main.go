@@ -140,16 +140,16 @@ const (
 	// callers are the goroutines of each sender.
 	callers = 16
 	// roundTime is about how long a round takes.
-	roundTime = 4 * time.Second
+	roundTime = 1500 * time.Millisecond
 )
 
 // load is spread over the time that the rounds take, so that there is trouble for as long as there is load.
 func (p *plan) load() load {
 	senders := max(1, p.variant.senders)
-	l := load{Callers: callers, Runs: max(1, p.runs/senders/callers), Many: p.variant.many}
+	l := load{Callers: callers, Runs: max(1, p.runs/senders/callers), Burst: 20, Many: p.variant.many}
 	l.Pause = time.Duration(p.rounds) * roundTime / time.Duration(l.Runs)
 	if l.Many {
-		l.Pause *= 50 // that many are asked for in one call, on the average
+		l.Pause, l.Burst = l.Pause*maxMany/2, 1
 	}
 	return l
 }

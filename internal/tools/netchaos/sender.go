@@ -40,7 +40,10 @@ func runSender(ctx context.Context, c *childConfig, j *journal, before []event) 
 	}
 	var asking sync.WaitGroup
 	for caller := range c.Load.Callers {
-		asking.Go(func() { s.call(ctx, caller) })
+		asking.Go(func() {
+			s.call(ctx, caller)
+			j.write(event{What: isThrough, Peer: caller % len(runners)})
+		})
 	}
 	asking.Wait()
 	s.telling.Wait()
@@ -126,14 +129,11 @@ func (s *sender) call(ctx context.Context, caller int) {
 			s.ask(ctx, rng, peer, s.order(caller, number))
 			number++
 		}
-		if rng.IntN(burst) == 0 { // so that much comes at once, and then nothing
-			harness.Pause(ctx, time.Duration(rng.Int64N(int64(2*burst*s.config.Load.Pause+1))))
+		if burst := s.config.Load.Burst; rng.IntN(burst) == 0 { // so that much comes at once, and then nothing
+			harness.Pause(ctx, time.Duration(rng.Int64N(2*int64(burst)*int64(s.config.Load.Pause)+1)))
 		}
 	}
 }
-
-// burst is how many calls come one after the other without a pause, on the average.
-const burst = 20
 
 // order draws the run of a number, which is the same in all lives.
 func (s *sender) order(caller, number int) order {
@@ -172,9 +172,12 @@ func hurry(ctx context.Context, rng *rand.Rand) (context.Context, context.Cancel
 // patience is how long a call may take that waits for room.
 const patience = 30 * time.Second
 
+// maxMany is how many runs are asked for in one call, at most.
+const maxMany = 100
+
 // askMany asks for many runs in one call, and gives how many. What is not answered is not asked for again: it has no id.
 func (s *sender) askMany(ctx context.Context, rng *rand.Rand, caller, peer, number int) int {
-	orders := make([]order, min(1+rng.IntN(100), s.config.Load.Runs-number))
+	orders := make([]order, min(1+rng.IntN(maxMany), s.config.Load.Runs-number))
 	for i := range orders {
 		orders[i] = s.order(caller, number+i)
 		s.journal.write(event{What: isAsked, Token: orders[i].Token, Peer: peer})

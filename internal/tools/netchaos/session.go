@@ -31,6 +31,7 @@ type session struct {
 	history  history
 	accepted map[pair]time.Duration // when a run was last accepted, of those that were asked for since the time before
 	asked    map[string]time.Duration
+	through  map[pair]int          // how many callers of the sender's process have nothing more to ask
 	watched  map[int]time.Duration // by receiver: when the monitors were last in place
 	downs    map[int]int           // by receiver: how many monitors were told since
 	progress time.Duration         // when anything was accepted or told last
@@ -70,7 +71,7 @@ func (s *slot) end(how syscall.Signal) {
 func newSession(p *plan, net *network, dir string) *session {
 	s := &session{
 		plan: p, rng: rand.New(rand.NewPCG(p.seed, 0)), net: net, dir: dir, slots: make([]*slot, len(net.machines)),
-		accepted: map[pair]time.Duration{}, asked: map[string]time.Duration{}, watched: map[int]time.Duration{}, downs: map[int]int{},
+		accepted: map[pair]time.Duration{}, asked: map[string]time.Duration{}, through: map[pair]int{}, watched: map[int]time.Duration{}, downs: map[int]int{},
 		failed: make(chan struct{}), progress: monotonic(),
 	}
 	for i, m := range net.machines {
@@ -113,6 +114,9 @@ func (s *session) start(machine int) error {
 	}
 	now := &slot{process: process, life: life}
 	s.slots[machine] = now
+	for _, receiver := range s.history.Receivers {
+		s.through[pair{machine, receiver}] = 0
+	}
 	s.pending.Go(func() { s.watch(machine, now) })
 	return nil
 }
@@ -218,6 +222,10 @@ func (s *session) hear(machine int, e event) {
 	case isTold:
 		s.count.told++
 		s.progress = monotonic()
+	case isThrough:
+		if e.Life == s.slots[machine].life {
+			s.through[pair{machine, s.history.Receivers[e.Peer]}]++
+		}
 	case isStarted:
 		s.count.started++
 	case isWatching:
@@ -302,7 +310,7 @@ func (s *session) goesOn(since time.Duration) bool {
 			continue
 		}
 		for _, receiver := range s.history.Receivers {
-			if s.accepted[pair{i, receiver}] < since {
+			if p := (pair{i, receiver}); s.accepted[p] < since && s.through[p] < callers/len(s.history.Receivers) {
 				return false
 			}
 		}
