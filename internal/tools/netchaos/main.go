@@ -70,7 +70,7 @@ var (
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p, err := parse(args, stderr)
 	if err == nil {
-		err = needs("ip", "nft")
+		err = needs("ip", "ss", "nft")
 	}
 	if err == nil && !harness.IsAgain() {
 		var code int

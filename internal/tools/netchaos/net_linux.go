@@ -129,7 +129,7 @@ const (
 	cutBoth  = "silent both ways"  // nothing comes and nothing goes, and nobody is told
 	cutIn    = "silent to it"      // what comes is lost
 	cutOut   = "silent from it"    // what goes is lost
-	cutReset = "connections reset" // each packet is answered by a reset, at both ends
+	cutReset = "connections reset" // all there are at once, and then whatever comes
 )
 
 // hooks are the rules of nftables at both hooks of the device, by the way of the cut.
@@ -144,6 +144,11 @@ var hooks = map[string]struct{ in, out string }{
 func (m *machine) cut(ctx context.Context, how string) error {
 	if how == cutDown {
 		return m.ip(ctx, "link set net0 down")
+	}
+	if how == cutReset { // before the rules, or they would stop the resets
+		if err := execute(ctx, m.enter, "", "ss", "-H", "-K", "sport", "=", ":"+port, "or", "dport", "=", ":"+port); err != nil {
+			return err
+		}
 	}
 	h := hooks[how]
 	return execute(ctx, m.enter, fmt.Sprintf(`table inet cut {
