@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -100,7 +101,7 @@ func (c *child) start(ctx context.Context) error {
 			return err
 		}
 		c.tell(event{What: isAway, Text: err.Error()})
-		pause(ctx, 100*time.Millisecond)
+		harness.Pause(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -168,7 +169,7 @@ func (c *child) follow(ctx context.Context) {
 				return
 			}
 		}
-		pause(ctx, 20*time.Millisecond)
+		harness.Pause(ctx, 20*time.Millisecond)
 	}
 }
 
@@ -252,7 +253,7 @@ func unsure(ctx context.Context, err error) bool {
 
 // settle waits until no task waits or runs.
 func (c *child) settle(ctx context.Context) {
-	for pause(ctx, 20*time.Millisecond) {
+	for harness.Pause(ctx, 20*time.Millisecond) {
 		counts, err := c.clock.Counts(ctx, runnerName)
 		if err != nil || counts[store.Available]+counts[store.Scheduled]+counts[store.Running]+counts[store.Retryable] > 0 {
 			continue

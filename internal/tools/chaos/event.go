@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
@@ -116,7 +117,7 @@ type teller struct {
 func (t *teller) tell(e event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e.At = monotonic()
+	e.At = harness.Monotonic()
 	line, err := json.Marshal(e)
 	if err == nil {
 		_, err = t.out.Write(append(line, '\n'))

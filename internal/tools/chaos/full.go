@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 // diskSize is how large the disk is that is filled.
@@ -20,20 +22,20 @@ func fullRound(ctx context.Context, s *session) error {
 	if s.rng.IntN(4) == 0 {
 		return limitRound(ctx, s)
 	}
-	pause(ctx, s.some(time.Second))
+	harness.Pause(ctx, s.some(time.Second))
 	ballast := filepath.Join(filepath.Dir(s.places[0].Path), "ballast")
 	defer func() { _ = os.Remove(ballast) }() // it is gone already, unless something fails
 	if err := fill(ballast); err != nil {
 		return err
 	}
-	s.notes.add("disks filled", 1)
-	pause(ctx, s.some(time.Second))
+	s.notes.Add("disks filled", 1)
+	harness.Pause(ctx, s.some(time.Second))
 	if s.rng.IntN(2) == 0 {
 		s.kill(0)
 		if err := s.ensure(); err != nil {
 			return err
 		}
-		pause(ctx, s.some(time.Second))
+		harness.Pause(ctx, s.some(time.Second))
 	}
 	if err := os.Remove(ballast); err != nil {
 		return err
@@ -74,8 +76,8 @@ func limitRound(ctx context.Context, s *session) error {
 	if err := s.ensure(); err != nil {
 		return err
 	}
-	pause(ctx, s.some(2*time.Second))
-	s.notes.add("limits set", 1)
+	harness.Pause(ctx, s.some(2*time.Second))
+	s.notes.Add("limits set", 1)
 	s.kill(0)
 	s.places[0].MaxBytes = 0
 	if err := s.ensure(); err != nil {

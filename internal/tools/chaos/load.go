@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
@@ -34,7 +35,7 @@ const (
 
 // keep looks how many tasks are available, until ctx ends.
 func (p *pace) keep(ctx context.Context, s store.Reader) {
-	for pause(ctx, paceEvery) {
+	for harness.Pause(ctx, paceEvery) {
 		counts, err := s.Counts(ctx, runnerName)
 		p.behind.Store(err == nil && counts[store.Available] > paceLimit)
 	}
@@ -57,7 +58,7 @@ func (c *child) accept(rng *rand.Rand) {
 			c.askOne(ctx, rng)
 		}
 		cancel()
-		for pause(c.resting, time.Duration(rng.Int64N(int64(2*c.config.Load.Pause)))) && c.pace.behind.Load() && rng.IntN(20) > 0 {
+		for harness.Pause(c.resting, time.Duration(rng.Int64N(int64(2*c.config.Load.Pause)))) && c.pace.behind.Load() && rng.IntN(20) > 0 {
 			continue // one in twenty goes on, so that the runner is full now and then
 		}
 	}
@@ -130,7 +131,7 @@ func (c *child) ask(ctx context.Context, o order, id string) {
 		h, err := actors.Run[result](ctx, c.runner, o.kind(), o, append(o.options(), actors.WithID(id))...)
 		c.answered(ctx, o.Token, h, err)
 		again := err == nil && tries == 1 && id[0] < '4'
-		if !again && (err == nil || !unsure(ctx, err)) || !pause(c.resting, 5*time.Millisecond) {
+		if !again && (err == nil || !unsure(ctx, err)) || !harness.Pause(c.resting, 5*time.Millisecond) {
 			return
 		}
 		ctx = c.resting // the first may have had little time

@@ -30,6 +30,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 func main() {
@@ -68,9 +70,9 @@ var errBroken = errors.New("chaos: a promise was broken")
 // run is the program, and gives its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p, err := parse(args, stderr)
-	if err == nil && p.variant.mounts && os.Getenv(inNamespace) == "" {
+	if err == nil && p.variant.mounts && !harness.IsAgain() {
 		var code int
-		if code, err = again(ctx, p.program, args, stdout, stderr); err == nil {
+		if code, err = harness.Again(ctx, p.program, args, false, stdout, stderr); err == nil {
 			return code
 		}
 	}
@@ -80,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errSkipped):
+	case errors.Is(err, errSkipped), errors.Is(err, harness.ErrNoNamespace), errors.Is(err, harness.ErrLinux):
 		_, _ = fmt.Fprintln(stderr, err)
 		return 3
 	case errors.Is(err, errBroken):
@@ -200,9 +202,7 @@ func (p *plan) session(ctx context.Context, t testing.TB, out io.Writer, number,
 	}
 	sorted, found := judge(h)
 	sum.count(h, sorted)
-	for _, r := range s.notes.rows {
-		sum.add(r.name, r.count)
-	}
+	sum.AddAll(&s.notes)
 	if failure != nil {
 		found = append(found, violation{"all is worked off", failure.Error(), nil})
 	}
@@ -222,7 +222,7 @@ func (p *plan) show(ctx context.Context, out io.Writer) (hide func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var showing sync.WaitGroup
 	showing.Go(func() {
-		for pause(ctx, showEvery) {
+		for harness.Pause(ctx, showEvery) {
 			c := p.count
 			_, _ = fmt.Fprintf(out, "round %d of %d: %d kills, %d tasks accepted, %d outcomes told\n",
 				c.rounds.Load(), p.rounds, c.kills.Load(), c.accepted.Load(), c.outcomes.Load())

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 	"github.com/taskrunner-go/taskrunner/store"
 	"github.com/taskrunner-go/taskrunner/store/postgres"
 	"github.com/taskrunner-go/taskrunner/store/sqlite"
@@ -39,36 +40,7 @@ func (p place) read(ctx context.Context) (log, tasks []store.Task, err error) {
 			err = closing
 		}
 	}()
-	if log, err = readLog(ctx, s); err == nil {
-		tasks, err = readTasks(ctx, s)
-	}
-	return log, tasks, err
-}
-
-func readLog(ctx context.Context, s store.Reader) (log []store.Task, err error) {
-	for after := store.FromOldest; ; {
-		page, err := s.Outcomes(ctx, store.OutcomeQuery{After: after, Limit: store.MaxList})
-		if err != nil {
-			return nil, fmt.Errorf("chaos: read the outcomes: %w", err)
-		}
-		if page.Next == after {
-			return log, nil
-		}
-		log, after = append(log, page.Tasks...), page.Next
-	}
-}
-
-func readTasks(ctx context.Context, s store.Reader) (tasks []store.Task, err error) {
-	for query := (store.Query{Limit: store.MaxList}); ; query.After = tasks[len(tasks)-1].Place() {
-		page, err := s.List(ctx, query)
-		if err != nil {
-			return nil, fmt.Errorf("chaos: list the tasks: %w", err)
-		}
-		tasks = append(tasks, page...)
-		if len(page) < query.Limit {
-			return tasks, nil
-		}
-	}
+	return harness.ReadAll(ctx, s)
 }
 
 // replicas is how many processes share a database where they can.

@@ -1,25 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"sync"
-	"syscall"
+
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 // process is a child as its parent has it.
 type process struct {
+	*harness.Process
 	number int // into history.Lives
 	slot   int
-	cmd    *exec.Cmd
 	in     io.WriteCloser
-	told   chan command // what it is yet to be told
-	errors *tail
+	told   chan command  // what it is yet to be told
 	gone   chan struct{} // closed when it has ended and all that it told was heard
 
 	// Under the session's lock.
@@ -34,42 +30,34 @@ func launch(program string, config childConfig, heard func(event)) (*process, er
 	if err != nil {
 		return nil, err
 	}
-	p := &process{errors: &tail{}, gone: make(chan struct{}), told: make(chan command, 1000), marks: map[what]chan event{}}
+	p := &process{gone: make(chan struct{}), told: make(chan command, 1000), marks: map[what]chan event{}}
 	events, out, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	p.cmd = exec.Command(program) //nolint:noctx // it is killed in its time, and dies with us
-	p.cmd.Env = append(os.Environ(), asChild+"="+string(text))
-	p.cmd.ExtraFiles, p.cmd.Stderr = []*os.File{out}, p.errors
-	dieWithUs(p.cmd)
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
+	cmd := exec.Command(program) //nolint:noctx // it is killed in its time, and dies with us
+	cmd.Env = append(os.Environ(), asChild+"="+string(text))
+	cmd.ExtraFiles = []*os.File{out}
+	if p.in, err = cmd.StdinPipe(); err == nil {
+		p.Process, err = harness.Launch(cmd, nil)
+	}
+	_ = out.Close() // the child's end; without it we would never see the pipe's
+	if err != nil {
+		_ = events.Close()
 		return nil, err
 	}
-	started := make(chan error)
-	go p.live(started, events, out, heard)
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("chaos: start a child: %w", err)
-	}
+	go p.listen(events, heard)
 	go p.say()
 	return p, nil
 }
 
-// live starts the child and hears it to its end, on a thread of its own: the kernel takes the end of the thread that started a
-// process for the end of us.
-func (p *process) live(started chan<- error, events io.ReadCloser, out io.Closer, heard func(event)) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+// listen hears the child to its end.
+func (p *process) listen(events io.ReadCloser, heard func(event)) {
 	defer close(p.gone)
-	err := p.cmd.Start()
-	_ = out.Close() // the child's end; without it we would never see the pipe's
-	started <- err
-	if err == nil {
-		if err = hear(events, heard); err != nil {
-			_, _ = fmt.Fprintln(p.errors, err)
-		}
-		_ = p.cmd.Wait() // how it ended, its state says
+	if err := hear(events, heard); err != nil {
+		p.AddWords(err.Error())
 	}
+	<-p.Gone()
 	_ = events.Close()
 }
 
@@ -92,35 +80,4 @@ func (p *process) say() {
 			return
 		}
 	}
-}
-
-// wasKilled reports whether it was SIGKILL that ended it.
-func (p *process) wasKilled() bool {
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	kept []byte
-}
-
-const tailBytes = 32 << 10
-
-// Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p...)
-	if len(t.kept) > 2*tailBytes {
-		t.kept = bytes.Clone(t.kept[len(t.kept)-tailBytes:])
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.kept)
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
@@ -31,23 +31,9 @@ func (p *progress) note(e event) {
 
 // tally is what the sessions came to.
 type tally struct {
-	rows   []row
+	harness.Tally
 	reruns []time.Duration // from when a task could run again until it did
 	cancel []time.Duration // from the answer to the cancel of a running task until its handler was told
-}
-
-type row struct {
-	name  string
-	count int
-}
-
-func (t *tally) add(name string, n int) {
-	i := slices.IndexFunc(t.rows, func(r row) bool { return r.name == name })
-	if i < 0 {
-		t.rows = append(t.rows, row{name: name})
-		i = len(t.rows) - 1
-	}
-	t.rows[i].count += n
 }
 
 // count adds what one session came to.
@@ -77,25 +63,25 @@ func (t *tally) count(h *history, sorted []*trail) {
 	for i := range h.Log {
 		states[h.Log[i].State]++
 	}
-	t.add("tasks asked for", byEvent[isAsked])
-	t.add("  accepted", byEvent[isAccepted])
-	t.add("  refused", byEvent[isRefused])
-	t.add("    for want of room on the disk", full)
-	t.add("  recorded without an answer", unsure)
-	t.add("tasks recorded", len(h.Tasks))
-	t.add("outcomes", len(h.Log))
+	t.Add("tasks asked for", byEvent[isAsked])
+	t.Add("  accepted", byEvent[isAccepted])
+	t.Add("  refused", byEvent[isRefused])
+	t.Add("    for want of room on the disk", full)
+	t.Add("  recorded without an answer", unsure)
+	t.Add("tasks recorded", len(h.Tasks))
+	t.Add("outcomes", len(h.Log))
 	for _, state := range []store.State{store.Completed, store.Discarded, store.Cancelled} {
-		t.add("  "+string(state), states[state])
+		t.Add("  "+string(state), states[state])
 	}
-	t.add("handlers started", byEvent[isStarted])
-	t.add("  told to stop", byEvent[isTold])
-	t.add("    because the task was taken", taken)
-	t.add("values returned and not recorded", doubled)
-	t.add("cancels by hand answered", byEvent[isCancelled])
-	t.add("retries by hand answered", byEvent[isRetried])
-	t.add("outcomes awaited", byEvent[isAwaited])
-	t.add("outcomes told by the hook", byEvent[isHooked])
-	t.add("outcomes told to cursors", byEvent[isOutcome])
+	t.Add("handlers started", byEvent[isStarted])
+	t.Add("  told to stop", byEvent[isTold])
+	t.Add("    because the task was taken", taken)
+	t.Add("values returned and not recorded", doubled)
+	t.Add("cancels by hand answered", byEvent[isCancelled])
+	t.Add("retries by hand answered", byEvent[isRetried])
+	t.Add("outcomes awaited", byEvent[isAwaited])
+	t.Add("outcomes told by the hook", byEvent[isHooked])
+	t.Add("outcomes told to cursors", byEvent[isOutcome])
 }
 
 func (t *tally) countLives(h *history) {
@@ -113,10 +99,10 @@ func (t *tally) countLives(h *history) {
 			killed++
 		}
 	}
-	t.add("processes killed", killed)
-	t.add("  before they were ready", early)
-	t.add("processes stopped in order", stopped)
-	t.add("processes paused", paused)
+	t.Add("processes killed", killed)
+	t.Add("  before they were ready", early)
+	t.Add("processes stopped in order", stopped)
+	t.Add("processes paused", paused)
 }
 
 func completions(t *trail) (n int) {
@@ -146,32 +132,9 @@ func (m *matter) cancelTimes() (times []time.Duration) {
 
 // print shows the table.
 func (t *tally) print(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, r := range t.rows {
-		if r.count > 0 {
-			_, _ = fmt.Fprintf(w, "%d\t  %s\n", r.count, r.name)
-		}
-	}
-	_ = w.Flush()
-	printTimes(out, "from kill to re-run", t.reruns)
-	printTimes(out, "from the cancel of a running task to its handler", t.cancel)
-}
-
-func printTimes(out io.Writer, name string, times []time.Duration) {
-	if len(times) == 0 {
-		return
-	}
-	slices.Sort(times)
-	_, _ = fmt.Fprintf(out, "%s: %d times, p50 %s, p99 %s, max %s\n", name, len(times),
-		round(quantile(times, 0.5)), round(quantile(times, 0.99)), round(times[len(times)-1]))
-}
-
-func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
-
-// quantile of sorted times: the smallest that is not below such a share of them.
-func quantile(times []time.Duration, share float64) time.Duration {
-	i := int(share*float64(len(times)) + 0.999999)
-	return times[min(max(i-1, 0), len(times)-1)]
+	t.Print(out)
+	harness.PrintTimes(out, "from kill to re-run", t.reruns)
+	harness.PrintTimes(out, "from the cancel of a running task to its handler", t.cancel)
 }
 
 // evidences is of how many broken promises of one kind the whole story is told.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 // session is some rounds on one new database, with the processes on it, and the history of it all.
@@ -19,7 +21,7 @@ type session struct {
 	program string
 	load    load
 	count   *progress
-	notes   tally // what the variant did
+	notes   harness.Tally // what the variant did
 
 	mu      sync.Mutex
 	history history
@@ -49,7 +51,7 @@ func (s *session) start(slot int) error {
 	defer s.mu.Unlock()
 	number := len(s.history.Lives)
 	name := fmt.Sprintf("%c%d", 'a'+slot, number)
-	l := life{Name: name, Slot: slot, Born: monotonic()}
+	l := life{Name: name, Slot: slot, Born: harness.Monotonic()}
 	p, err := launch(s.program, childConfig{
 		Name: name, Place: s.places[slot], Seed: s.plan.seed + uint64(number), Cursor: s.cursors[slot], Skew: s.skews[slot], Load: s.load,
 	}, func(e event) { s.hear(number, e) })
@@ -105,16 +107,16 @@ func (s *session) watch(p *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := &s.history.Lives[p.number]
-	l.Gone = monotonic()
+	l.Gone = harness.Monotonic()
 	p.ready = false
 	s.desk.died(p.number)
-	switch status := p.cmd.ProcessState; {
-	case p.expects && p.wasKilled():
+	switch {
+	case p.expects && p.WasKilled():
 		l.Killed = true
-	case p.expects && status.Success():
+	case p.expects && p.Succeeded():
 		l.Stopped = true
 	default:
-		l.Crashed = fmt.Sprintf("%s\n%s", status, p.errors)
+		l.Crashed = p.LastWords()
 		s.fail()
 	}
 }
@@ -128,10 +130,10 @@ func (s *session) kill(slot int) {
 		return
 	}
 	p.expects, p.ready = true, false
-	s.history.Lives[p.number].Died = monotonic()
+	s.history.Lives[p.number].Died = harness.Monotonic()
 	s.count.kills.Add(1)
 	s.mu.Unlock()
-	_ = p.cmd.Process.Kill() // it may have ended in this moment
+	p.Kill()
 	<-p.gone
 }
 
@@ -144,7 +146,7 @@ func (s *session) stop(slot int, patience time.Duration) {
 		return
 	}
 	p.expects, p.ready = true, false
-	s.history.Lives[p.number].Told = monotonic()
+	s.history.Lives[p.number].Told = harness.Monotonic()
 	s.mu.Unlock()
 	p.told <- command{Do: doStop}
 	select {
@@ -161,8 +163,8 @@ func (s *session) freeze(slot int) error {
 	p := s.slots[slot]
 	l := &s.history.Lives[p.number]
 	p.ready = false
-	l.Pauses = append(l.Pauses, span{From: monotonic(), To: forever})
-	return freeze(p.cmd.Process)
+	l.Pauses = append(l.Pauses, span{From: harness.Monotonic(), To: forever})
+	return p.Freeze()
 }
 
 // forever is the end of a pause that has none yet.
@@ -174,15 +176,15 @@ func (s *session) thaw(slot int) error {
 	p := s.slots[slot]
 	l := &s.history.Lives[p.number]
 	p.ready = true
-	l.Pauses[len(l.Pauses)-1].To = monotonic()
-	return thaw(p.cmd.Process)
+	l.Pauses[len(l.Pauses)-1].To = harness.Monotonic()
+	return p.Thaw()
 }
 
 // mark says that from now on, and not before, what died can run again.
 func (s *session) mark() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.history.Marks = append(s.history.Marks, monotonic())
+	s.history.Marks = append(s.history.Marks, harness.Monotonic())
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -212,7 +214,7 @@ func (s *session) ensure() error {
 // disturb draws commands and gives each to some process, until ctx ends.
 func (s *session) disturb(ctx context.Context, every time.Duration) {
 	defer s.pending.Done()
-	for pause(ctx, every) {
+	for harness.Pause(ctx, every) {
 		s.mu.Lock()
 		if p := s.anyReady(); p != nil && len(p.told) < cap(p.told)/2 {
 			if m, ok := s.desk.draw(); ok {
@@ -346,7 +348,7 @@ func (s *session) await(ctx context.Context, what string, patience time.Duration
 			return nil
 		case time.Now().After(end):
 			return fmt.Errorf("%w: waited %s for %s", errWaiting, patience, what)
-		case !pause(ctx, 5*time.Millisecond):
+		case !harness.Pause(ctx, 5*time.Millisecond):
 			return context.Cause(ctx)
 		}
 	}
@@ -365,7 +367,7 @@ func (s *session) lastWords() string {
 	var b strings.Builder
 	for _, p := range s.slots {
 		if p != nil {
-			fmt.Fprintf(&b, "-- %s\n%s\n", s.history.Lives[p.number].Name, p.errors)
+			fmt.Fprintf(&b, "-- %s\n%s\n", s.history.Lives[p.number].Name, p.LastWords())
 		}
 	}
 	return b.String()

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 // A process that is killed loses nothing that it has written: the kernel has it. A machine that loses its power may lose all that
@@ -109,16 +111,16 @@ func overwrite(file *os.File, from, to int64, with io.Reader) error {
 
 // tornRound kills the process, and then the power fails.
 func tornRound(ctx context.Context, s *session) error {
-	pause(ctx, s.some(s.plan.between()))
+	harness.Pause(ctx, s.some(s.plan.between()))
 	s.kill(0)
 	path := s.places[0].Path
 	w, torn, err := readWAL(path)
 	if err != nil || !torn {
 		return err
 	}
-	s.notes.add("logs torn behind the last synced commit", 1)
+	s.notes.Add("logs torn behind the last synced commit", 1)
 	if w.half {
-		s.notes.add("  in the middle of a commit", 1)
+		s.notes.Add("  in the middle of a commit", 1)
 	}
 	return tear(s.rng, path, w.synced, w.size)
 }

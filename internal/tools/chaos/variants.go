@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 // variant is a way to make trouble.
@@ -80,7 +82,7 @@ func (s *session) some(most time.Duration) time.Duration {
 // killRound kills one process or more at a random moment, which may be before it takes tasks. Now and then one has been told to
 // stop before, in time or not.
 func killRound(ctx context.Context, s *session) error {
-	pause(ctx, s.some(s.plan.between()))
+	harness.Pause(ctx, s.some(s.plan.between()))
 	for _, slot := range s.victims() {
 		if s.rng.IntN(10) == 0 {
 			s.stop(slot, s.some(2*time.Second))
@@ -88,7 +90,7 @@ func killRound(ctx context.Context, s *session) error {
 			s.kill(slot)
 		}
 	}
-	pause(ctx, s.some(s.plan.absence()))
+	harness.Pause(ctx, s.some(s.plan.absence()))
 	return nil
 }
 
@@ -128,10 +130,10 @@ func clockRound(ctx context.Context, s *session) error {
 	if s.rng.IntN(3) == 0 {
 		return killRound(ctx, s)
 	}
-	pause(ctx, s.some(s.plan.between()))
+	harness.Pause(ctx, s.some(s.plan.between()))
 	skews := []time.Duration{-clockJump, 0, clockJump}
 	skew := skews[s.rng.IntN(len(skews))]
-	s.notes.add("clock jumps", 1)
+	s.notes.Add("clock jumps", 1)
 	switch what := s.rng.IntN(3); {
 	case what == 0 && s.plan.server != nil:
 		s.plan.server.SetClock(skew)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/internal/servertest"
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 )
 
 // pausing: a process may be thought dead that lives.
@@ -26,7 +27,7 @@ const shortPause = time.Second
 
 // pauseRound has a process stand still, or all but one: mostly for longer than the lease.
 func pauseRound(ctx context.Context, s *session) error {
-	pause(ctx, s.some(2*time.Second))
+	harness.Pause(ctx, s.some(2*time.Second))
 	paused := s.rng.Perm(len(s.slots))[:1+s.rng.IntN(len(s.slots)-1)]
 	length := s.plan.pause + s.some(s.plan.pause/4)
 	if s.rng.IntN(5) == 0 {
@@ -37,19 +38,19 @@ func pauseRound(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	pause(ctx, length)
+	harness.Pause(ctx, length)
 	for _, slot := range paused {
 		if err := s.thaw(slot); err != nil {
 			return err
 		}
 	}
-	pause(ctx, s.some(3*time.Second))
+	harness.Pause(ctx, s.some(3*time.Second))
 	return nil
 }
 
 // restartRound kills the server, or has it stop without ado, and starts it again.
 func restartRound(ctx context.Context, s *session) error {
-	pause(ctx, s.some(3*time.Second))
+	harness.Pause(ctx, s.some(3*time.Second))
 	before := s.ends()
 	switch s.rng.IntN(3) {
 	case 0:
@@ -59,9 +60,9 @@ func restartRound(ctx context.Context, s *session) error {
 	default:
 		s.plan.server.Kill()
 	}
-	pause(ctx, s.some(2*time.Second))
-	s.notes.add("servers restarted", 1)
-	s.notes.add("  handlers that returned meanwhile", s.ends()-before)
+	harness.Pause(ctx, s.some(2*time.Second))
+	s.notes.Add("servers restarted", 1)
+	s.notes.Add("  handlers that returned meanwhile", s.ends()-before)
 	s.plan.server.Start()
 	return s.goesOn(ctx)
 }
@@ -71,18 +72,18 @@ func (s *session) ends() int { return int(s.count.returned.Load()) }
 
 // outageRound has the server away for some time, in which processes are killed, and started again on their spools.
 func outageRound(ctx context.Context, s *session) error {
-	pause(ctx, s.some(2*time.Second))
+	harness.Pause(ctx, s.some(2*time.Second))
 	before := s.ends()
 	s.plan.server.Stop(servertest.StopImmediate)
-	pause(ctx, s.some(2*time.Second))
+	harness.Pause(ctx, s.some(2*time.Second))
 	s.kill(s.rng.IntN(len(s.slots)))
-	pause(ctx, s.some(500*time.Millisecond))
+	harness.Pause(ctx, s.some(500*time.Millisecond))
 	if err := s.ensure(); err != nil {
 		return err
 	}
-	pause(ctx, s.some(3*time.Second))
-	s.notes.add("outages", 1)
-	s.notes.add("  handlers that returned meanwhile", s.ends()-before)
+	harness.Pause(ctx, s.some(3*time.Second))
+	s.notes.Add("outages", 1)
+	s.notes.Add("  handlers that returned meanwhile", s.ends()-before)
 	s.plan.server.Start()
 	return s.goesOn(ctx)
 }
@@ -90,7 +91,7 @@ func outageRound(ctx context.Context, s *session) error {
 // cutRound cuts connections in the middle of what is written: some before the server sees it, some when it is done and before the
 // answer is on its way. Now and then all are cut at once.
 func cutRound(ctx context.Context, s *session) error {
-	pause(ctx, s.some(200*time.Millisecond))
+	harness.Pause(ctx, s.some(200*time.Millisecond))
 	for range 1 + s.rng.IntN(4) {
 		wait := atomic.Int64{}
 		wait.Store(s.rng.Int64N(40))
@@ -102,13 +103,13 @@ func cutRound(ctx context.Context, s *session) error {
 		}
 		select {
 		case <-cut(match):
-			s.notes.add(name, 1)
+			s.notes.Add(name, 1)
 		case <-time.After(2 * time.Second):
 		}
 	}
 	if s.rng.IntN(10) == 0 {
 		s.plan.server.proxy.Cut()
-		s.notes.add("all connections cut", 1)
+		s.notes.Add("all connections cut", 1)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/internal/tools/harness"
 	"github.com/taskrunner-go/taskrunner/messages"
 )
 
@@ -160,7 +161,7 @@ func (c *child) spend(ctx context.Context, o order) bool {
 	}
 	actors.ReportProgress(ctx, 0.5)
 	for left := o.Takes; left > 0; left -= step {
-		if !pause(ctx, min(left, step)) {
+		if !harness.Pause(ctx, min(left, step)) {
 			return false
 		}
 	}
@@ -179,16 +180,4 @@ func causeOf(ctx context.Context) string {
 		}
 	}
 	return cause.Error()
-}
-
-// pause waits, and reports false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
