@@ -55,6 +55,14 @@ chaos: ## kills processes that run durable tasks, and judges: STORE=sqlite or po
 	go build -o .tools/bin/chaos ./internal/tools/chaos
 	.tools/bin/chaos -store $(STORE) -rounds $(ROUNDS) -variant $(VARIANT) $(if $(SEED),-seed $(SEED)) $(if $(PAUSE),-pause $(PAUSE))
 
+.PHONY: netchaos
+netchaos: RUNS ?= 100000
+netchaos: ROUNDS ?= 100
+netchaos: VARIANT ?= all
+netchaos: ## kills processes that send tasks over a network, and cuts it, and judges: RUNS=, ROUNDS=, VARIANT=, SEED=; docs/chaos.md
+	go build -o .tools/bin/netchaos ./internal/tools/netchaos
+	.tools/bin/netchaos -runs $(RUNS) -rounds $(ROUNDS) -variant $(VARIANT) $(if $(SEED),-seed $(SEED))
+
 .PHONY: otp-traces
 otp-traces: ## what real OTP does in actors/testdata/otp/scenarios.txt; needs elixir, takes half a minute
 	@command -v elixir >/dev/null || { echo "there is no elixir here: apt-get install elixir"; exit 1; }

@@ -30,7 +30,9 @@ var rooms = []struct {
 	{"messages", nil, "what is said is known to everybody, so it knows nobody"},
 	{"telemetry", nil, "whoever is observed imports it, so it imports none of them"},
 	{"internal/servertest", nil, "it starts foreign servers for tests and knows nothing of ours"},
-	{"internal/tools/chaos", []string{"messages", "store", "store/sqlite", "store/postgres", "actors", "internal/servertest"}, "an ordinary user of the library, with the servers that it kills"},
+	{"internal/tools/chaos", []string{"messages", "store", "store/sqlite", "store/postgres", "actors", "internal/servertest", "internal/tools/harness"}, "an ordinary user of the library, with the servers that it kills"},
+	{"internal/tools/harness", []string{"store"}, "what the harnesses share: it makes trouble for any program, and reads any store"},
+	{"internal/tools/netchaos", []string{"messages", "store", "store/sqlite", "actors", "remote", "internal/tools/harness"}, "an ordinary user of the library, on a network of its own"},
 	{"internal/tools/mutate", nil, "it judges any package and so knows none"},
 	{"internal/tools/otptable", nil, "it reads the tests as text and builds none of us"},
 	{"store", []string{"messages", "telemetry"}, "a store records what it is given; it starts nothing and asks nobody"},
@@ -82,7 +84,7 @@ var fences = []struct {
 	{"github.com/urfave/cli", []string{"cmd/demo"}, false, "flags belong to programs; the library has config structs"},
 	{"github.com/schollz/progressbar", []string{"cmd/demo"}, false, "what is drawn on a terminal belongs to programs"},
 
-	{"github.com/google/uuid", []string{"actors", "store", "store/storetest", "store/sqlite", "store/postgres", "internal/process", "remote", "graphql", "internal/tools/chaos", "cmd/demo"}, true, "ids are made where tasks and nodes begin, and checked where they come in"},
+	{"github.com/google/uuid", []string{"actors", "store", "store/storetest", "store/sqlite", "store/postgres", "internal/process", "remote", "graphql", "internal/tools/chaos", "internal/tools/netchaos", "cmd/demo"}, true, "ids are made where tasks and nodes begin, and checked where they come in"},
 	{"github.com/gofrs/flock", []string{"assets", "store/sqlite", "store/postgres"}, true, "only those who own files lock them"},
 	{"golang.org/x", everything, true, "the standard library's annexe"},
 

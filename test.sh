@@ -8,7 +8,7 @@
 # With CI=true it installs without being asked, and what is missing then is a failure.
 set -eu
 cd "$(dirname "$0")"
-PATH=$PATH:/usr/sbin # where Debian puts nginx, and does not let every user look
+PATH=$PATH:/usr/sbin # where Debian puts nginx, ip and nft, and does not let every user look
 
 VERSITYGW=v1.8.0 # an S3 server that is not ours
 MDI_SVG=7.4.47   # 7,447 small files to move
@@ -44,9 +44,9 @@ apt_install() {
 
 install_tools() {
   if command -v apt-get >/dev/null; then
-    apt_install nginx chromium npm postgres:postgresql pgbouncer redis-server faketime
+    apt_install nginx chromium npm postgres:postgresql pgbouncer redis-server faketime ip:iproute2 nft:nftables
   else
-    echo "-- no apt-get here: install nginx, chromium, npm, postgresql, pgbouncer, redis and faketime by hand"
+    echo "-- no apt-get here: install nginx, chromium, npm, postgresql, pgbouncer, redis, faketime, iproute2 and nftables by hand"
   fi
   mkdir -p .tools/bin
   if ! go version -m .tools/bin/versitygw 2>/dev/null | grep -q "versitygw[[:space:]]$VERSITYGW"; then
@@ -79,7 +79,7 @@ echo "-- go vet, without cgo, which nothing of ours may need"
 CGO_ENABLED=0 go vet ./...
 
 missing=
-for program in nginx versitygw chromium postgres pgbouncer redis-server faketime; do
+for program in nginx versitygw chromium postgres pgbouncer redis-server faketime ip nft; do
   have "$program" || missing="$missing $program"
 done
 [ -d ".tools/mdi-svg-$MDI_SVG" ] || missing="$missing @mdi/svg"

@@ -49,7 +49,7 @@ func TestRemember(t *testing.T) {
 	m := remember([]event{
 		{What: isAsked, Token: "s.0.0", ID: "x"}, {What: isAccepted, Token: "s.0.0", ID: "x"}, {What: isTold, Token: "s.0.0"},
 		{What: isAsked, Token: "s.0.1", ID: "y"}, {What: isAccepted, Token: "s.0.1", ID: "y"},
-		{What: isAsked, Token: "s.0.2", ID: "z"}, // without an answer: it is asked for again
+		{What: isAsked, Token: "s.0.2", ID: "z"},                         // without an answer: it is asked for again
 		{What: isAsked, Token: "s.1.0"}, {What: isAsked, Token: "s.1.1"}, // by RunMany: nobody can
 	})
 	if m.next[0] != 2 || m.next[1] != 2 || m.next[2] != 0 {

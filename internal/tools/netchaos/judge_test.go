@@ -124,14 +124,14 @@ func TestJudge(t *testing.T) {
 		}, "a run is accepted once, however often it is sent"},
 		"nobody asked":      {func(s *story) { s.drop(isAsked, 0) }, "nothing is recorded that nobody asked for, or that was refused"},
 		"refused":           {func(s *story) { refused(s, false) }, "nothing is recorded that nobody asked for, or that was refused"},
-		"not ended":         {func(s *story) { s.task(0).State = store.Running }, "what is recorded has ended"},
+		"not ended":         {func(s *story) { refused(s, true); s.task(0).State = store.Running }, "what is recorded has ended"},
 		"same run twice":    {func(s *story) { s.change(isStarted, 1, func(e *event) { e.Run = 1 }) }, "a task runs again only if its process has died, or it asked for that"},
 		"again in one life": {func(s *story) { s.change(isStarted, 1, func(e *event) { e.Life = 0 }) }, "a task runs again only if its process has died, or it asked for that"},
 		"out of order":      {func(s *story) { s.task(1).Seq, s.task(2).Seq = 3, 2 }, "runs are recorded in the order in which they were sent"},
 		"a crash":           {func(s *story) { s.Crashes = []string{"x"} }, "no process ends by itself"},
 		"a broken call":     {func(s *story) { s.note(theSender, event{What: isBroken, Text: "x"}) }, "nothing fails that must not"},
 		"a call that takes too long": {func(s *story) {
-			s.change(isAccepted, 3, func(e *event) { e.At += longestCall })
+			s.change(isAccepted, 0, func(e *event) { e.At += longestCall })
 		}, "every call gets an answer in bounded time"},
 		"nothing goes on": {func(s *story) { s.change(isAccepted, 3, func(e *event) { e.At += soon }) }, "everything goes on soon after trouble"},
 		"no down":         {func(s *story) { s.Events = slices.DeleteFunc(s.Events, func(e event) bool { return e.What == isDown }) }, "a monitor tells"},
