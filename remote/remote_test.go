@@ -260,6 +260,37 @@ func TestWhatASubscriberHasNotAcknowledgedComesAgain(t *testing.T) {
 	}
 }
 
+// TestASubscriberGoesOn: in one sequence nothing comes twice, although the listener was gone meanwhile and nothing was acknowledged.
+func TestASubscriberGoesOn(t *testing.T) {
+	path, ctx := filepath.Join(t.TempDir(), "tasks.db"), t.Context()
+	p := startAt(t, path, "127.0.0.1:0")
+	client, err := remote.Dial(ctx, p.address, remote.DialConfig{})
+	must(t, err)
+	defer func() { must(t, client.Close(ctx)) }()
+	r := client.Runner("numbers")
+	_, err = remote.RunMany[int](ctx, r, "double", []int{1, 2, 3, 4})
+	must(t, err)
+	seen := 0
+	var last int64
+	for task, err := range r.Subscribe("mailer", store.FromOldest).Outcomes(ctx) {
+		must(t, err)
+		if task.Pos <= last {
+			t.Errorf("the outcome at %d comes after that at %d", task.Pos, last)
+		}
+		last = task.Pos
+		if seen++; seen == 4 {
+			p.stop(t)
+			p = startAt(t, path, p.address)
+			_, err = remote.Run[int](ctx, r, "double", 5)
+			must(t, err)
+		}
+		if seen == 5 {
+			break
+		}
+	}
+	p.stop(t)
+}
+
 // TestARestartInBetween is about a listener that is gone while tasks are under way, and comes back with its database.
 func TestARestartInBetween(t *testing.T) {
 	path, ctx := filepath.Join(t.TempDir(), "tasks.db"), t.Context()

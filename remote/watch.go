@@ -42,7 +42,7 @@ func (r *Runner) Subscribe(name string, after int64) *Subscription {
 }
 
 // Outcomes gives what the subscriber has not acknowledged, and waits for more; see Runner.Outcomes. What it has not acknowledged comes again the
-// next time.
+// next time, and not in the same sequence, also if the connection was lost meanwhile.
 func (s *Subscription) Outcomes(ctx context.Context) iter.Seq2[store.Task, error] {
 	return s.runner.watch(ctx, &remotepb.WatchRequest{Runner: s.runner.name, After: s.after, Subscriber: s.name})
 }
@@ -59,10 +59,12 @@ func (s *Subscription) Acknowledge(ctx context.Context, pos int64) error {
 // watch watches again and again, from where it was.
 func (r *Runner) watch(ctx context.Context, request *remotepb.WatchRequest) iter.Seq2[store.Task, error] {
 	return func(yield func(store.Task, error) bool) {
-		more := true
+		more, last := true, int64(0)
 		err := r.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 			progress, err := watchOnce(ctx, conn, request, func(t store.Task) bool {
-				more = yield(t, nil)
+				if t.Pos > last { // the listener begins anew where a subscriber has acknowledged
+					last, more = t.Pos, yield(t, nil)
+				}
 				return more
 			})
 			if progress && again(err) {
