@@ -14,10 +14,14 @@ const (
 	isAsked    what = "asked"    // is about to ask; ID if the sender has chosen one
 	isAccepted what = "accepted" // with this ID; Existed
 	isRefused  what = "refused"  // Text; Unsure if it may have been accepted all the same
-	isTold     what = "told"     // the outcome: State, Result, Text, and How it was told; Pos if by a cursor
-	isLost     what = "lost"     // was told that the outcome cannot be known any more, and asks again; Text
+	isTold     what = "told"     // the outcome: State, Result, Text, and How it was told
 	isThrough  what = "through"  // one of its callers has asked for all that it was to ask for
 	isDone     what = "done"     // everything was asked for, and all that was accepted has its outcome
+
+	// Of a sender's subscriber at the receiver Peer.
+	isFollowing    what = "following"    // is about to follow, from what it has not acknowledged
+	isHeard        what = "heard"        // an outcome: Pos, ID, Run, State, Result
+	isAcknowledged what = "acknowledged" // up to Pos; Unsure if the answer was an error
 
 	// Of a receiver.
 	isReady   what = "ready"   // it listens; Text is its node

@@ -117,6 +117,7 @@ func judge(h *history) ([]*trail, []violation) {
 	found := judgeProcesses(h)
 	found = append(found, judgeOrder(h, sorted)...)
 	found = append(found, judgeCalls(h)...)
+	found = append(found, judgeCursors(h)...)
 	found = append(found, judgeRecovery(h)...)
 	found = append(found, judgeMonitors(h)...)
 	for _, t := range sorted {

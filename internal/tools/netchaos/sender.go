@@ -25,16 +25,24 @@ type sender struct {
 	runners []*remote.Runner // by receiver
 	known   memory
 	telling sync.WaitGroup // those who wait for outcomes
+	heard   hearing
 }
 
 // runSender asks for all runs that those before it have not asked for, and returns when all outcomes are told.
 func runSender(ctx context.Context, c *childConfig, j *journal, before []event) error {
 	s := &sender{config: c, journal: j, known: remember(before)}
+	s.heard.remember(before)
 	clients, runners, err := dial(ctx, c)
 	if err != nil {
 		return err
 	}
 	s.runners = runners
+	following, leave := context.WithCancel(ctx)
+	defer leave()
+	var followers sync.WaitGroup
+	for peer := range runners {
+		followers.Go(func() { s.subscribe(following, peer) })
+	}
 	for _, e := range s.known.promised {
 		s.telling.Go(func() { s.await(ctx, e) })
 	}
@@ -47,6 +55,11 @@ func runSender(ctx context.Context, c *childConfig, j *journal, before []event) 
 	}
 	asking.Wait()
 	s.telling.Wait()
+	for harness.Pause(ctx, 10*time.Millisecond) && !s.heard.all() {
+		continue
+	}
+	leave()
+	followers.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -207,6 +220,7 @@ func (s *sender) answered(e event, h *remote.Handle[result], err error) bool {
 	if h != nil {
 		e.What, e.ID, e.Existed = isAccepted, h.ID(), h.Existed()
 		s.journal.write(e)
+		s.heard.expect(e.ID)
 		return true
 	}
 	e.What, e.Text, e.Unsure = isRefused, err.Error(), errors.Is(err, store.ErrUnavailable)
@@ -268,8 +282,6 @@ func (s *sender) told(e event, how string, r result, err error) bool {
 		e.State, e.Result = store.Completed, r.encode()
 	case failed:
 		e.State, e.Text = ended.State, ended.Err.Error()
-	case errors.Is(err, remote.ErrLost):
-		e.What, e.Text = isLost, err.Error()
 	case errors.Is(err, store.ErrNotFound), !expected(err):
 		e.What, e.Text = isBroken, "the outcome of "+e.Token+": "+err.Error()
 	default:
