@@ -49,8 +49,23 @@ func (s *story) run(number int) {
 	s.note(theReceiver, event{What: isStarted, Token: token, ID: id, Run: 1})
 	s.note(theSender, event{What: isAccepted, Token: token, ID: id})
 	s.note(theSender, event{What: isTold, Token: token, ID: id, State: store.Completed, Result: token + "/1", How: byHandle})
-	tasks := &s.Recorded[0].Tasks
-	*tasks = append(*tasks, store.Task{ID: id, Seq: int64(len(*tasks) + 1), Args: args, State: store.Completed, Run: 1, Attempt: 1, Result: []byte(token + "/1")})
+	r := &s.Recorded[0]
+	n := int64(len(r.Tasks) + 1)
+	task := store.Task{ID: id, Seq: n, Pos: 10 * n, Args: args, State: store.Completed, Run: 1, Attempt: 1, Result: []byte(token + "/1")}
+	r.Tasks, r.Log = append(r.Tasks, task), append(r.Log, task)
+	s.hear(number)
+}
+
+// hear has the sender's subscriber be told of the outcome of a run.
+func (s *story) hear(number int) {
+	t := s.Recorded[0].Log[number]
+	s.note(theSender, event{What: isHeard, ID: t.ID, Run: t.Run, State: t.State, Result: string(t.Result), Pos: t.Pos})
+}
+
+func (s *story) follow() { s.note(theSender, event{What: isFollowing}) }
+
+func (s *story) acknowledge(pos int64, unsure bool) {
+	s.note(theSender, event{What: isAcknowledged, Pos: pos, Unsure: unsure})
 }
 
 // trouble is made for a machine, for so long.
@@ -80,8 +95,13 @@ func (s *story) task(number int) *store.Task { return &s.Recorded[0].Tasks[numbe
 // all is a story in which nothing is broken, although much happens: run 1 was killed and ran again, the answer to run 2 was lost.
 func all() *story {
 	s := newStory()
+	s.follow()
 	s.run(0)
+	s.acknowledge(10, false)
 	s.run(1)
+	s.acknowledge(20, true)
+	s.follow()
+	s.hear(1)
 	s.note(theReceiver, event{What: isStarted, Token: tokenOf("sender-0", 0, 1), Run: 2, Life: 1})
 	s.run(2)
 	s.change(isAccepted, 2, func(e *event) { e.Existed = true })
@@ -113,7 +133,7 @@ func TestJudge(t *testing.T) {
 		"told something else":  {func(s *story) { s.change(isTold, 0, func(e *event) { e.Result = "x" }) }, "what was told is what is recorded"},
 		"told as failed":       {func(s *story) { s.change(isTold, 0, func(e *event) { e.State = store.Discarded }) }, "what was told is what is recorded"},
 		"told another reason":  {toldAnotherReason, "what was told is what is recorded"},
-		"told of another task": {func(s *story) { s.change(isTold, 0, func(e *event) { e.ID = "x" }) }, "what was told is what is recorded"},
+		"told of another task": {func(s *story) { s.change(isTold, 0, func(e *event) { e.ID = s.task(2).ID }) }, "what was told is what is recorded"},
 		"told two outcomes": {func(s *story) {
 			s.note(theSender, event{What: isTold, Token: tokenOf("sender-0", 0, 0), ID: s.task(0).ID, State: store.Cancelled, How: byID})
 		}, "what was told is what is recorded"},
@@ -139,7 +159,17 @@ func TestJudge(t *testing.T) {
 			s.changeDowns(func(e *event) { e.At += 3 * time.Second })
 		}, "a monitor tells in time"},
 		"a late down of a closed connection": {func(s *story) { s.Troubles[0].Kind = killed }, "a monitor tells in time"},
-		"another reason":                     {func(s *story) { s.changeDowns(func(e *event) { e.Text = "normal" }) }, "a monitor tells noconnection"},
+		"heard again what was acknowledged":  {func(s *story) { s.follow(); s.hear(0) }, "a subscriber misses nothing"},
+		"heard again in one sequence":        {func(s *story) { s.hear(2) }, "a subscriber misses nothing"},
+		"heard with a gap":                   {func(s *story) { s.dropHeard(2) }, "a subscriber misses nothing"},
+		"heard of what is not recorded": {func(s *story) {
+			s.note(theSender, event{What: isHeard, ID: "x", Pos: 99})
+		}, "a subscriber misses nothing"},
+		"heard another outcome": {func(s *story) {
+			s.changeHeard(2, func(e *event) { e.Result = "x" })
+		}, "a subscriber misses nothing"},
+		"not heard of the last": {func(s *story) { s.dropHeard(3) }, "a subscriber misses nothing"},
+		"another reason":        {func(s *story) { s.changeDowns(func(e *event) { e.Text = "normal" }) }, "a monitor tells noconnection"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,6 +198,18 @@ func (s *story) changeDowns(change func(*event)) {
 	for i := range s.Events {
 		if s.Events[i].What == isDown {
 			change(&s.Events[i])
+		}
+	}
+}
+
+func (s *story) dropHeard(number int) {
+	s.Events = slices.DeleteFunc(s.Events, func(e event) bool { return e.What == isHeard && e.Pos == s.Recorded[0].Log[number].Pos })
+}
+
+func (s *story) changeHeard(number int, change func(*event)) {
+	for i := range s.Events {
+		if e := &s.Events[i]; e.What == isHeard && e.Pos == s.Recorded[0].Log[number].Pos {
+			change(e)
 		}
 	}
 }

@@ -188,7 +188,8 @@ const patience = 30 * time.Second
 // maxMany is how many runs are asked for in one call, at most.
 const maxMany = 100
 
-// askMany asks for many runs in one call, and gives how many. What is not answered is not asked for again: it has no id.
+// askMany asks for many runs in one call, and gives how many. What is not answered is not asked for again: it has no id. It does not wait
+// for room: what was refused for want of it would be offered again behind what was accepted meanwhile.
 func (s *sender) askMany(ctx context.Context, rng *rand.Rand, caller, peer, number int) int {
 	orders := make([]order, min(1+rng.IntN(maxMany), s.config.Load.Runs-number))
 	for i := range orders {
@@ -197,11 +198,7 @@ func (s *sender) askMany(ctx context.Context, rng *rand.Rand, caller, peer, numb
 	}
 	short, cancel := hurry(ctx, rng)
 	defer cancel()
-	var options []remote.Option
-	if rng.IntN(2) == 0 {
-		options = append(options, remote.WithWait())
-	}
-	handles, err := remote.RunMany[result](short, s.runners[peer], kind, orders, options...)
+	handles, err := remote.RunMany[result](short, s.runners[peer], kind, orders)
 	for i, o := range orders {
 		var h *remote.Handle[result]
 		if handles != nil {
