@@ -16,11 +16,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shortForms are the flags of each variant's short form: half a minute.
+// shortForms are the flags of each variant's short form: about half a minute.
 var shortForms = map[string][]string{
-	"all":      {"-runs", "4000", "-rounds", "8"},
-	"many":     {"-runs", "4000", "-rounds", "8"},
-	"rough":    {"-runs", "2000", "-rounds", "5"},
+	"all":      {"-runs", "3000", "-rounds", "5"},
+	"many":     {"-runs", "3000", "-rounds", "5"},
+	"rough":    {"-runs", "1200", "-rounds", "3"},
 	"monitors": {"-rounds", "1"},
 }
 
@@ -32,7 +32,7 @@ const shortTime = 4 * time.Minute
 func TestShort(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("it takes half a minute")
+		t.Skip("it takes about half a minute")
 	}
 	if runtime.GOOS != "linux" {
 		t.Skip("it needs Linux")
