@@ -85,9 +85,7 @@ func Decode(envelope *Envelope) (any, error) {
 	}
 	message := c.message(body)
 	c.check(message)
-	if got := taskID(message); envelope.GetTaskId() != got {
-		c.invalid("TaskID", fmt.Sprintf("%.64q", got), fmt.Sprintf("%.64q as on the envelope", envelope.GetTaskId()))
-	}
+	c.sameID(taskID(message), []byte(envelope.GetTaskId()))
 	if c.err != nil {
 		return nil, c.err
 	}

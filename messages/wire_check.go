@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // The limits of what travels. They are those of package store, so that what arrives can be recorded.
@@ -67,8 +66,7 @@ func (c *checker) check(message any) {
 	case Run:
 		c.run(m)
 	case Completed:
-		c.size("Result", len(m.Result), MaxResult, "MaxResult")
-		c.times(m.StartedAt, m.FinishedAt)
+		c.completed(m)
 	case Failed:
 		c.reason(m.Reason)
 		c.times(m.StartedAt, m.FinishedAt)
@@ -125,6 +123,18 @@ func (c *checker) run(m Run) {
 	}
 }
 
+func (c *checker) completed(m Completed) {
+	c.size("Result", len(m.Result), MaxResult, "MaxResult")
+	c.times(m.StartedAt, m.FinishedAt)
+}
+
+// sameID refuses a message that is about another task than its envelope says.
+func (c *checker) sameID(got string, envelope []byte) {
+	if got != string(envelope) {
+		c.invalid("TaskID", fmt.Sprintf("%.64q", got), fmt.Sprintf("%.64q as on the envelope", envelope))
+	}
+}
+
 func (c *checker) ref(m TaskRef) {
 	c.id(m.TaskID)
 	c.name("Kind", m.Kind, optional)
@@ -178,9 +188,15 @@ func (c *checker) times(started, finished time.Time) {
 }
 
 func (c *checker) time(field string, t time.Time) {
-	if !timestamppb.New(t).IsValid() {
+	if !validTime(t) {
 		c.invalid(field, t.Unix(), "a time of the years 1 to 9999")
 	}
+}
+
+// validTime reports whether a Timestamp may hold the time. That of protobuf says the same of an object that would be made for it.
+func validTime(t time.Time) bool {
+	const first, last = -62_135_596_800, 253_402_300_799 // seconds of 0001-01-01 and of the last one of 9999
+	return t.Unix() >= first && t.Unix() <= last
 }
 
 func (c *checker) reason(reason error) {

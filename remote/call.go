@@ -4,18 +4,17 @@ import (
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
-	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 )
 
 // call is one thing that a client wants of a runner, from when it is asked for until there is nothing more to come. Its fields are guarded by
 // the lock of the client, but those that are set before a channel is closed: those are read behind that.
 type call struct {
-	seq     uint64 // the order in which it was asked for
-	request *remotepb.Request
-	runner  string
-	taskID  string // empty: it is about the runner
-	waits   bool   // for room, when the runner is full
-	closes  bool   // it is a monitor: it ends with the connection
+	seq    uint64 // the order in which it was asked for
+	frame  frame  // the request
+	runner string
+	taskID string // empty: it is about the runner
+	waits  bool   // for room, when the runner is full
+	closes bool   // it is a monitor: it ends with the connection
 
 	link   *link  // that has it; nil: it waits for one
 	number uint64 // on that link
@@ -31,7 +30,7 @@ type call struct {
 	yes      bool // it is accepted
 
 	ended    chan struct{} // closed when the outcome is there, or there will be none; nil: none is wanted
-	outcome  *messages.Envelope
+	outcome  []byte        // its envelope
 	endErr   error
 	told     func(messages.Down) // of a monitor
 	inWindow bool                // it has a place there
@@ -43,7 +42,7 @@ type place struct {
 	address, node, database string
 }
 
-func (c *call) isRun() bool { return c.request.GetRun() != nil }
+func (c *call) isRun() bool { return c.frame.what == askRun }
 
 // isOver reports whether nothing more is to come.
 func (c *call) isOver() bool {

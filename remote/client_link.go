@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -96,13 +97,13 @@ func (c *Client) queued(l *link) int {
 	return len(l.queue)
 }
 
-// take gives what a link is to send next; nil: nothing.
-func (c *Client) take(l *link) *remotepb.ConnectRequest {
+// take gives the message that a link is to send next; nil: nothing.
+func (c *Client) take(l *link) (message []byte) {
 	c.mu.Lock()
 	defer c.unlock()
-	message, bytes, taken := &remotepb.ConnectRequest{}, 0, 0
+	taken := 0
 	for _, a := range l.queue {
-		if a.isRun() && l.open >= l.max || bytes >= clientSendBytes || len(message.Requests) >= maxRequests-2 {
+		if a.isRun() && l.open >= l.max || len(message) >= clientSendBytes || taken >= maxRequests-2 {
 			break
 		}
 		taken++
@@ -110,8 +111,8 @@ func (c *Client) take(l *link) *remotepb.ConnectRequest {
 			c.release(a)
 			continue
 		}
-		bytes += len(a.request.GetRun().GetBody())
-		message.Requests = append(message.Requests, c.number(l, a))
+		c.number(l, a)
+		message = requestForm.append(message, &a.frame)
 	}
 	clear(l.queue[:taken])
 	if l.queue = l.queue[taken:]; len(l.queue) == 0 {
@@ -120,24 +121,21 @@ func (c *Client) take(l *link) *remotepb.ConnectRequest {
 	if len(l.arrived) > 0 {
 		l.last++
 		some := min(len(l.arrived), maxArrived)
-		message.Requests = append(message.Requests, &remotepb.Request{Number: l.last, What: &remotepb.Request_Arrived{Arrived: &remotepb.Arrived{Numbers: l.arrived[:some]}}})
-		l.arrived = l.arrived[some:]
+		message = requestForm.append(message, &frame{number: l.last, what: askArrived, payload: arrivedPayload(l.arrived[:some])})
+		l.arrived = append(l.arrived[:0], l.arrived[some:]...)
 	}
 	if len(l.forgotten) > 0 {
 		l.last++
-		message.Requests = append(message.Requests, &remotepb.Request{Number: l.last, What: &remotepb.Request_Forget{Forget: &remotepb.Forget{Number: l.forgotten[0]}}})
+		message = requestForm.append(message, &frame{number: l.last, what: askForget, payload: payloadOf(&remotepb.Forget{Number: l.forgotten[0]})})
 		l.forgotten = l.forgotten[1:]
-	}
-	if len(message.Requests) == 0 {
-		return nil
 	}
 	return message
 }
 
 // number numbers a call that is about to be sent. It is called with the lock.
-func (c *Client) number(l *link, a *call) *remotepb.Request {
+func (c *Client) number(l *link, a *call) {
 	l.last++
-	a.number, a.request.Number = l.last, l.last
+	a.number, a.frame.number = l.last, l.last
 	l.calls[a.number] = a
 	if a.isRun() && !a.yes {
 		l.open++
@@ -145,53 +143,64 @@ func (c *Client) number(l *link, a *call) *remotepb.Request {
 	if !a.closes {
 		a.sent, a.bound = true, l.placeOf(l.rooms[a.runner])
 	}
-	return a.request
 }
 
 // answers deals with what a listener has told.
-func (c *Client) answers(l *link, answers []*remotepb.Answer) {
+func (c *Client) answers(l *link, answers []frame) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.unlock()
-	for _, answer := range answers {
-		c.answer(l, answer, now)
+	for i := range answers {
+		c.answer(l, &answers[i], now)
 	}
 	if len(l.arrived) >= arrivedBatch || len(l.queue) > 0 && l.open < l.max {
 		poke(l.wake)
 	}
 }
 
-func (c *Client) answer(l *link, answer *remotepb.Answer, now time.Time) {
-	switch what := answer.GetWhat().(type) {
-	case *remotepb.Answer_Rooms:
-		c.newRooms(l, what.Rooms.GetRooms(), now)
+func (c *Client) answer(l *link, f *frame, now time.Time) {
+	switch f.what {
+	case isRooms:
+		rooms := &remotepb.Rooms{}
+		if f.decode(rooms) == nil {
+			c.newRooms(l, rooms.GetRooms(), now)
+		}
 		return
-	case *remotepb.Answer_Leaving:
+	case isLeaving:
 		l.leaving = true
 		c.moveQueue(l, now)
 		return
 	}
-	a := l.calls[answer.GetNumber()]
+	a := l.calls[f.number]
 	if a == nil {
-		if answer.GetOutcome() != nil {
-			l.arrived = append(l.arrived, answer.GetNumber())
+		if f.what == isOutcome {
+			l.arrived = append(l.arrived, f.number)
 		}
 		return
 	}
-	switch what := answer.GetWhat().(type) {
-	case *remotepb.Answer_Accepted:
-		c.accepted(l, a, what.Accepted)
-	case *remotepb.Answer_Refused:
-		c.refused(l, a, what.Refused, now)
-	case *remotepb.Answer_Done:
+	switch f.what {
+	case isAccepted:
+		c.accepted(l, a, f)
+	case isRefused:
+		c.refused(l, a, refusedIn(f), now)
+	case isDone:
 		c.settled(l, a)
 		if !isClosed(a.answered) {
 			a.yes = true
 			close(a.answered)
 		}
-	case *remotepb.Answer_Outcome:
-		c.outcome(l, a, what.Outcome)
+	case isOutcome:
+		c.outcome(l, a, f.payload)
 	}
+}
+
+// refusedIn reads a refusal. One that cannot be read is one all the same.
+func refusedIn(f *frame) *remotepb.Refused {
+	answer := &remotepb.Refused{}
+	if err := f.decode(answer); err != nil {
+		answer.Text = err.Error()
+	}
+	return answer
 }
 
 func (c *Client) newRooms(l *link, rooms []*remotepb.Room, now time.Time) {
@@ -213,11 +222,11 @@ func (c *Client) moveQueue(l *link, now time.Time) {
 	}
 }
 
-func (c *Client) accepted(l *link, a *call, answer *remotepb.Accepted) {
+func (c *Client) accepted(l *link, a *call, f *frame) {
 	if !isClosed(a.answered) {
 		l.open--
-		a.yes, a.existed = true, answer.GetExisted()
-		if answer.GetUnwatched() {
+		existed, unwatched := f.accepted()
+		if a.yes, a.existed = true, existed; unwatched {
 			a.ended = nil
 		}
 		c.release(a)
@@ -270,16 +279,11 @@ func (c *Client) refusedRun(l *link, a *call, err error, now time.Time) bool {
 	return true
 }
 
-func (c *Client) outcome(l *link, a *call, envelope *messages.Envelope) {
+func (c *Client) outcome(l *link, a *call, envelope []byte) {
 	c.settled(l, a)
 	l.arrived = append(l.arrived, a.number)
 	if a.closes {
-		message, err := messages.Decode(envelope)
-		down, ok := message.(messages.Down)
-		if err != nil || !ok {
-			down.Reason = errors.Join(ErrInvalid, err)
-		}
-		c.tellDown(a, down.Reason)
+		c.tellDown(a, reasonIn(envelope))
 		return
 	}
 	if a.ended == nil || isClosed(a.ended) {
@@ -289,9 +293,22 @@ func (c *Client) outcome(l *link, a *call, envelope *messages.Envelope) {
 		a.yes = true
 		close(a.answered)
 	}
-	a.outcome = envelope
+	a.outcome = bytes.Clone(envelope) // or it would keep the whole message that it came in
 	a.over()
 	close(a.ended)
+}
+
+// reasonIn is the reason in an envelope with a Down.
+func reasonIn(envelope []byte) error {
+	parcel, err := messages.ParseParcel(envelope)
+	if err != nil {
+		return err
+	}
+	message, err := parcel.Message()
+	if down, ok := message.(messages.Down); ok {
+		return down.Reason
+	}
+	return errors.Join(ErrInvalid, err)
 }
 
 // fullEvery is how often a run that waits for room is offered again: a listener tells of room only when it has more or less of it than

@@ -12,16 +12,17 @@ import (
 	"github.com/taskrunner-go/taskrunner/store"
 )
 
-// encodeOutcome puts the end of a task, or a Down, into its envelope. What a runner that records nothing has completed is still a Go value.
-func encodeOutcome(outcome any) (*messages.Envelope, error) {
-	if m, ok := outcome.(messages.Completed); ok {
-		var err error
-		if m.Result, err = resultOf(m); err != nil {
-			return nil, err
-		}
-		outcome = m
+// appendOutcome appends the envelope with the end of a task, or a Down. What a runner that records nothing has completed is still a Go value.
+func appendOutcome(data []byte, outcome any) ([]byte, error) {
+	m, ok := outcome.(messages.Completed)
+	if !ok {
+		return messages.Append(data, outcome)
 	}
-	return messages.Encode(outcome)
+	var err error
+	if m.Result, err = resultOf(m); err != nil {
+		return data, err
+	}
+	return messages.AppendCompleted(data, m)
 }
 
 // resultOf is the value as JSON.

@@ -99,7 +99,7 @@ func (l *link) dial() (*grpc.ClientConn, error) {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(l.client.credentials),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(DefaultMaxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(DefaultMaxMessage), grpc.ForceCodecV2(newFrameCodec())),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: minReconnect, Multiplier: 2, Jitter: 0.5, MaxDelay: maxReconnect},
 			MinConnectTimeout: helloTimeout,
@@ -126,24 +126,28 @@ func (l *link) connect() error {
 	if err != nil {
 		return orCause(ctx, err)
 	}
-	hello := &remotepb.Request{Number: 1, What: &remotepb.Request_Hello{Hello: &remotepb.Hello{Client: l.client.id}}}
-	if err := stream.Send(&remotepb.ConnectRequest{Requests: []*remotepb.Request{hello}}); err != nil {
-		_, err = stream.Recv() // the reason is there
+	hello := &frame{number: 1, what: askHello, payload: payloadOf(&remotepb.Hello{Client: l.client.id})}
+	if err := sendFrames(stream, requestForm.append(nil, hello)); err != nil {
+		_, err = receive(stream) // the reason is there
 		return orCause(ctx, err)
 	}
-	first, err := stream.Recv()
+	data, err := receive(stream)
 	if err != nil {
 		return orCause(ctx, err)
 	}
 	if !late.Stop() {
 		return context.Cause(ctx)
 	}
-	welcome := first.GetAnswers()
-	if len(welcome) == 0 || welcome[0].GetWelcome() == nil {
+	answers, err := answerForm.frames(data, nil)
+	if err != nil {
+		return err
+	}
+	welcome := &remotepb.Welcome{}
+	if len(answers) == 0 || answers[0].what != isWelcome || answers[0].decode(welcome) != nil {
 		return fmt.Errorf("%w: the first answer is no welcome", ErrInvalid)
 	}
-	l.client.up(l, welcome[0].GetWelcome())
-	return l.use(ctx, cancel, stream, welcome[1:])
+	l.client.up(l, welcome)
+	return l.use(ctx, cancel, stream, answers[1:])
 }
 
 // orCause prefers why ctx has ended to how gRPC says it.
@@ -155,7 +159,7 @@ func orCause(ctx context.Context, err error) error {
 }
 
 // use sends and receives until one of the two fails.
-func (l *link) use(ctx context.Context, cancel context.CancelCauseFunc, stream remotepb.Link_ConnectClient, early []*remotepb.Answer) error {
+func (l *link) use(ctx context.Context, cancel context.CancelCauseFunc, stream remotepb.Link_ConnectClient, early []frame) error {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -164,11 +168,15 @@ func (l *link) use(ctx context.Context, cancel context.CancelCauseFunc, stream r
 		}
 	}()
 	l.client.answers(l, early)
+	var answers []frame
 	var err error
 	for err == nil {
-		var message *remotepb.ConnectResponse
-		if message, err = stream.Recv(); err == nil {
-			l.client.answers(l, message.GetAnswers())
+		var data []byte
+		if data, err = receive(stream); err != nil {
+			break
+		}
+		if answers, err = answerForm.frames(data, answers[:0]); err == nil {
+			l.client.answers(l, answers)
 		}
 	}
 	cancel(err)
@@ -193,7 +201,7 @@ func (l *link) send(ctx context.Context, stream remotepb.Link_ConnectClient) err
 			if message == nil {
 				break
 			}
-			if err := stream.Send(message); err != nil {
+			if err := sendFrames(stream, message); err != nil {
 				return err // the reason comes to whoever receives
 			}
 		}

@@ -147,6 +147,7 @@ func (l *Listener) options() []grpc.ServerOption {
 	return append(l.door.options(),
 		grpc.ChainUnaryInterceptor(l.recoverCall),
 		grpc.ChainStreamInterceptor(l.recoverStream),
+		grpc.ForceServerCodecV2(newFrameCodec()),
 		grpc.MaxRecvMsgSize(l.limits.MaxMessage),
 		grpc.MaxConcurrentStreams(uint32(l.limits.MaxStreams)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
@@ -228,11 +229,11 @@ func (l *Listener) owes() bool {
 }
 
 // served gives a runner by its name.
-func (l *Listener) served(name string) (*served, error) {
-	if s := l.runners[name]; s != nil {
+func (l *Listener) served(name []byte) (*served, error) {
+	if s := l.runners[string(name)]; s != nil {
 		return s, nil
 	}
-	return nil, fmt.Errorf("%w: %q", ErrUnknownRunner, cut(name, 64))
+	return nil, fmt.Errorf("%w: %q", ErrUnknownRunner, cut(string(name), 64))
 }
 
 // refuse counts that something was refused to a client, and gives its error.

@@ -170,7 +170,7 @@ func (c *Client) giveAgain(l *link, a *call) {
 		return
 	}
 	if a.isRun() && a.yes {
-		a.request = &remotepb.Request{Runner: a.runner, What: &remotepb.Request_Await{Await: &remotepb.Await{TaskId: a.taskID}}}
+		a.frame = frame{runner: a.frame.runner, what: askAwait, payload: payloadOf(&remotepb.Await{TaskId: a.taskID})}
 	}
 }
 

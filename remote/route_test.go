@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
-	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 	"github.com/taskrunner-go/taskrunner/store"
-	"google.golang.org/protobuf/proto"
 )
 
 func TestPick(t *testing.T) {
@@ -178,38 +176,6 @@ func TestAnInboxDoesNotGrowByWhatHasArrived(t *testing.T) {
 	if len(b.ended) > 10 || len(b.tasks) > 0 || len(b.owners) > 0 {
 		t.Errorf("%d ended, %d tasks, %d owners are left", len(b.ended), len(b.tasks), len(b.owners))
 	}
-}
-
-// FuzzRequests looks for messages that make the guard or the codec panic.
-func FuzzRequests(f *testing.F) {
-	envelope, _ := messages.Encode(messages.Run{TaskID: "018f0000-0000-7000-8000-000000000000", Kind: "a", Args: []byte("1")})
-	for _, r := range []*remotepb.Request{
-		{Number: 1, What: &remotepb.Request_Hello{Hello: &remotepb.Hello{Client: "x"}}},
-		{Number: 2, Runner: "r", What: &remotepb.Request_Run{Run: envelope}},
-		{Number: 3, What: &remotepb.Request_Arrived{Arrived: &remotepb.Arrived{Numbers: []uint64{1, 2}}}},
-		{},
-	} {
-		data, err := proto.Marshal(&remotepb.ConnectRequest{Requests: []*remotepb.Request{r, r}})
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data, uint64(0))
-	}
-	f.Fuzz(func(t *testing.T, data []byte, last uint64) {
-		var message remotepb.ConnectRequest
-		if proto.Unmarshal(data, &message) != nil {
-			return
-		}
-		highest, err := checkRequests(message.GetRequests(), last)
-		if err != nil && !errors.Is(err, ErrInvalid) || highest < last {
-			t.Errorf("%d, %v", highest, err)
-		}
-		for _, r := range message.GetRequests() {
-			if run, err := messages.Decode(r.GetRun()); err == nil && run == nil {
-				t.Error("neither a message nor an error")
-			}
-		}
-	})
 }
 
 func TestOutboxHoldsBackWhoPutsTooMuch(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -117,28 +117,30 @@ func (r *Runner) newCall(ctx context.Context, kind string, args any, o options) 
 		}
 		run.TaskID = id.String()
 	}
-	envelope, err := messages.Encode(run)
+	envelope, err := messages.AppendRun(nil, run, r.transport(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	request := &remotepb.Request{Runner: r.name, What: &remotepb.Request_Run{Run: envelope}, CancelAtDeadline: o.cancel}
-	if until, ok := ctx.Deadline(); ok {
-		envelope.Deadline = timestamppb.New(until)
-	}
-	if inject := r.client.config.TraceContext; inject != nil {
-		envelope.TraceContext = map[string]string{}
-		inject(ctx, envelope.TraceContext)
-	}
-	a := newCall(r.name, run.TaskID, request, true)
-	a.waits = o.wait
+	a := newCall(r.name, run.TaskID, askRun, envelope, true)
+	a.frame.cancelAtDeadline, a.waits = o.cancel, o.wait
 	if o.cancel {
 		a.unhook = context.AfterFunc(ctx, func() { r.cancelLater(a.taskID) })
 	}
 	return a, nil
 }
 
-func newCall(runner, taskID string, request *remotepb.Request, outcome bool) *call {
-	a := &call{runner: runner, taskID: taskID, request: request, answered: make(chan struct{})}
+// transport is what travels of a context.
+func (r *Runner) transport(ctx context.Context) (t messages.Transport) {
+	t.Deadline, _ = ctx.Deadline()
+	if inject := r.client.config.TraceContext; inject != nil {
+		t.TraceContext = map[string]string{}
+		inject(ctx, t.TraceContext)
+	}
+	return t
+}
+
+func newCall(runner, taskID string, what protowire.Number, payload []byte, outcome bool) *call {
+	a := &call{runner: runner, taskID: taskID, frame: frame{runner: []byte(runner), what: what, payload: payload}, answered: make(chan struct{})}
 	if outcome {
 		a.ended = make(chan struct{})
 	}
@@ -222,8 +224,7 @@ func Await[R any](ctx context.Context, runner *Runner, id string) (R, error) {
 	if err := validID("id", id); err != nil {
 		return none, err
 	}
-	request := &remotepb.Request{Runner: runner.name, What: &remotepb.Request_Await{Await: &remotepb.Await{TaskId: id}}}
-	a := newCall(runner.name, id, request, true)
+	a := newCall(runner.name, id, askAwait, payloadOf(&remotepb.Await{TaskId: id}), true)
 	runner.client.submit(a)
 	select {
 	case <-a.ended:
@@ -240,8 +241,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) error {
 	if err := validID("id", id); err != nil {
 		return err
 	}
-	request := &remotepb.Request{Runner: r.name, What: &remotepb.Request_Cancel{Cancel: &remotepb.Cancel{TaskId: id}}}
-	a := newCall(r.name, id, request, false)
+	a := newCall(r.name, id, askCancel, payloadOf(&remotepb.Cancel{TaskId: id}), false)
 	r.client.submit(a)
 	select {
 	case <-a.answered:
@@ -258,25 +258,35 @@ func valueOf[R any](id string, a *call) (R, error) {
 	if a.endErr != nil {
 		return result, a.endErr
 	}
-	message, err := messages.Decode(a.outcome)
+	parcel, err := messages.ParseParcel(a.outcome)
+	if data, ok := parcel.Result(); err == nil && ok {
+		return decoded[R](id, data)
+	}
+	var message any
+	if err == nil {
+		message, err = parcel.Message()
+	}
 	if err != nil {
 		return result, fmt.Errorf("remote: the outcome of task %s: %w", id, err)
 	}
 	switch m := message.(type) {
-	case messages.Completed:
-		if m.Result == nil {
-			return result, nil
-		}
-		if err := json.Unmarshal(m.Result, &result); err != nil {
-			return result, fmt.Errorf("remote: task %s: decode the result: %w", id, err)
-		}
-		return result, nil
 	case messages.Failed:
 		return result, &actors.TaskError{TaskID: id, State: store.Discarded, Err: m.Reason}
 	case messages.Cancelled:
 		return result, &actors.TaskError{TaskID: id, State: store.Cancelled, Err: m.Reason}
 	}
 	return result, fmt.Errorf("remote: task %s ended with a %T", id, message)
+}
+
+// decoded is the value that a task has returned.
+func decoded[R any](id string, data []byte) (result R, err error) {
+	if data == nil {
+		return result, nil
+	}
+	if err := json.Unmarshal(data, &result); err != nil {
+		return result, fmt.Errorf("remote: task %s: decode the result: %w", id, err)
+	}
+	return result, nil
 }
 
 // Monitor is a watch on a task or a runner.
@@ -310,8 +320,7 @@ func (r *Runner) MonitorTask(id string, told func(messages.Down)) *Monitor {
 }
 
 func (r *Runner) monitor(taskID string, told func(messages.Down)) *Monitor {
-	request := &remotepb.Request{Runner: r.name, What: &remotepb.Request_Monitor{Monitor: &remotepb.Monitor{TaskId: taskID}}}
-	a := newCall(r.name, taskID, request, false)
+	a := newCall(r.name, taskID, askMonitor, payloadOf(&remotepb.Monitor{TaskId: taskID}), false)
 	a.closes = true
 	a.told = func(down messages.Down) {
 		if errors.Is(down.Reason, ErrUnknownRunner) || errors.Is(down.Reason, store.ErrNotFound) {

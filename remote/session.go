@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
-	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 )
 
@@ -25,7 +27,7 @@ type session struct {
 	peer     *peer
 	key      string // of the client: its name, and the UUID of its Hello
 	ctx      context.Context
-	in       *outbox[*remotepb.Request]
+	in       *outbox[frame]
 	out      *outbox[answer]
 	rate     *rate.Limiter
 	last     uint64 // the highest number so far
@@ -34,11 +36,10 @@ type session struct {
 	owed map[uint64]*debt
 }
 
-// answer is what is to be sent: an answer, or the outcome of which one is made when it is sent, so that a runner which tells of it is not
+// answer is what is to be sent: a frame, or the outcome of which one is made when it is sent, so that a runner which tells of it is not
 // held up.
 type answer struct {
-	*remotepb.Answer
-	number  uint64
+	frame
 	outcome any
 }
 
@@ -86,18 +87,31 @@ func (s *session) run() error {
 
 // hello takes the first message.
 func (s *session) hello() (*remotepb.Hello, error) {
-	first, err := s.stream.Recv()
+	data, err := receive(s.stream)
 	if err != nil {
 		return nil, err
 	}
-	if len(first.GetRequests()) != 1 || first.GetRequests()[0].GetHello() == nil {
-		return nil, s.listener.refuse(s.peer, refusedBadHello, fmt.Errorf("%w: the first message must be a Hello and nothing else", ErrInvalid))
+	hello, err := helloIn(data)
+	if err != nil {
+		err = s.listener.refuse(s.peer, refusedBadHello, err)
 	}
-	hello := first.GetRequests()[0].GetHello()
-	if err := validID("Hello: client", hello.GetClient()); err != nil {
-		return nil, s.listener.refuse(s.peer, refusedBadHello, err)
+	return hello, err
+}
+
+// helloIn reads the first message.
+func helloIn(data []byte) (*remotepb.Hello, error) {
+	requests, err := requestForm.frames(data, nil)
+	if err != nil {
+		return nil, err
 	}
-	return hello, nil
+	if len(requests) != 1 || requests[0].what != askHello {
+		return nil, fmt.Errorf("%w: the first message must be a Hello and nothing else", ErrInvalid)
+	}
+	hello := &remotepb.Hello{}
+	if err := requests[0].decode(hello); err != nil {
+		return nil, err
+	}
+	return hello, validID("Hello: client", hello.GetClient())
 }
 
 // maxGathered is how many requests gather at most before no more are read. It is twice what one message may hold, so that there is
@@ -106,28 +120,29 @@ const maxGathered = 2 * maxRequests
 
 // read takes what comes, until nothing comes any more.
 func (s *session) read() error {
+	var requests []frame
 	for s.in.below(s.ctx, maxGathered) {
-		message, err := s.stream.Recv()
+		data, err := receive(s.stream)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := s.guard(message); err != nil {
+		if requests, err = s.guard(data, requests[:0]); err != nil {
 			return err
 		}
-		if err := s.rate.WaitN(s.ctx, len(message.GetRequests())); err != nil {
+		if err := s.rate.WaitN(s.ctx, len(requests)); err != nil {
 			return err
 		}
-		s.in.put(message.GetRequests()...)
+		s.in.put(requests...)
 	}
 	return context.Cause(s.ctx)
 }
 
 // deal deals with what has gathered, until the session ends. Whoever asks and does not take the answers is not dealt with any further.
 func (s *session) deal() {
-	var requests []*remotepb.Request
+	var requests []frame
 	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered) {
 		select {
 		case <-s.in.wake:
@@ -141,61 +156,73 @@ func (s *session) deal() {
 }
 
 // handle deals with the requests in their order; runs that come one after the other are handed over together.
-func (s *session) handle(requests []*remotepb.Request) {
-	var runs []*remotepb.Request
-	flush := func() {
-		if len(runs) > 0 {
-			s.runAll(runs)
-			runs = runs[:0]
+func (s *session) handle(requests []frame) {
+	for len(requests) > 0 {
+		n := sameRunner(requests)
+		if n > 0 {
+			s.runAll(requests[:n])
+		} else {
+			n = 1
+			s.handleOne(&requests[0])
 		}
+		requests = requests[n:]
 	}
-	for _, r := range requests {
-		if r.GetRun() != nil {
-			if len(runs) > 0 && r.GetRunner() != runs[0].GetRunner() {
-				flush()
-			}
-			runs = append(runs, r)
-			continue
-		}
-		flush()
-		s.handleOne(r)
-	}
-	flush()
 }
 
-func (s *session) handleOne(r *remotepb.Request) {
-	var err error
-	switch what := r.GetWhat().(type) {
-	case *remotepb.Request_Await:
-		err = s.await(r, what.Await.GetTaskId())
-	case *remotepb.Request_Cancel:
-		if err = s.cancelTask(r, what.Cancel.GetTaskId()); err == nil {
-			s.put(r.GetNumber(), &remotepb.Answer{What: &remotepb.Answer_Done{Done: &remotepb.Done{}}})
-		}
-	case *remotepb.Request_Monitor:
-		err = s.monitor(r, what.Monitor.GetTaskId())
-	case *remotepb.Request_Forget:
-		s.settle(what.Forget.GetNumber(), false)
-	case *remotepb.Request_Arrived:
-		for _, number := range what.Arrived.GetNumbers() {
-			s.settle(number, true)
-		}
-	default:
-		err = s.listener.refuse(s.peer, refusedUnknown, ErrUnknownRequest)
+// sameRunner is how many of the first requests are runs for one runner.
+func sameRunner(requests []frame) (n int) {
+	for n < len(requests) && requests[n].what == askRun && bytes.Equal(requests[n].runner, requests[0].runner) {
+		n++
 	}
+	return n
+}
+
+func (s *session) handleOne(r *frame) {
+	err := s.handleWhat(r)
 	if err != nil {
-		s.refuse(r.GetNumber(), err)
+		s.refuse(r.number, err)
 	}
 }
 
-func (s *session) put(number uint64, a *remotepb.Answer) {
-	a.Number = number
-	s.out.put(answer{Answer: a})
+func (s *session) handleWhat(r *frame) error {
+	var id string
+	switch r.what {
+	case askAwait, askCancel, askMonitor:
+		what := &remotepb.Await{} // the three have the same form
+		if err := r.decode(what); err != nil {
+			return err
+		}
+		id = what.GetTaskId()
+	}
+	switch r.what {
+	case askAwait:
+		return s.await(r, id)
+	case askCancel:
+		return s.cancelTask(r, id)
+	case askMonitor:
+		return s.monitor(r, id)
+	case askForget:
+		return s.forget(r)
+	case askArrived:
+		return r.numbers(func(number uint64) { s.settle(number, true) })
+	}
+	return s.listener.refuse(s.peer, refusedUnknown, ErrUnknownRequest)
 }
 
-func (s *session) refuse(number uint64, err error) {
-	s.put(number, &remotepb.Answer{What: &remotepb.Answer_Refused{Refused: refused(err)}})
+func (s *session) forget(r *frame) error {
+	what := &remotepb.Forget{}
+	if err := r.decode(what); err != nil {
+		return err
+	}
+	s.settle(what.GetNumber(), false)
+	return nil
 }
+
+func (s *session) put(number uint64, what protowire.Number, m proto.Message) {
+	s.out.put(answer{frame: frame{number: number, what: what, payload: payloadOf(m)}})
+}
+
+func (s *session) refuse(number uint64, err error) { s.put(number, isRefused, refused(err)) }
 
 // tell has an outcome sent, or why there is none.
 func (s *session) tell(number uint64, outcome any, err error) {
@@ -203,7 +230,7 @@ func (s *session) tell(number uint64, outcome any, err error) {
 		s.refuse(number, err)
 		return
 	}
-	s.out.put(answer{number: number, outcome: outcome})
+	s.out.put(answer{frame: frame{number: number, what: isOutcome}, outcome: outcome})
 }
 
 // owe notes that an outcome was asked for, unless too many are owed.
@@ -300,11 +327,11 @@ func (s *session) write() error {
 			now := s.listener.rooms(s.peer)
 			if changed := changedRooms(rooms, now); len(changed) > 0 {
 				rooms = now
-				s.put(0, &remotepb.Answer{What: &remotepb.Answer_Rooms{Rooms: &remotepb.Rooms{Rooms: changed}}})
+				s.put(0, isRooms, &remotepb.Rooms{Rooms: changed})
 			}
 		case <-leaving:
 			leaving = nil
-			s.put(0, &remotepb.Answer{What: &remotepb.Answer_Leaving{Leaving: &remotepb.Leaving{}}})
+			s.put(0, isLeaving, &remotepb.Leaving{})
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		}
@@ -312,12 +339,13 @@ func (s *session) write() error {
 }
 
 func (s *session) welcome() error {
-	return s.stream.Send(&remotepb.ConnectResponse{Answers: []*remotepb.Answer{{Number: 1, What: &remotepb.Answer_Welcome{Welcome: &remotepb.Welcome{
+	welcome := payloadOf(&remotepb.Welcome{
 		Node:              s.listener.node,
 		MaxUnacknowledged: uint32(s.listener.limits.MaxUnacknowledged),
 		MaxMessage:        uint32(s.listener.limits.MaxMessage),
 		Rooms:             s.listener.rooms(s.peer),
-	}}}}})
+	})
+	return sendFrames(s.stream, answerForm.append(nil, &frame{number: 1, what: isWelcome, payload: welcome}))
 }
 
 // sendBytes is how large a message becomes at most before the next one is begun: a message is in memory as a whole at both ends.
@@ -325,43 +353,32 @@ const sendBytes = 256 << 10
 
 // send sends the answers in as many messages as it takes.
 func (s *session) send(batch []answer) error {
-	message, bytes := &remotepb.ConnectResponse{}, 0
+	const usual = 128 // bytes of an answer
+	message, answers := make([]byte, 0, min(usual*len(batch), sendBytes)), 0
+	var outcome []byte
 	for i := range batch {
-		a := batch[i].encode()
-		message.Answers = append(message.Answers, a)
-		bytes += roughSize(a)
-		if bytes >= sendBytes || i == len(batch)-1 {
-			if err := s.stream.Send(message); err != nil {
-				return err
-			}
-			message, bytes = &remotepb.ConnectResponse{}, 0
+		a := &batch[i]
+		if a.outcome != nil {
+			outcome = a.encode(outcome[:0])
 		}
+		message = answerForm.append(message, &a.frame)
+		if answers++; len(message) < sendBytes && answers < maxRequests && i < len(batch)-1 {
+			continue
+		}
+		if err := sendFrames(s.stream, message); err != nil {
+			return err
+		}
+		message, answers = nil, 0
 	}
 	return nil
 }
 
-// encode makes the answer of an outcome.
-func (a *answer) encode() *remotepb.Answer {
-	if a.Answer != nil {
-		return a.Answer
-	}
-	envelope, err := encodeOutcome(a.outcome)
+// encode makes the answer of an outcome, with the memory that it is given.
+func (a *answer) encode(data []byte) []byte {
+	data, err := appendOutcome(data, a.outcome)
 	if err != nil {
-		return &remotepb.Answer{Number: a.number, What: &remotepb.Answer_Refused{Refused: refused(err)}}
+		a.what, data = isRefused, payloadOf(refused(err))
 	}
-	return &remotepb.Answer{Number: a.number, What: &remotepb.Answer_Outcome{Outcome: envelope}}
-}
-
-// roughSize is about how many bytes an answer takes: proto.Size would walk through all of it.
-func roughSize(a *remotepb.Answer) int {
-	const small = 32
-	return small + len(a.GetOutcome().GetBody()) + len(a.GetRefused().GetText())
-}
-
-// deadlineOf is the deadline on an envelope; zero if there is none.
-func deadlineOf(e *messages.Envelope) time.Time {
-	if e.GetDeadline() == nil {
-		return time.Time{}
-	}
-	return e.GetDeadline().AsTime()
+	a.payload = data
+	return data
 }

@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
@@ -13,27 +12,28 @@ import (
 
 // wanted is a run that was looked at and found good.
 type wanted struct {
-	request *remotepb.Request
+	request *frame
 	run     messages.Run
-	debt    *debt // nil: its outcome is not wanted, or too many are owed
+	until   time.Time // the deadline; zero if there is none
+	debt    *debt     // nil: its outcome is not wanted, or too many are owed
 }
 
 // runAll hands over runs that are for one runner.
-func (s *session) runAll(requests []*remotepb.Request) {
-	served, err := s.listener.served(requests[0].GetRunner())
+func (s *session) runAll(requests []frame) {
+	served, err := s.listener.served(requests[0].runner)
 	if err != nil {
-		for _, r := range requests {
-			s.refuse(r.GetNumber(), err)
+		for i := range requests {
+			s.refuse(requests[i].number, err)
 		}
 		return
 	}
 	good := make([]wanted, 0, len(requests))
 	runs := make([]messages.Run, 0, len(requests))
 	now := time.Now()
-	for _, r := range requests {
-		w, err := s.want(served, r, now)
+	for i := range requests {
+		w, err := s.want(served, &requests[i], now)
 		if err != nil {
-			s.refuse(r.GetNumber(), err)
+			s.refuse(requests[i].number, err)
 			continue
 		}
 		good, runs = append(good, w), append(runs, w.run)
@@ -49,16 +49,16 @@ func (s *session) runAll(requests []*remotepb.Request) {
 }
 
 // want looks at one run.
-func (s *session) want(served *served, r *remotepb.Request, now time.Time) (w wanted, err error) {
-	message, err := messages.Decode(r.GetRun())
+func (s *session) want(served *served, r *frame, now time.Time) (w wanted, err error) {
+	w.request = r
+	parcel, err := messages.ParseParcel(r.payload)
+	if err == nil {
+		w.run, err = parcel.Run()
+	}
 	if err != nil {
 		return w, s.listener.refuse(s.peer, refusedBadRun, err)
 	}
-	run, ok := message.(messages.Run)
-	if !ok || run.TaskID == "" {
-		return w, s.listener.refuse(s.peer, refusedBadRun, fmt.Errorf("%w: run: a message of kind %q, want a run with a task id", ErrInvalid, cut(r.GetRun().GetKind(), 64)))
-	}
-	if err := s.peer.may(actionRun, served.runner.Name(), run.Kind); err != nil {
+	if err := s.peer.may(actionRun, served.runner.Name(), w.run.Kind); err != nil {
 		return w, err
 	}
 	select {
@@ -66,15 +66,14 @@ func (s *session) want(served *served, r *remotepb.Request, now time.Time) (w wa
 		return w, actors.ErrStopping
 	default:
 	}
-	if until := deadlineOf(r.GetRun()); !until.IsZero() && !until.After(now) {
+	if w.until = parcel.Deadline; !w.until.IsZero() && !w.until.After(now) {
 		return w, ErrTooLate
 	}
-	w = wanted{request: r, run: run}
-	if r.GetWithoutOutcome() {
+	if r.withoutOutcome {
 		return w, nil
 	}
-	d := &debt{served: served, taskID: run.TaskID}
-	switch err := s.owe(r.GetNumber(), d); {
+	d := &debt{served: served, taskID: w.run.TaskID}
+	switch err := s.owe(r.number, d); {
 	case err == nil:
 		w.debt = d
 	case served.inbox != nil:
@@ -85,34 +84,34 @@ func (s *session) want(served *served, r *remotepb.Request, now time.Time) (w wa
 
 // accepted answers a run, and has its outcome told.
 func (s *session) accepted(served *served, w wanted, a accepted) {
-	number := w.request.GetNumber()
+	number := w.request.number
 	if a.err != nil {
 		s.settle(number, false)
 		s.refuse(number, a.err)
 		return
 	}
-	s.put(number, &remotepb.Answer{What: &remotepb.Answer_Accepted{Accepted: &remotepb.Accepted{Existed: a.existed, Unwatched: w.debt == nil}}})
+	s.out.put(answer{frame: frame{number: number, what: isAccepted, payload: acceptedPayload(a.existed, w.debt == nil)}})
 	if w.debt != nil {
 		s.holds(number, w.debt, a.watch(func(outcome any, err error) { s.tell(number, outcome, err) }))
 	}
-	if until := deadlineOf(w.request.GetRun()); w.request.GetCancelAtDeadline() && !until.IsZero() {
-		s.listener.cancelAt(s, served, w, until)
+	if w.request.cancelAtDeadline && !w.until.IsZero() {
+		s.listener.cancelAt(s, served, w, w.until)
 	}
 }
 
 // await has the outcome of a task told.
-func (s *session) await(r *remotepb.Request, taskID string) error {
+func (s *session) await(r *frame, taskID string) error {
 	served, err := s.look(r, taskID)
 	if err != nil {
 		return err
 	}
-	number := r.GetNumber()
+	number := r.number
 	return s.follow(number, served, taskID, taskID, func(outcome any, err error) { s.tell(number, outcome, err) })
 }
 
 // look finds the runner, and whether this client may know of the task.
-func (s *session) look(r *remotepb.Request, taskID string) (*served, error) {
-	served, err := s.listener.served(r.GetRunner())
+func (s *session) look(r *frame, taskID string) (*served, error) {
+	served, err := s.listener.served(r.runner)
 	if err != nil {
 		return nil, err
 	}
@@ -141,17 +140,21 @@ func (s *session) follow(number uint64, served *served, taskID, kept string, tol
 	return nil
 }
 
-func (s *session) cancelTask(r *remotepb.Request, taskID string) error {
-	served, err := s.listener.served(r.GetRunner())
+func (s *session) cancelTask(r *frame, taskID string) error {
+	served, err := s.listener.served(r.runner)
 	if err != nil {
 		return err
 	}
-	return s.listener.cancel(s.ctx, s.peer, s.peer.name, served, taskID)
+	if err := s.listener.cancel(s.ctx, s.peer, s.peer.name, served, taskID); err != nil {
+		return err
+	}
+	s.put(r.number, isDone, &remotepb.Done{})
+	return nil
 }
 
 // monitor has a down told: of a task when it ends, of a runner when its server does.
-func (s *session) monitor(r *remotepb.Request, taskID string) error {
-	number := r.GetNumber()
+func (s *session) monitor(r *frame, taskID string) error {
+	number := r.number
 	if taskID != "" {
 		served, err := s.look(r, taskID)
 		if err != nil {
@@ -161,7 +164,7 @@ func (s *session) monitor(r *remotepb.Request, taskID string) error {
 			s.tell(number, messages.Down{Ref: messages.Ref(number), Reason: reasonOf(outcome, err)}, nil)
 		})
 	}
-	served, err := s.listener.served(r.GetRunner())
+	served, err := s.listener.served(r.runner)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type linkServer struct {
 func (s *linkServer) Connect(stream remotepb.Link_ConnectServer) error {
 	p := peerFrom(stream.Context())
 	session := &session{
-		listener: s.listener, stream: stream, peer: p, in: newOutbox[*remotepb.Request](), out: newOutbox[answer](), owed: map[uint64]*debt{}, last: 0,
+		listener: s.listener, stream: stream, peer: p, in: newOutbox[frame](), out: newOutbox[answer](), owed: map[uint64]*debt{}, last: 0,
 		rate: s.listener.rateOf(p.name),
 	}
 	return session.run()

@@ -25,7 +25,7 @@ func (s *tasksServer) Run(ctx context.Context, r *remotepb.RunRequest) (*remotep
 }
 
 func (s *tasksServer) run(ctx context.Context, p *peer, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
-	served, err := s.listener.served(r.GetRunner())
+	served, err := s.listener.served([]byte(r.GetRunner()))
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (s *tasksServer) Await(ctx context.Context, r *remotepb.AwaitRequest) (*rem
 }
 
 func (s *tasksServer) await(ctx context.Context, p *peer, r *remotepb.AwaitRequest) (*remotepb.Outcome, error) {
-	served, err := s.listener.served(r.GetRunner())
+	served, err := s.listener.served([]byte(r.GetRunner()))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *tasksServer) Watch(r *remotepb.WatchRequest, stream remotepb.Tasks_Watc
 }
 
 func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
-	served, err := s.listener.served(r.GetRunner())
+	served, err := s.listener.served([]byte(r.GetRunner()))
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (s *tasksServer) Acknowledge(ctx context.Context, r *remotepb.AcknowledgeRe
 // Cancel says that a task is no longer wanted.
 func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*remotepb.CancelResponse, error) {
 	p := peerFrom(ctx)
-	served, err := s.listener.served(r.GetRunner())
+	served, err := s.listener.served([]byte(r.GetRunner()))
 	if err == nil {
 		err = s.listener.cancel(ctx, p, p.name, served, r.GetTaskId())
 	}
@@ -200,7 +200,7 @@ func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*r
 }
 
 func (s *tasksServer) acknowledge(ctx context.Context, p *peer, r *remotepb.AcknowledgeRequest) error {
-	served, err := s.listener.served(r.GetRunner())
+	served, err := s.listener.served([]byte(r.GetRunner()))
 	if err != nil {
 		return err
 	}

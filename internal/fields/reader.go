@@ -1,0 +1,76 @@
+// Package fields reads and writes messages of protobuf field by field, in their bytes, for the few of which there are so many that an object
+// for each, as generated code makes it, would take more time than all else. All other messages have generated code.
+package fields
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// Reader goes through the fields of a message.
+//
+//	for r := fields.Read(data); r.Next(); {
+//		switch r.Key() { case name: … r.Bytes …; case fields.Broken: … r.Err … }
+//	}
+type Reader struct {
+	Bytes  []byte // the value of a field that has bytes: a part of the message
+	Number uint64 // the value of a field that is a varint
+	Err    error  // why the message is broken
+
+	data []byte
+	key  Key
+}
+
+// Key tells fields apart by their number and their type: a known number with another type is another field, as in generated code.
+type Key uint64
+
+// Broken is the key when the bytes are no message of protobuf. Nothing comes behind it.
+const Broken Key = 0
+
+// Bytes and Varint give the key of a field of that number and type.
+const (
+	Bytes  = Key(protowire.BytesType)
+	Varint = Key(protowire.VarintType)
+)
+
+// Of gives the key of a field with this number, where k is Bytes or Varint.
+func (k Key) Of(number protowire.Number) Key { return Key(number)<<3 | k }
+
+// Field is the number of the field.
+func (k Key) Field() protowire.Number { return protowire.Number(k >> 3) }
+
+// HasBytes reports whether the field's type is that of bytes, strings and messages.
+func (k Key) HasBytes() bool { return k&7 == Bytes }
+
+// Read begins with the first field.
+func Read(data []byte) Reader { return Reader{data: data} }
+
+// Key is that of the field which Next has found.
+func (r *Reader) Key() Key { return r.key }
+
+// Next finds the next field, and reports false if there is none.
+func (r *Reader) Next() bool {
+	if r.Err != nil || len(r.data) == 0 {
+		return false
+	}
+	field, kind, n := protowire.ConsumeTag(r.data)
+	if n < 0 {
+		return r.fail(n)
+	}
+	r.key, r.data = Key(kind).Of(field), r.data[n:]
+	switch kind {
+	case protowire.BytesType:
+		r.Bytes, n = protowire.ConsumeBytes(r.data)
+	case protowire.VarintType:
+		r.Number, n = protowire.ConsumeVarint(r.data)
+	default:
+		n = protowire.ConsumeFieldValue(field, kind, r.data)
+	}
+	if n < 0 {
+		return r.fail(n)
+	}
+	r.data = r.data[n:]
+	return true
+}
+
+func (r *Reader) fail(code int) bool {
+	r.key, r.Err = Broken, protowire.ParseError(code)
+	return true
+}
