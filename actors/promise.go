@@ -17,22 +17,37 @@ type promise struct {
 	value   any
 	result  []byte
 	err     error
-	outcome any      // as HandleInfo is told of it; nil: there is none
-	then    []func() // called when it is done
-	waiters int      // of a recorded task: when nobody waits any more, it goes
-	from    int64    // of a recorded task: the first run whose outcome is meant
-	looked  bool     // of a recorded task: it had no outcome yet when the store was asked
+	outcome any       // as HandleInfo is told of it; nil: there is none
+	first   watcher   // told when it is done; mostly there is one, and it needs no memory of its own
+	more    []watcher // told then too
+	waiters int       // of a recorded task: when nobody waits any more, it goes
+	from    int64     // of a recorded task: the first run whose outcome is meant
+	looked  bool      // of a recorded task: it had no outcome yet when the store was asked
 }
 
 func newPromise() *promise { return &promise{done: make(chan struct{})} }
 
+// watcher is one who is told when a promise is done. It must wait for nothing.
+type watcher struct {
+	id   string // with which it is called
+	told func(id string, message any, err error)
+}
+
+func (w watcher) tell(p *promise) {
+	if w.told != nil {
+		message, err := p.message()
+		w.told(w.id, message, err)
+	}
+}
+
 // keep ends the waiting. It is called with the lock of the promises.
 func (p *promise) keep() {
 	close(p.done)
-	for _, f := range p.then {
-		f()
+	p.first.tell(p)
+	for _, w := range p.more {
+		w.tell(p)
 	}
-	p.then = nil
+	p.first, p.more = watcher{}, nil
 }
 
 // message is the outcome as HandleInfo is told of it, or why there is none. The promise must be done.
@@ -56,26 +71,58 @@ func newPromises() *promises {
 	return &promises{byID: map[string]*promise{}, plain: map[*promise]struct{}{}}
 }
 
-// whenDone has f called when the promise is done, with the lock, or at once if it is. stop has it not called any more.
-func (p *promises) whenDone(promise *promise, f func()) (stop func()) {
+// whenDone has somebody told when the promise is done, with the lock, or at once if it is.
+func (p *promises) whenDone(promise *promise, w watcher) Notification {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-promise.done:
-		f()
-		return func() {}
+	n := Notification{promises: p, promise: promise, place: len(promise.more)}
+	switch {
+	case isDone(promise.done):
+		w.tell(promise)
+	case promise.first.told == nil && n.place == 0:
+		promise.first, n.place = w, -1
 	default:
+		promise.more = append(promise.more, w)
 	}
-	stopped := false
-	promise.then = append(promise.then, func() {
-		if !stopped {
-			f()
-		}
-	})
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		stopped = true
+	return n
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Notification is what [Submission.Notify] has begun.
+type Notification struct {
+	promises *promises
+	promise  *promise
+	place    int    // -1: the first, else in more
+	leave    func() // of a recorded task; may be nil
+}
+
+// Stop has nobody told any more, and lets go of what that takes. It is to be called in any case of a task that is recorded, and may be
+// called again.
+func (n Notification) Stop() {
+	if n.promise != nil {
+		n.promises.forget(n.promise, n.place)
+	}
+	if n.leave != nil {
+		n.leave()
+	}
+}
+
+func (p *promises) forget(promise *promise, place int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case place < 0:
+		promise.first = watcher{}
+	case place < len(promise.more):
+		promise.more[place] = watcher{}
 	}
 }
 

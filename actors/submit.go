@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -119,49 +120,55 @@ func (s Submission) Outcome(ctx context.Context) (message any, err error) {
 	return s.promise.message()
 }
 
-// Notify has told called with what Outcome gives, once, from any goroutine; it must wait for nothing, and ask the runner nothing. stop has
-// it not called any more, and lets go of what that takes: it is to be called in any case.
-func (s Submission) Notify(told func(message any, err error)) (stop func()) {
-	r := s.runner
-	if p := s.promise; p != nil {
-		return r.promises.whenDone(p, func() { told(p.message()) })
+// Notify has told called with the task's id and what Outcome gives, once, from any goroutine; it must wait for nothing, and ask the
+// runner nothing.
+func (s Submission) Notify(told func(id string, message any, err error)) Notification {
+	r, w := s.runner, watcher{s.Task.ID, told}
+	if s.promise != nil {
+		return r.promises.whenDone(s.promise, w)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ask := func() {
-		message, err := r.Outcome(ctx, s.Task.ID)
+		message, err := r.Outcome(ctx, w.id)
 		if ctx.Err() == nil {
-			told(message, err)
+			told(w.id, message, err)
 		}
 	}
-	if leave, ok := r.notifyHere(s.Task.ID, told, ask); ok {
-		return func() { cancel(); leave() }
+	if n, ok := r.notifyHere(w, ask); ok {
+		leave := n.leave
+		n.leave = func() { cancel(); leave() }
+		return n
 	}
 	go ask()
-	return cancel
+	return Notification{leave: cancel}
 }
 
 // notifyHere is for a recorded task that runs in this process, of whose end there will be told without a goroutine that waits for it. If the
 // store refuses what it has come to, it is to be asked.
-func (r *TaskRunner) notifyHere(id string, told func(message any, err error), ask func()) (leave func(), ok bool) {
-	p, err := r.promises.join(id)
+func (r *TaskRunner) notifyHere(w watcher, ask func()) (n Notification, ok bool) {
+	p, err := r.promises.join(w.id)
 	if err != nil {
-		return nil, false
+		return n, false
 	}
-	run := r.runs.get(id)
+	leave := sync.OnceFunc(func() { r.promises.leave(w.id, p) })
+	run := r.runs.get(w.id)
 	if run == nil || !run.willTell() {
-		r.promises.leave(id, p)
-		return nil, false
+		leave()
+		return n, false
 	}
 	r.promises.raise(p, run.task.Run)
 	r.writer.hurry()
-	stop := r.promises.whenDone(p, func() {
-		if p.err == errLookAgain { //nolint:errorlint // it is ours, unwrapped
+	told := w.told
+	w.told = func(id string, message any, err error) {
+		if err == errLookAgain { //nolint:errorlint // it is ours, unwrapped
 			go ask()
 			return
 		}
-		told(p.message())
-	})
-	return func() { stop(); r.promises.leave(id, p) }, true
+		told(id, message, err)
+	}
+	n = r.promises.whenDone(p, w)
+	n.leave = leave
+	return n, true
 }
 
 // Outcome waits for the final outcome of a recorded task, by its id, and gives it as HandleInfo is told of it: messages.Completed,

@@ -131,7 +131,12 @@ func TestNotifyTellsOnce(t *testing.T) {
 		told := make(chan string, 10)
 		var stops []func()
 		for i, answer := range r.Submit(ctx, runs) {
-			stops = append(stops, answer.Notify(func(outcome any, err error) { told <- fmt.Sprintf("%d: %s", i, saidOr(outcome, err)) }))
+			stops = append(stops, answer.Notify(func(id string, outcome any, err error) {
+				if id != runs[i].TaskID {
+					t.Errorf("told of %s, want %s", id, runs[i].TaskID)
+				}
+				told <- fmt.Sprintf("%d: %s", i, saidOr(outcome, err))
+			}).Stop)
 			if i == 2 {
 				stops[2]()
 			}
@@ -142,7 +147,7 @@ func TestNotifyTellsOnce(t *testing.T) {
 		if _, err := ended.Outcome(ctx); err != nil {
 			t.Fatal(err)
 		}
-		stops = append(stops, ended.Notify(func(outcome any, err error) { told <- fmt.Sprintf("3: %s", saidOr(outcome, err)) }))
+		stops = append(stops, ended.Notify(func(_ string, outcome any, err error) { told <- fmt.Sprintf("3: %s", saidOr(outcome, err)) }).Stop)
 		synctest.Wait()
 		for _, stop := range stops {
 			stop()

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -16,7 +17,9 @@ func AppendRun(data []byte, run Run, t Transport) ([]byte, error) {
 	if c.run(run); c.err != nil {
 		return data, c.err
 	}
-	data = appendHead(data, kindRun, sizeOfRun(run))
+	size := sizeOfRun(run)
+	data = slices.Grow(data, size+aroundBody)
+	data = appendHead(data, kindRun, size)
 	data = appendRun(data, run)
 	return appendTail(data, run.TaskID, t), nil
 }
@@ -44,6 +47,9 @@ func Append(data []byte, message any) ([]byte, error) {
 	}
 	return proto.MarshalOptions{}.MarshalAppend(data, envelope)
 }
+
+// aroundBody is what an envelope has besides its body, mostly: so much memory is got at once.
+const aroundBody = 96
 
 // The numbers of fields below are those in taskrunner.proto.
 

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -29,7 +30,9 @@ type call struct {
 	err      error
 	yes      bool // it is accepted
 
-	ended    chan struct{} // closed when the outcome is there, or there will be none; nil: none is wanted
+	wanted   bool          // an outcome
+	over     bool          // it is there, or there will be none
+	ended    chan struct{} // closed then; nil as long as nobody waits: of short tasks the outcome comes with the answer
 	outcome  []byte        // its envelope
 	endErr   error
 	told     func(messages.Down) // of a monitor
@@ -48,9 +51,9 @@ func (c *call) isRun() bool { return c.frame.what == askRun }
 func (c *call) isOver() bool {
 	select {
 	case <-c.answered:
-		return c.err != nil || c.ended == nil || isClosed(c.ended)
+		return c.err != nil || !c.wanted || c.over
 	default:
-		return c.ended != nil && isClosed(c.ended)
+		return c.over
 	}
 }
 
@@ -63,9 +66,37 @@ func isClosed(ch <-chan struct{}) bool {
 	}
 }
 
-// over says that the task has its outcome, or was not accepted: there is nothing to cancel any more.
-func (c *call) over() {
+// end says that the outcome is there, or why there will be none. There is nothing to cancel any more.
+func (c *call) end(outcome []byte, err error) {
+	c.outcome, c.endErr, c.over = outcome, err, true
+	if c.ended != nil {
+		close(c.ended)
+	}
+	c.unhooked()
+}
+
+func (c *call) unhooked() {
 	if c.unhook != nil {
 		c.unhook()
+	}
+}
+
+// wait waits until the outcome is there, or there will be none.
+func (c *Client) wait(ctx context.Context, a *call) error {
+	c.mu.Lock()
+	if a.over {
+		c.unlock()
+		return nil
+	}
+	if a.ended == nil {
+		a.ended = make(chan struct{})
+	}
+	ended := a.ended
+	c.unlock()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

@@ -227,12 +227,12 @@ func (c *Client) accepted(l *link, a *call, f *frame) {
 		l.open--
 		existed, unwatched := f.accepted()
 		if a.yes, a.existed = true, existed; unwatched {
-			a.ended = nil
+			a.wanted = false
 		}
 		c.release(a)
 		close(a.answered)
 	}
-	if a.ended == nil {
+	if !a.wanted {
 		c.settled(l, a)
 	}
 }
@@ -286,16 +286,14 @@ func (c *Client) outcome(l *link, a *call, envelope []byte) {
 		c.tellDown(a, reasonIn(envelope))
 		return
 	}
-	if a.ended == nil || isClosed(a.ended) {
+	if !a.wanted || a.over {
 		return
 	}
 	if !isClosed(a.answered) { // of an Await
 		a.yes = true
 		close(a.answered)
 	}
-	a.outcome = bytes.Clone(envelope) // or it would keep the whole message that it came in
-	a.over()
-	close(a.ended)
+	a.end(bytes.Clone(envelope), nil) // a part of the message would keep all of it
 }
 
 // reasonIn is the reason in an envelope with a Down.

@@ -61,7 +61,8 @@ type Client struct {
 
 	mu      sync.Mutex
 	links   []*link
-	waiting []*call // for a connection or for room, in their order
+	waiting []*call     // for a connection or for room, in their order
+	looked  []candidate // of the last call that was routed: memory to be used again
 	lastSeq uint64
 	lost    error    // why the last connection could not be made
 	downs   []func() // to be told when the lock is free

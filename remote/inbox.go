@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,12 +30,24 @@ type inbox struct {
 // entry is one task.
 type entry struct {
 	id, owner string
-	tell      map[any]func(outcome any, err error) // those who want the outcome, by whose they are
+	first     follower // mostly there is one, and it needs no memory of its own
+	more      []follower
 	outcome   any
 	err       error
 	over      bool
 	endedAt   time.Time
 	arrived   bool
+}
+
+// follower is one who wants an outcome.
+type follower struct {
+	to     teller
+	number uint64
+}
+
+// teller is told of outcomes, with the number that it has given. It must wait for nothing.
+type teller interface {
+	tell(number uint64, outcome any, err error)
 }
 
 func newInbox(maxTasks int) *inbox {
@@ -56,7 +69,7 @@ func (b *inbox) enter(owner, id string, now time.Time) (existed bool, err error)
 	if b.owners[owner] >= b.max {
 		return false, &actors.FullError{Limit: "MaxUnacknowledged", Max: b.max}
 	}
-	b.tasks[id] = &entry{id: id, owner: owner, tell: map[any]func(any, error){}}
+	b.tasks[id] = &entry{id: id, owner: owner}
 	b.owners[owner]++
 	return false, nil
 }
@@ -129,34 +142,46 @@ func (b *inbox) end(id string, outcome any, err error, now time.Time) {
 	}
 	e.over, e.outcome, e.err, e.endedAt = true, outcome, err, now
 	b.ended = append(b.ended, e)
-	for _, tell := range e.tell {
-		tell(outcome, err)
+	if e.first.to != nil {
+		e.first.to.tell(e.first.number, outcome, err)
 	}
-	e.tell = nil
+	for _, f := range e.more {
+		f.to.tell(f.number, outcome, err)
+	}
+	e.first, e.more = follower{}, nil
 }
 
-// follow has tell told of the outcome, at once if it is there. whose is by whom leave takes it back; tell must wait for nothing.
-func (b *inbox) follow(owner, id string, whose any, tell func(outcome any, err error)) error {
+// follow has somebody told of the outcome, at once if it is there.
+func (b *inbox) follow(owner, id string, f follower) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.tasks[id]
 	if err := e.mayKnow(owner); err != nil {
 		return err
 	}
-	if e.over {
-		tell(e.outcome, e.err)
-		return nil
+	switch {
+	case e.over:
+		f.to.tell(f.number, e.outcome, e.err)
+	case e.first.to == nil:
+		e.first = f
+	default:
+		e.more = append(e.more, f)
 	}
-	e.tell[whose] = tell
 	return nil
 }
 
-func (b *inbox) leave(id string, whose any) {
+// leave takes back what follow has begun.
+func (b *inbox) leave(id string, f follower) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.tasks[id]; e != nil {
-		delete(e.tell, whose)
+	e := b.tasks[id]
+	if e == nil {
+		return
 	}
+	if e.first == f {
+		e.first = follower{}
+	}
+	e.more = slices.DeleteFunc(e.more, func(other follower) bool { return other == f })
 }
 
 // arrive says that the outcome has arrived: it may go when there is need of room, and forget says that it need not be known any longer.

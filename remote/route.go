@@ -84,7 +84,9 @@ func (bound place) allows(other place) bool {
 
 // candidates is called with the lock.
 func (c *Client) candidates(a *call) (candidates []candidate, allUp bool) {
-	candidates, allUp = make([]candidate, len(c.links)), true
+	c.looked = slices.Grow(c.looked[:0], len(c.links))[:len(c.links)]
+	clear(c.looked)
+	candidates, allUp = c.looked, true
 	for i, l := range c.links {
 		if !l.up {
 			allUp = allUp && l.unwanted
@@ -130,11 +132,11 @@ func (c *Client) route(a *call, now time.Time) {
 	case everybodyFull:
 		a.full = true
 	}
-	c.wait(a)
+	c.hold(a)
 }
 
-// wait puts a call among those that wait, where its turn is. It is called with the lock.
-func (c *Client) wait(a *call) {
+// hold puts a call among those that wait, where its turn is. It is called with the lock.
+func (c *Client) hold(a *call) {
 	at, _ := slices.BinarySearchFunc(c.waiting, a, func(x, y *call) int { return int(int64(x.seq) - int64(y.seq)) })
 	c.waiting = slices.Insert(c.waiting, at, a)
 }
@@ -188,18 +190,13 @@ func (c *Client) routeAll(now time.Time) {
 // fail ends a call without what it was for. It is called with the lock.
 func (c *Client) fail(a *call, err error) {
 	c.release(a)
-	a.over()
-	switch {
-	case !isClosed(a.answered):
+	a.unhooked()
+	if a.wanted && !a.over {
+		a.end(nil, err)
+	}
+	if !isClosed(a.answered) {
 		a.err = err
 		close(a.answered)
-		if a.ended != nil {
-			a.endErr = err
-			close(a.ended)
-		}
-	case a.ended != nil && !isClosed(a.ended):
-		a.endErr = err
-		close(a.ended)
 	}
 	c.tellDown(a, err)
 }

@@ -127,23 +127,18 @@ func TestInbox(t *testing.T) {
 			t.Errorf("step %d: %s, want %s", i, got, test.want)
 		}
 	}
-	told := 0
-	tell := func(outcome any, err error) {
-		if told++; outcome != "done" || err != nil {
-			t.Errorf("told %v, %v", outcome, err)
-		}
-	}
-	left := new(byte)
-	for _, err := range []error{b.follow("web", "1", new(byte), tell), b.follow("web", "1", left, tell)} {
-		if err != nil {
+	told := &tellers{map[uint64]string{}}
+	for number := range uint64(4) {
+		if err := b.follow("web", "1", follower{told, number}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.leave("1", left)
+	b.leave("1", follower{told, 0})
+	b.leave("1", follower{told, 2})
 	b.end("1", "done", nil, now)
 	b.end("1", "twice", nil, now)
-	if err := b.follow("web", "1", new(byte), tell); err != nil || told != 2 {
-		t.Errorf("told %d times, %v; want twice: one has left, and one came when it was over", told, err)
+	if err := b.follow("web", "1", follower{told, 4}); err != nil || fmt.Sprint(told.told) != "map[1:done 3:done 4:done]" {
+		t.Errorf("told %v, %v; want those who have not left, and one who came when it was over", told.told, err)
 	}
 	if got := enter("web", "1"); got != "existed" {
 		t.Errorf("repeated behind its end: %s", got)
@@ -161,6 +156,16 @@ func TestInbox(t *testing.T) {
 	if b.tasks["3"] == nil {
 		t.Error("a task that has not ended was forgotten")
 	}
+}
+
+// tellers is what was told, by number.
+type tellers struct{ told map[uint64]string }
+
+func (t *tellers) tell(number uint64, outcome any, err error) {
+	if err != nil || t.told[number] != "" {
+		outcome = fmt.Sprint(t.told[number], outcome, err)
+	}
+	t.told[number] = fmt.Sprint(outcome)
 }
 
 func TestAnInboxDoesNotGrowByWhatHasArrived(t *testing.T) {

@@ -21,10 +21,11 @@ import (
 type Runner struct {
 	client *Client
 	name   string
+	bytes  []byte // of the name
 }
 
 // Runner gives the runner of that name. Whether there is one, its first use tells.
-func (c *Client) Runner(name string) *Runner { return &Runner{client: c, name: name} }
+func (c *Client) Runner(name string) *Runner { return &Runner{c, name, []byte(name)} }
 
 // Name is the name of the runner.
 func (r *Runner) Name() string { return r.name }
@@ -55,7 +56,7 @@ func Run[R, A any](ctx context.Context, runner *Runner, kind string, args A, giv
 	if err != nil {
 		return nil, err
 	}
-	a, err := runner.newCall(ctx, kind, args, o)
+	a, err := runner.newRun(ctx, kind, args, o)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func RunMany[R, A any](ctx context.Context, runner *Runner, kind string, args []
 	}
 	calls := make([]*call, len(args))
 	for i := range args {
-		if calls[i], err = runner.newCall(ctx, kind, args[i], o); err != nil {
+		if calls[i], err = runner.newRun(ctx, kind, args[i], o); err != nil {
 			return nil, fmt.Errorf("arguments %d: %w", i, err)
 		}
 	}
@@ -99,8 +100,8 @@ func RunMany[R, A any](ctx context.Context, runner *Runner, kind string, args []
 	return handles, errors.Join(errs...)
 }
 
-// newCall makes the request of a task.
-func (r *Runner) newCall(ctx context.Context, kind string, args any, o options) (*call, error) {
+// newRun makes the request of a task.
+func (r *Runner) newRun(ctx context.Context, kind string, args any, o options) (*call, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -121,7 +122,7 @@ func (r *Runner) newCall(ctx context.Context, kind string, args any, o options) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	a := newCall(r.name, run.TaskID, askRun, envelope, true)
+	a := r.newCall(run.TaskID, askRun, envelope, true)
 	a.frame.cancelAtDeadline, a.waits = o.cancel, o.wait
 	if o.cancel {
 		a.unhook = context.AfterFunc(ctx, func() { r.cancelLater(a.taskID) })
@@ -139,12 +140,10 @@ func (r *Runner) transport(ctx context.Context) (t messages.Transport) {
 	return t
 }
 
-func newCall(runner, taskID string, what protowire.Number, payload []byte, outcome bool) *call {
-	a := &call{runner: runner, taskID: taskID, frame: frame{runner: []byte(runner), what: what, payload: payload}, answered: make(chan struct{})}
-	if outcome {
-		a.ended = make(chan struct{})
+func (r *Runner) newCall(taskID string, what protowire.Number, payload []byte, outcome bool) *call {
+	return &call{
+		runner: r.name, taskID: taskID, frame: frame{runner: r.bytes, what: what, payload: payload}, wanted: outcome, answered: make(chan struct{}),
 	}
-	return a
 }
 
 // start has the task on its way.
@@ -194,14 +193,12 @@ func (r *Runner) cancelLater(id string) {
 // gives ErrLost if the program that had the task has ended and its runner recorded nothing, ErrNoConnection if nobody could be reached for
 // DialConfig.Away, and the cause of ctx when that ends; in the last two cases the task may go on, and may be awaited again.
 func (h *Handle[R]) Await(ctx context.Context) (R, error) {
-	if h.call.ended == nil { // its outcome was not promised
+	if !h.call.wanted { // its outcome was not promised
 		return Await[R](ctx, h.runner, h.id)
 	}
-	select {
-	case <-h.call.ended:
-	case <-ctx.Done():
+	if err := h.runner.client.wait(ctx, h.call); err != nil {
 		var none R
-		return none, context.Cause(ctx)
+		return none, err
 	}
 	if errors.Is(h.call.endErr, ErrNoConnection) { // that was then
 		return Await[R](ctx, h.runner, h.id)
@@ -224,15 +221,13 @@ func Await[R any](ctx context.Context, runner *Runner, id string) (R, error) {
 	if err := validID("id", id); err != nil {
 		return none, err
 	}
-	a := newCall(runner.name, id, askAwait, payloadOf(&remotepb.Await{TaskId: id}), true)
+	a := runner.newCall(id, askAwait, payloadOf(&remotepb.Await{TaskId: id}), true)
 	runner.client.submit(a)
-	select {
-	case <-a.ended:
-		return valueOf[R](id, a)
-	case <-ctx.Done():
+	if err := runner.client.wait(ctx, a); err != nil {
 		runner.client.leave(a)
-		return none, context.Cause(ctx)
+		return none, err
 	}
+	return valueOf[R](id, a)
 }
 
 // Cancel ends a task that nobody wants any more: at once if it waits, by its context if it runs, as actors.TaskRunner.Cancel does. A task that
@@ -241,7 +236,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) error {
 	if err := validID("id", id); err != nil {
 		return err
 	}
-	a := newCall(r.name, id, askCancel, payloadOf(&remotepb.Cancel{TaskId: id}), false)
+	a := r.newCall(id, askCancel, payloadOf(&remotepb.Cancel{TaskId: id}), false)
 	r.client.submit(a)
 	select {
 	case <-a.answered:
@@ -320,7 +315,7 @@ func (r *Runner) MonitorTask(id string, told func(messages.Down)) *Monitor {
 }
 
 func (r *Runner) monitor(taskID string, told func(messages.Down)) *Monitor {
-	a := newCall(r.name, taskID, askMonitor, payloadOf(&remotepb.Monitor{TaskId: taskID}), false)
+	a := r.newCall(taskID, askMonitor, payloadOf(&remotepb.Monitor{TaskId: taskID}), false)
 	a.closes = true
 	a.told = func(down messages.Down) {
 		if errors.Is(down.Reason, ErrUnknownRunner) || errors.Is(down.Reason, store.ErrNotFound) {

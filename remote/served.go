@@ -15,7 +15,8 @@ import (
 // served is a runner as a listener serves it: the same, whether it records its tasks or not.
 type served struct {
 	runner   *actors.TaskRunner
-	inbox    *inbox // nil if the runner records its tasks
+	inbox    *inbox                                  // nil if the runner records its tasks
+	ended    func(id string, outcome any, err error) // into it
 	database string
 }
 
@@ -26,6 +27,7 @@ func newServed(r *actors.TaskRunner, limits Limits) *served {
 		return s
 	}
 	s.inbox = newInbox(limits.MaxUnacknowledged)
+	s.ended = func(id string, outcome any, err error) { s.inbox.end(id, outcome, err, time.Now()) }
 	return s
 }
 
@@ -37,9 +39,9 @@ func (s *served) room() *remotepb.Room {
 
 // accepted is the answer to one run.
 type accepted struct {
-	existed bool
-	err     error
-	watch   func(told func(outcome any, err error)) (leave func()) // follows its outcome
+	existed    bool
+	err        error
+	submission actors.Submission // of a task that is recorded
 }
 
 // submit hands runs to the runner, in their order. The answers are in the order of the runs.
@@ -49,7 +51,7 @@ func (s *served) submit(ctx context.Context, owner string, runs []messages.Run) 
 	}
 	answers := make([]accepted, len(runs))
 	for i, submission := range s.runner.Submit(ctx, runs) {
-		answers[i] = accepted{existed: submission.Existed, err: submission.Err, watch: submission.Notify}
+		answers[i] = accepted{submission.Existed, submission.Err, submission}
 	}
 	return answers
 }
@@ -61,39 +63,37 @@ func (s *served) submitPlain(ctx context.Context, owner string, runs []messages.
 	places := make([]int, 0, len(runs))
 	now := time.Now()
 	for i, m := range runs {
-		answers[i].watch = s.watchPlain(owner, m.TaskID)
 		answers[i].existed, answers[i].err = s.inbox.enter(owner, m.TaskID, now)
 		if answers[i].err == nil && !answers[i].existed {
 			fresh, places = append(fresh, m), append(places, i)
 		}
 	}
 	for i, submission := range s.runner.Submit(ctx, fresh) {
-		id := fresh[i].TaskID
 		if submission.Err != nil {
-			s.inbox.refuse(id)
+			s.inbox.refuse(fresh[i].TaskID)
 			answers[places[i]].err = submission.Err
 			continue
 		}
-		submission.Notify(func(outcome any, err error) { s.inbox.end(id, outcome, err, time.Now()) })
+		submission.Notify(s.ended)
 	}
 	return answers
 }
 
-func (s *served) watchPlain(owner, id string) func(told func(any, error)) func() {
-	return func(told func(any, error)) func() {
-		whose := new(byte)
-		if err := s.inbox.follow(owner, id, whose, told); err != nil {
-			told(nil, err)
-		}
-		return func() { s.inbox.leave(id, whose) }
+// follow has somebody told of the outcome of a task that was accepted a moment ago. leave is nil if the inbox is to be left.
+func (s *served) follow(owner, id string, a accepted, f follower) (leave func()) {
+	if s.inbox == nil {
+		return a.submission.Notify(func(_ string, outcome any, err error) { f.to.tell(f.number, outcome, err) }).Stop
 	}
+	if err := s.inbox.follow(owner, id, f); err != nil {
+		f.to.tell(f.number, nil, err)
+	}
+	return nil
 }
 
-// watch follows the outcome of a task, by its id. The error says that there is none.
-func (s *served) watch(ctx context.Context, owner, id string, told func(outcome any, err error)) (leave func(), err error) {
+// watch has somebody told of the outcome of a task, by its id. The error says that there is none.
+func (s *served) watch(ctx context.Context, owner, id string, f follower) (leave func(), err error) {
 	if s.inbox != nil {
-		whose := new(byte)
-		return func() { s.inbox.leave(id, whose) }, s.inbox.follow(owner, id, whose, told)
+		return func() { s.inbox.leave(id, f) }, s.inbox.follow(owner, id, f)
 	}
 	if _, err := s.own(ctx, id); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *served) watch(ctx context.Context, owner, id string, told func(outcome 
 	go func() {
 		outcome, err := s.runner.Outcome(inner, id)
 		if inner.Err() == nil {
-			told(outcome, err)
+			f.to.tell(f.number, outcome, err)
 		}
 	}()
 	return cancel, nil

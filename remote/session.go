@@ -46,8 +46,8 @@ type answer struct {
 // debt is an outcome, or a down, that was asked for and has not arrived.
 type debt struct {
 	served *served
-	taskID string
-	leave  func()
+	taskID string // empty: of a down
+	leave  func() // takes back the wish; nil: it lies in the inbox of the runner
 	alive  func() // stops the timer that cancels the task at its deadline; it goes on when the stream is gone
 }
 
@@ -269,11 +269,19 @@ func (s *session) settle(number uint64, arrived bool) {
 	if alive != nil && arrived {
 		alive()
 	}
-	if leave != nil {
-		leave()
-	}
+	s.leave(number, d, leave)
 	if arrived && d.taskID != "" {
 		d.served.arrived(s.peer.name, d.taskID, true)
+	}
+}
+
+// leave takes back the wish to be told.
+func (s *session) leave(number uint64, d *debt, leave func()) {
+	switch {
+	case leave != nil:
+		leave()
+	case d.served.inbox != nil && d.taskID != "":
+		d.served.inbox.leave(d.taskID, follower{s, number})
 	}
 }
 
@@ -282,15 +290,9 @@ func (s *session) release() {
 	s.mu.Lock()
 	owed := s.owed
 	s.owed = map[uint64]*debt{}
-	var leaves []func()
-	for _, d := range owed {
-		if d.leave != nil {
-			leaves = append(leaves, d.leave)
-		}
-	}
 	s.mu.Unlock()
-	for _, leave := range leaves {
-		leave()
+	for number, d := range owed {
+		s.leave(number, d, d.leave)
 	}
 }
 

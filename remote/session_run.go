@@ -92,7 +92,9 @@ func (s *session) accepted(served *served, w wanted, a accepted) {
 	}
 	s.out.put(answer{frame: frame{number: number, what: isAccepted, payload: acceptedPayload(a.existed, w.debt == nil)}})
 	if w.debt != nil {
-		s.holds(number, w.debt, a.watch(func(outcome any, err error) { s.tell(number, outcome, err) }))
+		if leave := served.follow(s.peer.name, w.run.TaskID, a, follower{s, number}); leave != nil {
+			s.holds(number, w.debt, leave)
+		}
 	}
 	if w.request.cancelAtDeadline && !w.until.IsZero() {
 		s.listener.cancelAt(s, served, w, w.until)
@@ -105,8 +107,7 @@ func (s *session) await(r *frame, taskID string) error {
 	if err != nil {
 		return err
 	}
-	number := r.number
-	return s.follow(number, served, taskID, taskID, func(outcome any, err error) { s.tell(number, outcome, err) })
+	return s.follow(served, taskID, taskID, follower{s, r.number})
 }
 
 // look finds the runner, and whether this client may know of the task.
@@ -124,19 +125,19 @@ func (s *session) look(r *frame, taskID string) (*served, error) {
 }
 
 // follow owes what becomes of a task. kept is the task's id if the outcome itself is owed.
-func (s *session) follow(number uint64, served *served, taskID, kept string, told func(outcome any, err error)) error {
+func (s *session) follow(served *served, taskID, kept string, f follower) error {
 	d := &debt{served: served, taskID: kept}
-	if err := s.owe(number, d); err != nil {
+	if err := s.owe(f.number, d); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.listener.limits.AcceptTimeout)
 	defer cancel()
-	leave, err := served.watch(ctx, s.peer.name, taskID, told)
+	leave, err := served.watch(ctx, s.peer.name, taskID, f)
 	if err != nil {
-		s.settle(number, false)
+		s.settle(f.number, false)
 		return err
 	}
-	s.holds(number, d, leave)
+	s.holds(f.number, d, leave)
 	return nil
 }
 
@@ -160,9 +161,7 @@ func (s *session) monitor(r *frame, taskID string) error {
 		if err != nil {
 			return err
 		}
-		return s.follow(number, served, taskID, "", func(outcome any, err error) {
-			s.tell(number, messages.Down{Ref: messages.Ref(number), Reason: reasonOf(outcome, err)}, nil)
-		})
+		return s.follow(served, taskID, "", follower{(*downTeller)(s), number})
 	}
 	served, err := s.listener.served(r.runner)
 	if err != nil {
@@ -178,6 +177,13 @@ func (s *session) monitor(r *frame, taskID string) error {
 	})
 	s.holds(number, d, leave)
 	return nil
+}
+
+// downTeller is a session for those who monitor a task.
+type downTeller session
+
+func (s *downTeller) tell(number uint64, outcome any, err error) {
+	(*session)(s).tell(number, messages.Down{Ref: messages.Ref(number), Reason: reasonOf(outcome, err)}, nil)
 }
 
 // reasonOf is why a task has come to its end, as a Down says it.

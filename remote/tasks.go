@@ -110,21 +110,30 @@ func (s *served) outcome(ctx context.Context, owner, id string) (message any, er
 	if s.inbox == nil {
 		return s.runner.Outcome(ctx, id)
 	}
-	told := make(chan struct{})
-	leave, err := s.watch(ctx, owner, id, func(outcome any, why error) {
-		message, err = outcome, why
-		close(told)
-	})
+	one := &oneOutcome{told: make(chan struct{})}
+	leave, err := s.watch(ctx, owner, id, follower{to: one})
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	select {
-	case <-told:
-		return message, err
+	case <-one.told:
+		return one.message, one.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// oneOutcome is told of one.
+type oneOutcome struct {
+	told    chan struct{}
+	message any
+	err     error
+}
+
+func (o *oneOutcome) tell(_ uint64, message any, err error) {
+	o.message, o.err = message, err
+	close(o.told)
 }
 
 // Watch gives the outcomes of a runner's recorded tasks.
