@@ -123,7 +123,8 @@ func RunMany[R, A any](ctx context.Context, runner *TaskRunner, kind string, arg
 	}
 	handles := make([]*Handle[R], len(runs))
 	for i, r := range runs {
-		handles[i] = &Handle[R]{runner: runner, id: inserted[i].ID, task: inserted[i].Task, existed: inserted[i].Existed, promise: r.promise}
+		in := r.inserted(inserted, i)
+		handles[i] = &Handle[R]{runner: runner, id: in.ID, task: in.Task, existed: in.Existed, promise: r.promise}
 	}
 	return handles, nil
 }
@@ -148,7 +149,7 @@ func RunFunc[R any](ctx context.Context, runner *TaskRunner, f func(ctx context.
 	if err != nil {
 		return nil, err
 	}
-	return &Handle[R]{runner: runner, id: r.task.TaskID, task: inserted[0].Task, promise: r.promise}, nil
+	return &Handle[R]{runner: runner, id: r.task.TaskID, task: r.inserted(inserted, 0).Task, promise: r.promise}, nil
 }
 
 // newRuns checks the arguments and makes the runs; nothing is taken or recorded yet.
@@ -208,7 +209,7 @@ func newRun(runner *TaskRunner, kind string, p policy, o options) *run {
 	}
 }
 
-// accept takes new runs in, all or none: room, id, record, and a message to the runner, in this order.
+// accept takes new runs in, all or none: room, id, record, and a message to the runner, in this order. It gives what was recorded.
 func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]store.Inserted, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -233,7 +234,8 @@ func (r *TaskRunner) accept(ctx context.Context, runs []*run, o options) ([]stor
 	}
 	if !durable {
 		defer r.admission.leave()
-		return r.acceptPlain(runs, at), nil
+		r.acceptPlain(runs, at)
+		return nil, nil
 	}
 	return r.acceptRecorded(ctx, runs, start, at, now)
 }
@@ -289,15 +291,20 @@ func nameRuns(runs []*run) error {
 }
 
 // acceptPlain takes in tasks that are not recorded.
-func (r *TaskRunner) acceptPlain(runs []*run, at time.Time) []store.Inserted {
-	answers := make([]store.Inserted, len(runs))
-	for i, run := range runs {
+func (r *TaskRunner) acceptPlain(runs []*run, at time.Time) {
+	for _, run := range runs {
 		run.promise, run.due, run.stage = r.promises.forPlain(), at, accepted
-		answers[i].Task = store.Task{ID: run.task.TaskID, Runner: r.config.Name, Kind: run.task.Kind, MaxAttempts: run.policy.maxAttempts}
 	}
 	r.runs.add(runs...)
 	r.startRuns(runs...)
-	return answers
+}
+
+// inserted is what was recorded of the run with this place among those that were accepted; of one that is not recorded, what is known.
+func (r *run) inserted(all []store.Inserted, place int) store.Inserted {
+	if r.durable {
+		return all[place]
+	}
+	return store.Inserted{Task: store.Task{ID: r.task.TaskID, Runner: r.task.Runner, Kind: r.task.Kind, MaxAttempts: r.policy.maxAttempts}}
 }
 
 // insert records tasks: those that have a slot as already running here. These are entered before they are recorded, so that

@@ -13,9 +13,10 @@ import (
 
 // Submission is the answer to one of the messages that Submit was given.
 type Submission struct {
-	Task    store.Task // as it was recorded; of a task that is not recorded only its ID, Runner and Kind
-	Existed bool       // a task of this id was there already, so that nothing was recorded
-	Err     error      // why it was refused; then the rest is zero
+	TaskID  string
+	Seq     int64 // the order in which it was recorded; zero if it is not
+	Existed bool  // a task of this id was there already, so that nothing was recorded
+	Err     error // why it was refused; then the rest is zero
 
 	runner  *TaskRunner
 	promise *promise // of a task that is not recorded
@@ -80,7 +81,10 @@ func (r *TaskRunner) submit(ctx context.Context, runs []*run, places []*Submissi
 	switch {
 	case err == nil:
 		for i, place := range places {
-			*place = Submission{Task: inserted[i].Task, Existed: inserted[i].Existed, runner: r, promise: runs[i].promise}
+			*place = Submission{TaskID: runs[i].task.TaskID, runner: r, promise: runs[i].promise}
+			if inserted != nil {
+				place.Seq, place.Existed = inserted[i].Seq, inserted[i].Existed
+			}
 		}
 		return nil
 	case len(runs) == 1 || errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrStopping) || ctx.Err() != nil:
@@ -112,7 +116,7 @@ func onlyFull(err error) error {
 // The errors are those of Handle.Await for want of an outcome: ErrStopping, the cause of ctx.
 func (s Submission) Outcome(ctx context.Context) (message any, err error) {
 	if s.promise == nil {
-		return s.runner.Outcome(ctx, s.Task.ID)
+		return s.runner.Outcome(ctx, s.TaskID)
 	}
 	if err := s.promise.wait(ctx); err != nil {
 		return nil, err
@@ -123,7 +127,7 @@ func (s Submission) Outcome(ctx context.Context) (message any, err error) {
 // Notify has told called with the task's id and what Outcome gives, once, from any goroutine; it must wait for nothing, and ask the
 // runner nothing.
 func (s Submission) Notify(told func(id string, message any, err error)) Notification {
-	r, w := s.runner, watcher{s.Task.ID, told}
+	r, w := s.runner, watcher{s.TaskID, told}
 	if s.promise != nil {
 		return r.promises.whenDone(s.promise, w)
 	}

@@ -33,7 +33,7 @@ func TestSubmitAnswersEachByItself(t *testing.T) {
 			t.Errorf("the bad ones: %v; %v; %v", answers[1].Err, answers[2].Err, answers[3].Err)
 		}
 		for i, want := range map[int]string{0: "42", 4: "boom", 5: "6"} {
-			if answers[i].Err != nil || answers[i].Task.ID != runs[i].TaskID {
+			if answers[i].Err != nil || answers[i].TaskID != runs[i].TaskID {
 				t.Fatalf("run %d: %+v", i, answers[i])
 			}
 			outcome, err := answers[i].Outcome(ctx)
@@ -99,10 +99,10 @@ func TestSubmitKeepsTheOrder(t *testing.T) {
 			if i%3 == 1 {
 				continue
 			}
-			if answer.Err != nil || answer.Task.Seq <= last {
-				t.Errorf("run %d has the number %d behind %d, %v", i, answer.Task.Seq, last, answer.Err)
+			if answer.Err != nil || answer.Seq <= last {
+				t.Errorf("run %d has the number %d behind %d, %v", i, answer.Seq, last, answer.Err)
 			}
-			last = answer.Task.Seq
+			last = answer.Seq
 		}
 	})
 }

@@ -102,6 +102,7 @@ func (c *Client) take(l *link) (message []byte) {
 	c.mu.Lock()
 	defer c.unlock()
 	taken := 0
+	message = make([]byte, 0, c.roughSize(l.queue))
 	for _, a := range l.queue {
 		if a.isRun() && l.open >= l.max || len(message) >= clientSendBytes || taken >= maxRequests-2 {
 			break
@@ -129,7 +130,19 @@ func (c *Client) take(l *link) (message []byte) {
 		message = requestForm.append(message, &frame{number: l.last, what: askForget, payload: payloadOf(&remotepb.Forget{Number: l.forgotten[0]})})
 		l.forgotten = l.forgotten[1:]
 	}
+	if len(message) == 0 {
+		return nil
+	}
 	return message
+}
+
+// roughSize is about how large the message with these becomes. It need not grow then, or hardly.
+func (c *Client) roughSize(queue []*call) (size int) {
+	const around = 64 // of an envelope
+	for _, a := range queue[:min(len(queue), maxRequests)] {
+		size += around + len(a.frame.payload)
+	}
+	return min(size, clientSendBytes+clientSendBytes/4)
 }
 
 // number numbers a call that is about to be sent. It is called with the lock.

@@ -45,6 +45,9 @@ func WithWait() Option { return func(o *options) { o.wait = true } }
 func WithCancel() Option { return func(o *options) { o.cancel = true } }
 
 func gather(given []Option, now time.Time) (options, error) {
+	if len(given) == 0 {
+		return options{}, nil
+	}
 	var o options
 	for _, option := range given {
 		if option == nil {

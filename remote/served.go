@@ -41,7 +41,7 @@ func (s *served) room() *remotepb.Room {
 type accepted struct {
 	existed    bool
 	err        error
-	submission actors.Submission // of a task that is recorded
+	submission *actors.Submission // of a task that is recorded
 }
 
 // submit hands runs to the runner, in their order. The answers are in the order of the runs.
@@ -50,8 +50,9 @@ func (s *served) submit(ctx context.Context, owner string, runs []messages.Run) 
 		return s.submitPlain(ctx, owner, runs)
 	}
 	answers := make([]accepted, len(runs))
-	for i, submission := range s.runner.Submit(ctx, runs) {
-		answers[i] = accepted{submission.Existed, submission.Err, submission}
+	submissions := s.runner.Submit(ctx, runs)
+	for i := range submissions {
+		answers[i] = accepted{submissions[i].Existed, submissions[i].Err, &submissions[i]}
 	}
 	return answers
 }
@@ -59,19 +60,29 @@ func (s *served) submit(ctx context.Context, owner string, runs []messages.Run) 
 // submitPlain enters the runs into the inbox before the runner has them: of two that come at the same time with one id, the first counts.
 func (s *served) submitPlain(ctx context.Context, owner string, runs []messages.Run) []accepted {
 	answers := make([]accepted, len(runs))
-	fresh := make([]messages.Run, 0, len(runs))
-	places := make([]int, 0, len(runs))
-	now := time.Now()
-	for i, m := range runs {
-		answers[i].existed, answers[i].err = s.inbox.enter(owner, m.TaskID, now)
-		if answers[i].err == nil && !answers[i].existed {
-			fresh, places = append(fresh, m), append(places, i)
+	old, now := 0, time.Now()
+	for i := range runs {
+		a := &answers[i]
+		if a.existed, a.err = s.inbox.enter(owner, runs[i].TaskID, now); a.existed || a.err != nil {
+			old++
+		}
+	}
+	places := make([]*accepted, 0, len(runs)) // of the new ones
+	fresh := runs                             // which is mostly all of them
+	if old > 0 {
+		fresh = make([]messages.Run, 0, len(runs)-old)
+	}
+	for i := range answers {
+		if a := &answers[i]; !a.existed && a.err == nil {
+			places = append(places, a)
+			if old > 0 {
+				fresh = append(fresh, runs[i])
+			}
 		}
 	}
 	for i, submission := range s.runner.Submit(ctx, fresh) {
-		if submission.Err != nil {
+		if places[i].err = submission.Err; submission.Err != nil {
 			s.inbox.refuse(fresh[i].TaskID)
-			answers[places[i]].err = submission.Err
 			continue
 		}
 		submission.Notify(s.ended)

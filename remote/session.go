@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 )
 
@@ -31,6 +32,9 @@ type session struct {
 	out      *outbox[answer]
 	rate     *rate.Limiter
 	last     uint64 // the highest number so far
+
+	good []wanted // what is dealt with just now, in memory that is used again
+	runs []messages.Run
 
 	mu   sync.Mutex
 	owed map[uint64]*debt

@@ -13,7 +13,6 @@ import (
 // wanted is a run that was looked at and found good.
 type wanted struct {
 	request *frame
-	run     messages.Run
 	until   time.Time // the deadline; zero if there is none
 	debt    *debt     // nil: its outcome is not wanted, or too many are owed
 }
@@ -27,63 +26,63 @@ func (s *session) runAll(requests []frame) {
 		}
 		return
 	}
-	good := make([]wanted, 0, len(requests))
-	runs := make([]messages.Run, 0, len(requests))
 	now := time.Now()
 	for i := range requests {
-		w, err := s.want(served, &requests[i], now)
+		run, w, err := s.want(served, &requests[i], now)
 		if err != nil {
 			s.refuse(requests[i].number, err)
 			continue
 		}
-		good, runs = append(good, w), append(runs, w.run)
+		s.good, s.runs = append(s.good, w), append(s.runs, run)
 	}
-	if len(runs) == 0 {
-		return
+	if len(s.runs) > 0 {
+		ctx, cancel := context.WithTimeout(s.ctx, s.listener.limits.AcceptTimeout)
+		defer cancel()
+		for i, a := range served.submit(ctx, s.peer.name, s.runs) {
+			s.accepted(served, &s.runs[i], s.good[i], a)
+		}
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.listener.limits.AcceptTimeout)
-	defer cancel()
-	for i, a := range served.submit(ctx, s.peer.name, runs) {
-		s.accepted(served, good[i], a)
-	}
+	clear(s.runs)
+	clear(s.good)
+	s.runs, s.good = s.runs[:0], s.good[:0]
 }
 
 // want looks at one run.
-func (s *session) want(served *served, r *frame, now time.Time) (w wanted, err error) {
+func (s *session) want(served *served, r *frame, now time.Time) (run messages.Run, w wanted, err error) {
 	w.request = r
 	parcel, err := messages.ParseParcel(r.payload)
 	if err == nil {
-		w.run, err = parcel.Run()
+		run, err = parcel.Run()
 	}
 	if err != nil {
-		return w, s.listener.refuse(s.peer, refusedBadRun, err)
+		return run, w, s.listener.refuse(s.peer, refusedBadRun, err)
 	}
-	if err := s.peer.may(actionRun, served.runner.Name(), w.run.Kind); err != nil {
-		return w, err
+	if err := s.peer.may(actionRun, served.runner.Name(), run.Kind); err != nil {
+		return run, w, err
 	}
 	select {
 	case <-s.listener.leaving:
-		return w, actors.ErrStopping
+		return run, w, actors.ErrStopping
 	default:
 	}
 	if w.until = parcel.Deadline; !w.until.IsZero() && !w.until.After(now) {
-		return w, ErrTooLate
+		return run, w, ErrTooLate
 	}
 	if r.withoutOutcome {
-		return w, nil
+		return run, w, nil
 	}
-	d := &debt{served: served, taskID: w.run.TaskID}
+	d := &debt{served: served, taskID: run.TaskID}
 	switch err := s.owe(r.number, d); {
 	case err == nil:
 		w.debt = d
 	case served.inbox != nil:
-		return w, err // nobody could keep it
+		return run, w, err // nobody could keep it
 	}
-	return w, nil
+	return run, w, nil
 }
 
 // accepted answers a run, and has its outcome told.
-func (s *session) accepted(served *served, w wanted, a accepted) {
+func (s *session) accepted(served *served, run *messages.Run, w wanted, a accepted) {
 	number := w.request.number
 	if a.err != nil {
 		s.settle(number, false)
@@ -92,12 +91,12 @@ func (s *session) accepted(served *served, w wanted, a accepted) {
 	}
 	s.out.put(answer{frame: frame{number: number, what: isAccepted, payload: acceptedPayload(a.existed, w.debt == nil)}})
 	if w.debt != nil {
-		if leave := served.follow(s.peer.name, w.run.TaskID, a, follower{s, number}); leave != nil {
+		if leave := served.follow(s.peer.name, run.TaskID, a, follower{s, number}); leave != nil {
 			s.holds(number, w.debt, leave)
 		}
 	}
 	if w.request.cancelAtDeadline && !w.until.IsZero() {
-		s.listener.cancelAt(s, served, w, w.until)
+		s.listener.cancelAt(s, served, run.TaskID, w)
 	}
 }
 

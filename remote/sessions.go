@@ -136,12 +136,12 @@ func (l *Listener) cancel(ctx context.Context, p *peer, owner string, s *served,
 }
 
 // cancelAt cancels a task at its deadline, unless its outcome has arrived by then. It does so also when the client is gone.
-func (l *Listener) cancelAt(s *session, served *served, w wanted, until time.Time) {
-	alive := l.timers.after(time.Until(until), func() {
+func (l *Listener) cancelAt(s *session, served *served, taskID string, w wanted) {
+	alive := l.timers.after(time.Until(w.until), func() {
 		ctx, stop := context.WithTimeout(context.Background(), l.limits.AcceptTimeout)
 		defer stop()
-		if _, err := served.runner.Cancel(ctx, w.run.TaskID); err != nil {
-			l.logger.Debug("remote: a task was not cancelled at its deadline", "task", w.run.TaskID, "error", err)
+		if _, err := served.runner.Cancel(ctx, taskID); err != nil {
+			l.logger.Debug("remote: a task was not cancelled at its deadline", "task", taskID, "error", err)
 		}
 	})
 	if w.debt == nil {
