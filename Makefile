@@ -88,6 +88,10 @@ bench-flat: ## what a task costs beside ten thousand and ten million finished on
 bench-assets: rclone ## moving 7,447 small files beside rclone, into bench/README.md; needs nginx and versitygw, takes ten minutes
 	cd bench && go test -run '^TestCompare$$' -count=1 -v -timeout 2h ./assets -rounds 5 -write ../README.md
 
+.PHONY: bench-remote
+bench-remote: ## a remote Run beside a call of gRPC and a local Run, into bench/README.md; takes three minutes
+	cd bench && go test -run '^TestCompare$$' -count=1 -v -timeout 2h ./remote -rounds 5 -write ../README.md
+
 # What bench-assets is measured against. No test needs it.
 RCLONE = v1.76.0
 

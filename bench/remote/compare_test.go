@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,11 +89,11 @@ func (c contender) measure(ctx context.Context, dir string) (r result, err error
 	if err != nil {
 		return r, err
 	}
-	if _, err := run(ctx, c.callers, warmFor, call); err != nil {
+	if _, err := callFor(ctx, c.callers, warmFor, call); err != nil {
 		return r, err
 	}
 	before := ownCPU()
-	if r, err = run(ctx, c.callers, measureFor, call); err != nil {
+	if r, err = callFor(ctx, c.callers, measureFor, call); err != nil {
 		return r, err
 	}
 	r.client = ownCPU() - before
@@ -105,8 +106,8 @@ func (c contender) measure(ctx context.Context, dir string) (r result, err error
 	return r, err
 }
 
-// run calls for so long.
-func run(ctx context.Context, callers int, d time.Duration, call func(ctx context.Context) error) (r result, err error) {
+// callFor calls for so long.
+func callFor(ctx context.Context, callers int, d time.Duration, call func(ctx context.Context) error) (r result, err error) {
 	var mu sync.Mutex
 	var under sync.WaitGroup
 	began := time.Now()
@@ -134,28 +135,41 @@ func run(ctx context.Context, callers int, d time.Duration, call func(ctx contex
 }
 
 func TestCompare(t *testing.T) {
-	if *rounds == 0 {
+	if *rounds <= 0 {
 		t.Skip("run by make bench-remote")
 	}
 	chosen, err := regexp.Compile(*only)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := slices.DeleteFunc(contenders(), func(c contender) bool { return !chosen.MatchString(c.title()) })
-	results := map[string][]result{}
-	for round := range *rounds {
-		for _, c := range all {
-			r, err := c.measure(t.Context(), t.TempDir())
-			if err != nil {
-				t.Fatalf("%s: %v", c.title(), err)
-			}
-			results[c.title()] = append(results[c.title()], r)
-			t.Logf("round %d: %-45s %9s calls/s, median %s, client %.1f and server %.1f µs of the processor for each", round+1, c.title(),
-				figures.Thousands(r.rate()), figures.Percentile(r.times, 0.5).Round(time.Microsecond),
-				perCall(r.client, r.calls), perCall(r.server.cpu, r.calls))
-		}
-		slices.Reverse(all)
+	if *write != "" && *only != "" {
+		t.Fatal("-write is for a whole run, not for -only")
 	}
+	r := &run{
+		contenders: slices.DeleteFunc(contenders(), func(c contender) bool { return !chosen.MatchString(c.title()) }),
+		results:    map[string][]result{},
+	}
+	turns := slices.Clone(r.contenders)
+	for round := range *rounds {
+		for _, c := range turns {
+			r.turn(t, round, c)
+		}
+		slices.Reverse(turns)
+	}
+	r.finish(t)
+}
+
+// turn has what those before have written brought to the disk first, so that it is no burden of this one.
+func (r *run) turn(t *testing.T, round int, c contender) {
+	syscall.Sync()
+	one, err := c.measure(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatalf("%s: %v", c.title(), err)
+	}
+	r.results[c.title()] = append(r.results[c.title()], one)
+	t.Logf("round %d: %-45s %9s calls/s, median %s, client %.1f and server %.1f µs of the processor for each", round+1, c.title(),
+		figures.Thousands(one.rate()), figures.Percentile(one.times, 0.5).Round(time.Microsecond),
+		perCall(one.client, one.calls), perCall(one.server.cpu, one.calls))
 }
 
 func perCall(d time.Duration, calls int) float64 {
