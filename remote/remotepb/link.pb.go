@@ -32,111 +32,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Code is why something will not be. Readers take one that they do not know for CODE_OTHER.
-type Code int32
-
-const (
-	// Not set, which is invalid.
-	Code_CODE_UNSPECIFIED Code = 0
-	// Any reason that has no code of its own.
-	Code_CODE_OTHER Code = 1
-	// A request that this listener does not know.
-	Code_CODE_UNKNOWN Code = 2
-	// A field has a value which it cannot have.
-	Code_CODE_INVALID Code = 3
-	// This client may not do this.
-	Code_CODE_NOT_ALLOWED Code = 4
-	// There is no such runner.
-	Code_CODE_NO_RUNNER Code = 5
-	// The runner does not know the kind.
-	Code_CODE_NO_KIND Code = 6
-	// There is no such task, or nothing is known of it any more.
-	Code_CODE_NO_TASK Code = 7
-	// The task has ended already.
-	Code_CODE_ENDED Code = 8
-	// There is no room.
-	Code_CODE_FULL Code = 9
-	// The runner is stopping.
-	Code_CODE_STOPPING Code = 10
-	// The database does not answer; the task may have been accepted all the same.
-	Code_CODE_UNAVAILABLE Code = 11
-	// The deadline had passed before the task was accepted.
-	Code_CODE_TOO_LATE Code = 12
-	// The runner records nothing, which this needs.
-	Code_CODE_NO_STORE Code = 13
-	// Outcomes behind the cursor were deleted.
-	Code_CODE_CURSOR_EXPIRED Code = 14
-	// The cursor is beyond the last outcome: it is from another database, or from before a backup was restored.
-	Code_CODE_CURSOR_AHEAD Code = 15
-)
-
-// Enum value maps for Code.
-var (
-	Code_name = map[int32]string{
-		0:  "CODE_UNSPECIFIED",
-		1:  "CODE_OTHER",
-		2:  "CODE_UNKNOWN",
-		3:  "CODE_INVALID",
-		4:  "CODE_NOT_ALLOWED",
-		5:  "CODE_NO_RUNNER",
-		6:  "CODE_NO_KIND",
-		7:  "CODE_NO_TASK",
-		8:  "CODE_ENDED",
-		9:  "CODE_FULL",
-		10: "CODE_STOPPING",
-		11: "CODE_UNAVAILABLE",
-		12: "CODE_TOO_LATE",
-		13: "CODE_NO_STORE",
-		14: "CODE_CURSOR_EXPIRED",
-		15: "CODE_CURSOR_AHEAD",
-	}
-	Code_value = map[string]int32{
-		"CODE_UNSPECIFIED":    0,
-		"CODE_OTHER":          1,
-		"CODE_UNKNOWN":        2,
-		"CODE_INVALID":        3,
-		"CODE_NOT_ALLOWED":    4,
-		"CODE_NO_RUNNER":      5,
-		"CODE_NO_KIND":        6,
-		"CODE_NO_TASK":        7,
-		"CODE_ENDED":          8,
-		"CODE_FULL":           9,
-		"CODE_STOPPING":       10,
-		"CODE_UNAVAILABLE":    11,
-		"CODE_TOO_LATE":       12,
-		"CODE_NO_STORE":       13,
-		"CODE_CURSOR_EXPIRED": 14,
-		"CODE_CURSOR_AHEAD":   15,
-	}
-)
-
-func (x Code) Enum() *Code {
-	p := new(Code)
-	*p = x
-	return p
-}
-
-func (x Code) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_link_proto_enumTypes[0].Descriptor()
-}
-
-func (Code) Type() protoreflect.EnumType {
-	return &file_link_proto_enumTypes[0]
-}
-
-func (x Code) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Code.Descriptor instead.
-func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{0}
-}
-
 // ConnectRequest is some requests, in their order.
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1144,88 +1039,6 @@ func (x *Accepted) GetUnwatched() bool {
 	return false
 }
 
-// Refused says why something will not be.
-type Refused struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// For programs.
-	Code Code `protobuf:"varint,1,opt,name=code,proto3,enum=taskrunner.remote.v1.Code" json:"code,omitempty"`
-	// For people.
-	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// Of CODE_FULL: which limit, and how much that is.
-	Limit string `protobuf:"bytes,3,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Of CODE_FULL: how much that is.
-	Max int64 `protobuf:"varint,4,opt,name=max,proto3" json:"max,omitempty"`
-	// Of CODE_ENDED: the state in which the task is.
-	State         string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Refused) Reset() {
-	*x = Refused{}
-	mi := &file_link_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Refused) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Refused) ProtoMessage() {}
-
-func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Refused.ProtoReflect.Descriptor instead.
-func (*Refused) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *Refused) GetCode() Code {
-	if x != nil {
-		return x.Code
-	}
-	return Code_CODE_UNSPECIFIED
-}
-
-func (x *Refused) GetText() string {
-	if x != nil {
-		return x.Text
-	}
-	return ""
-}
-
-func (x *Refused) GetLimit() string {
-	if x != nil {
-		return x.Limit
-	}
-	return ""
-}
-
-func (x *Refused) GetMax() int64 {
-	if x != nil {
-		return x.Max
-	}
-	return 0
-}
-
-func (x *Refused) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
 // Done says that it is done.
 type Done struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1235,7 +1048,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_link_proto_msgTypes[15]
+	mi := &file_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1060,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[15]
+	mi := &file_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1073,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{15}
+	return file_link_proto_rawDescGZIP(), []int{14}
 }
 
 // Leaving says that the program is about to stop.
@@ -1272,7 +1085,7 @@ type Leaving struct {
 
 func (x *Leaving) Reset() {
 	*x = Leaving{}
-	mi := &file_link_proto_msgTypes[16]
+	mi := &file_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1097,7 @@ func (x *Leaving) String() string {
 func (*Leaving) ProtoMessage() {}
 
 func (x *Leaving) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[16]
+	mi := &file_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1110,7 @@ func (x *Leaving) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
 func (*Leaving) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{16}
+	return file_link_proto_rawDescGZIP(), []int{15}
 }
 
 var File_link_proto protoreflect.FileDescriptor
@@ -1305,7 +1118,7 @@ var File_link_proto protoreflect.FileDescriptor
 const file_link_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"link.proto\x12\x14taskrunner.remote.v1\x1a\x10taskrunner.proto\"K\n" +
+	"link.proto\x12\x14taskrunner.remote.v1\x1a\x10taskrunner.proto\x1a\vtasks.proto\"K\n" +
 	"\x0eConnectRequest\x129\n" +
 	"\brequests\x18\x01 \x03(\v2\x1d.taskrunner.remote.v1.RequestR\brequests\"I\n" +
 	"\x0fConnectResponse\x126\n" +
@@ -1361,35 +1174,9 @@ const file_link_proto_rawDesc = "" +
 	"\bdatabase\x18\x04 \x01(\tR\bdatabase\"B\n" +
 	"\bAccepted\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12\x1c\n" +
-	"\tunwatched\x18\x02 \x01(\bR\tunwatched\"\x8b\x01\n" +
-	"\aRefused\x12.\n" +
-	"\x04code\x18\x01 \x01(\x0e2\x1a.taskrunner.remote.v1.CodeR\x04code\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\tR\x05limit\x12\x10\n" +
-	"\x03max\x18\x04 \x01(\x03R\x03max\x12\x14\n" +
-	"\x05state\x18\x05 \x01(\tR\x05state\"\x06\n" +
+	"\tunwatched\x18\x02 \x01(\bR\tunwatched\"\x06\n" +
 	"\x04Done\"\t\n" +
-	"\aLeaving*\xbc\x02\n" +
-	"\x04Code\x12\x14\n" +
-	"\x10CODE_UNSPECIFIED\x10\x00\x12\x0e\n" +
-	"\n" +
-	"CODE_OTHER\x10\x01\x12\x10\n" +
-	"\fCODE_UNKNOWN\x10\x02\x12\x10\n" +
-	"\fCODE_INVALID\x10\x03\x12\x14\n" +
-	"\x10CODE_NOT_ALLOWED\x10\x04\x12\x12\n" +
-	"\x0eCODE_NO_RUNNER\x10\x05\x12\x10\n" +
-	"\fCODE_NO_KIND\x10\x06\x12\x10\n" +
-	"\fCODE_NO_TASK\x10\a\x12\x0e\n" +
-	"\n" +
-	"CODE_ENDED\x10\b\x12\r\n" +
-	"\tCODE_FULL\x10\t\x12\x11\n" +
-	"\rCODE_STOPPING\x10\n" +
-	"\x12\x14\n" +
-	"\x10CODE_UNAVAILABLE\x10\v\x12\x11\n" +
-	"\rCODE_TOO_LATE\x10\f\x12\x11\n" +
-	"\rCODE_NO_STORE\x10\r\x12\x17\n" +
-	"\x13CODE_CURSOR_EXPIRED\x10\x0e\x12\x15\n" +
-	"\x11CODE_CURSOR_AHEAD\x10\x0f2b\n" +
+	"\aLeaving2b\n" +
 	"\x04Link\x12Z\n" +
 	"\aConnect\x12$.taskrunner.remote.v1.ConnectRequest\x1a%.taskrunner.remote.v1.ConnectResponse(\x010\x01B5Z3github.com/taskrunner-go/taskrunner/remote/remotepbb\x06proto3"
 
@@ -1405,56 +1192,53 @@ func file_link_proto_rawDescGZIP() []byte {
 	return file_link_proto_rawDescData
 }
 
-var file_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_link_proto_goTypes = []any{
-	(Code)(0),                 // 0: taskrunner.remote.v1.Code
-	(*ConnectRequest)(nil),    // 1: taskrunner.remote.v1.ConnectRequest
-	(*ConnectResponse)(nil),   // 2: taskrunner.remote.v1.ConnectResponse
-	(*Request)(nil),           // 3: taskrunner.remote.v1.Request
-	(*Hello)(nil),             // 4: taskrunner.remote.v1.Hello
-	(*Await)(nil),             // 5: taskrunner.remote.v1.Await
-	(*Cancel)(nil),            // 6: taskrunner.remote.v1.Cancel
-	(*Monitor)(nil),           // 7: taskrunner.remote.v1.Monitor
-	(*Forget)(nil),            // 8: taskrunner.remote.v1.Forget
-	(*Arrived)(nil),           // 9: taskrunner.remote.v1.Arrived
-	(*Answer)(nil),            // 10: taskrunner.remote.v1.Answer
-	(*Welcome)(nil),           // 11: taskrunner.remote.v1.Welcome
-	(*Rooms)(nil),             // 12: taskrunner.remote.v1.Rooms
-	(*Room)(nil),              // 13: taskrunner.remote.v1.Room
-	(*Accepted)(nil),          // 14: taskrunner.remote.v1.Accepted
-	(*Refused)(nil),           // 15: taskrunner.remote.v1.Refused
-	(*Done)(nil),              // 16: taskrunner.remote.v1.Done
-	(*Leaving)(nil),           // 17: taskrunner.remote.v1.Leaving
-	(*messages.Envelope)(nil), // 18: taskrunner.v1.Envelope
+	(*ConnectRequest)(nil),    // 0: taskrunner.remote.v1.ConnectRequest
+	(*ConnectResponse)(nil),   // 1: taskrunner.remote.v1.ConnectResponse
+	(*Request)(nil),           // 2: taskrunner.remote.v1.Request
+	(*Hello)(nil),             // 3: taskrunner.remote.v1.Hello
+	(*Await)(nil),             // 4: taskrunner.remote.v1.Await
+	(*Cancel)(nil),            // 5: taskrunner.remote.v1.Cancel
+	(*Monitor)(nil),           // 6: taskrunner.remote.v1.Monitor
+	(*Forget)(nil),            // 7: taskrunner.remote.v1.Forget
+	(*Arrived)(nil),           // 8: taskrunner.remote.v1.Arrived
+	(*Answer)(nil),            // 9: taskrunner.remote.v1.Answer
+	(*Welcome)(nil),           // 10: taskrunner.remote.v1.Welcome
+	(*Rooms)(nil),             // 11: taskrunner.remote.v1.Rooms
+	(*Room)(nil),              // 12: taskrunner.remote.v1.Room
+	(*Accepted)(nil),          // 13: taskrunner.remote.v1.Accepted
+	(*Done)(nil),              // 14: taskrunner.remote.v1.Done
+	(*Leaving)(nil),           // 15: taskrunner.remote.v1.Leaving
+	(*messages.Envelope)(nil), // 16: taskrunner.v1.Envelope
+	(*Refused)(nil),           // 17: taskrunner.remote.v1.Refused
 }
 var file_link_proto_depIdxs = []int32{
-	3,  // 0: taskrunner.remote.v1.ConnectRequest.requests:type_name -> taskrunner.remote.v1.Request
-	10, // 1: taskrunner.remote.v1.ConnectResponse.answers:type_name -> taskrunner.remote.v1.Answer
-	4,  // 2: taskrunner.remote.v1.Request.hello:type_name -> taskrunner.remote.v1.Hello
-	18, // 3: taskrunner.remote.v1.Request.run:type_name -> taskrunner.v1.Envelope
-	5,  // 4: taskrunner.remote.v1.Request.await:type_name -> taskrunner.remote.v1.Await
-	6,  // 5: taskrunner.remote.v1.Request.cancel:type_name -> taskrunner.remote.v1.Cancel
-	7,  // 6: taskrunner.remote.v1.Request.monitor:type_name -> taskrunner.remote.v1.Monitor
-	8,  // 7: taskrunner.remote.v1.Request.forget:type_name -> taskrunner.remote.v1.Forget
-	9,  // 8: taskrunner.remote.v1.Request.arrived:type_name -> taskrunner.remote.v1.Arrived
-	11, // 9: taskrunner.remote.v1.Answer.welcome:type_name -> taskrunner.remote.v1.Welcome
-	14, // 10: taskrunner.remote.v1.Answer.accepted:type_name -> taskrunner.remote.v1.Accepted
-	15, // 11: taskrunner.remote.v1.Answer.refused:type_name -> taskrunner.remote.v1.Refused
-	16, // 12: taskrunner.remote.v1.Answer.done:type_name -> taskrunner.remote.v1.Done
-	18, // 13: taskrunner.remote.v1.Answer.outcome:type_name -> taskrunner.v1.Envelope
-	12, // 14: taskrunner.remote.v1.Answer.rooms:type_name -> taskrunner.remote.v1.Rooms
-	17, // 15: taskrunner.remote.v1.Answer.leaving:type_name -> taskrunner.remote.v1.Leaving
-	13, // 16: taskrunner.remote.v1.Welcome.rooms:type_name -> taskrunner.remote.v1.Room
-	13, // 17: taskrunner.remote.v1.Rooms.rooms:type_name -> taskrunner.remote.v1.Room
-	0,  // 18: taskrunner.remote.v1.Refused.code:type_name -> taskrunner.remote.v1.Code
-	1,  // 19: taskrunner.remote.v1.Link.Connect:input_type -> taskrunner.remote.v1.ConnectRequest
-	2,  // 20: taskrunner.remote.v1.Link.Connect:output_type -> taskrunner.remote.v1.ConnectResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	2,  // 0: taskrunner.remote.v1.ConnectRequest.requests:type_name -> taskrunner.remote.v1.Request
+	9,  // 1: taskrunner.remote.v1.ConnectResponse.answers:type_name -> taskrunner.remote.v1.Answer
+	3,  // 2: taskrunner.remote.v1.Request.hello:type_name -> taskrunner.remote.v1.Hello
+	16, // 3: taskrunner.remote.v1.Request.run:type_name -> taskrunner.v1.Envelope
+	4,  // 4: taskrunner.remote.v1.Request.await:type_name -> taskrunner.remote.v1.Await
+	5,  // 5: taskrunner.remote.v1.Request.cancel:type_name -> taskrunner.remote.v1.Cancel
+	6,  // 6: taskrunner.remote.v1.Request.monitor:type_name -> taskrunner.remote.v1.Monitor
+	7,  // 7: taskrunner.remote.v1.Request.forget:type_name -> taskrunner.remote.v1.Forget
+	8,  // 8: taskrunner.remote.v1.Request.arrived:type_name -> taskrunner.remote.v1.Arrived
+	10, // 9: taskrunner.remote.v1.Answer.welcome:type_name -> taskrunner.remote.v1.Welcome
+	13, // 10: taskrunner.remote.v1.Answer.accepted:type_name -> taskrunner.remote.v1.Accepted
+	17, // 11: taskrunner.remote.v1.Answer.refused:type_name -> taskrunner.remote.v1.Refused
+	14, // 12: taskrunner.remote.v1.Answer.done:type_name -> taskrunner.remote.v1.Done
+	16, // 13: taskrunner.remote.v1.Answer.outcome:type_name -> taskrunner.v1.Envelope
+	11, // 14: taskrunner.remote.v1.Answer.rooms:type_name -> taskrunner.remote.v1.Rooms
+	15, // 15: taskrunner.remote.v1.Answer.leaving:type_name -> taskrunner.remote.v1.Leaving
+	12, // 16: taskrunner.remote.v1.Welcome.rooms:type_name -> taskrunner.remote.v1.Room
+	12, // 17: taskrunner.remote.v1.Rooms.rooms:type_name -> taskrunner.remote.v1.Room
+	0,  // 18: taskrunner.remote.v1.Link.Connect:input_type -> taskrunner.remote.v1.ConnectRequest
+	1,  // 19: taskrunner.remote.v1.Link.Connect:output_type -> taskrunner.remote.v1.ConnectResponse
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_link_proto_init() }
@@ -1462,6 +1246,7 @@ func file_link_proto_init() {
 	if File_link_proto != nil {
 		return
 	}
+	file_tasks_proto_init()
 	file_link_proto_msgTypes[2].OneofWrappers = []any{
 		(*Request_Hello)(nil),
 		(*Request_Run)(nil),
@@ -1485,14 +1270,13 @@ func file_link_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_proto_rawDesc), len(file_link_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   17,
+			NumEnums:      0,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_link_proto_goTypes,
 		DependencyIndexes: file_link_proto_depIdxs,
-		EnumInfos:         file_link_proto_enumTypes,
 		MessageInfos:      file_link_proto_msgTypes,
 	}.Build()
 	File_link_proto = out.File

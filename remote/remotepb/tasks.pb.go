@@ -3,7 +3,7 @@
 // balances; it uses Watch and Acknowledge of this service, and link.proto for the rest.
 //
 // Who calls shows a client certificate, or a bearer token in the metadata (authorization: Bearer …), or both; whatever
-// the server was told to ask for. Errors are status codes:
+// the server was told to ask for. Errors are status codes, with a Refused in their details that says more:
 //
 //   INVALID_ARGUMENT     a field has a value which it cannot have; the text names it
 //   UNAUTHENTICATED      no token, or none that is known
@@ -97,6 +97,111 @@ func (x State) Number() protoreflect.EnumNumber {
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
 	return file_tasks_proto_rawDescGZIP(), []int{0}
+}
+
+// Code is why something will not be. Readers take one that they do not know for CODE_OTHER.
+type Code int32
+
+const (
+	// Not set, which is invalid.
+	Code_CODE_UNSPECIFIED Code = 0
+	// Any reason that has no code of its own.
+	Code_CODE_OTHER Code = 1
+	// A request that this listener does not know.
+	Code_CODE_UNKNOWN Code = 2
+	// A field has a value which it cannot have.
+	Code_CODE_INVALID Code = 3
+	// This client may not do this.
+	Code_CODE_NOT_ALLOWED Code = 4
+	// There is no such runner.
+	Code_CODE_NO_RUNNER Code = 5
+	// The runner does not know the kind.
+	Code_CODE_NO_KIND Code = 6
+	// There is no such task, or nothing is known of it any more.
+	Code_CODE_NO_TASK Code = 7
+	// The task has ended already.
+	Code_CODE_ENDED Code = 8
+	// There is no room.
+	Code_CODE_FULL Code = 9
+	// The runner is stopping.
+	Code_CODE_STOPPING Code = 10
+	// The database does not answer; the task may have been accepted all the same.
+	Code_CODE_UNAVAILABLE Code = 11
+	// The deadline had passed before the task was accepted.
+	Code_CODE_TOO_LATE Code = 12
+	// The runner records nothing, which this needs.
+	Code_CODE_NO_STORE Code = 13
+	// Outcomes behind the cursor were deleted.
+	Code_CODE_CURSOR_EXPIRED Code = 14
+	// The cursor is beyond the last outcome: it is from another database, or from before a backup was restored.
+	Code_CODE_CURSOR_AHEAD Code = 15
+)
+
+// Enum value maps for Code.
+var (
+	Code_name = map[int32]string{
+		0:  "CODE_UNSPECIFIED",
+		1:  "CODE_OTHER",
+		2:  "CODE_UNKNOWN",
+		3:  "CODE_INVALID",
+		4:  "CODE_NOT_ALLOWED",
+		5:  "CODE_NO_RUNNER",
+		6:  "CODE_NO_KIND",
+		7:  "CODE_NO_TASK",
+		8:  "CODE_ENDED",
+		9:  "CODE_FULL",
+		10: "CODE_STOPPING",
+		11: "CODE_UNAVAILABLE",
+		12: "CODE_TOO_LATE",
+		13: "CODE_NO_STORE",
+		14: "CODE_CURSOR_EXPIRED",
+		15: "CODE_CURSOR_AHEAD",
+	}
+	Code_value = map[string]int32{
+		"CODE_UNSPECIFIED":    0,
+		"CODE_OTHER":          1,
+		"CODE_UNKNOWN":        2,
+		"CODE_INVALID":        3,
+		"CODE_NOT_ALLOWED":    4,
+		"CODE_NO_RUNNER":      5,
+		"CODE_NO_KIND":        6,
+		"CODE_NO_TASK":        7,
+		"CODE_ENDED":          8,
+		"CODE_FULL":           9,
+		"CODE_STOPPING":       10,
+		"CODE_UNAVAILABLE":    11,
+		"CODE_TOO_LATE":       12,
+		"CODE_NO_STORE":       13,
+		"CODE_CURSOR_EXPIRED": 14,
+		"CODE_CURSOR_AHEAD":   15,
+	}
+)
+
+func (x Code) Enum() *Code {
+	p := new(Code)
+	*p = x
+	return p
+}
+
+func (x Code) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Code) Descriptor() protoreflect.EnumDescriptor {
+	return file_tasks_proto_enumTypes[1].Descriptor()
+}
+
+func (Code) Type() protoreflect.EnumType {
+	return &file_tasks_proto_enumTypes[1]
+}
+
+func (x Code) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Code.Descriptor instead.
+func (Code) EnumDescriptor() ([]byte, []int) {
+	return file_tasks_proto_rawDescGZIP(), []int{1}
 }
 
 // RunRequest asks for a task.
@@ -804,6 +909,89 @@ func (x *Outcome) GetCursor() int64 {
 	return 0
 }
 
+// Refused says why something will not be. It is in the details of each status that is an error of the server's own
+// (grpc-status-details-bin), with more codes than gRPC has.
+type Refused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For programs.
+	Code Code `protobuf:"varint,1,opt,name=code,proto3,enum=taskrunner.remote.v1.Code" json:"code,omitempty"`
+	// For people.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Of CODE_FULL: which limit, and how much that is.
+	Limit string `protobuf:"bytes,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Of CODE_FULL: how much that is.
+	Max int64 `protobuf:"varint,4,opt,name=max,proto3" json:"max,omitempty"`
+	// Of CODE_ENDED: the state in which the task is.
+	State         string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refused) Reset() {
+	*x = Refused{}
+	mi := &file_tasks_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refused) ProtoMessage() {}
+
+func (x *Refused) ProtoReflect() protoreflect.Message {
+	mi := &file_tasks_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refused.ProtoReflect.Descriptor instead.
+func (*Refused) Descriptor() ([]byte, []int) {
+	return file_tasks_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Refused) GetCode() Code {
+	if x != nil {
+		return x.Code
+	}
+	return Code_CODE_UNSPECIFIED
+}
+
+func (x *Refused) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Refused) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *Refused) GetMax() int64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Refused) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 var File_tasks_proto protoreflect.FileDescriptor
 
 const file_tasks_proto_rawDesc = "" +
@@ -860,12 +1048,38 @@ const file_tasks_proto_rawDesc = "" +
 	"\vfinished_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12\x16\n" +
-	"\x06cursor\x18\v \x01(\x03R\x06cursor*]\n" +
+	"\x06cursor\x18\v \x01(\x03R\x06cursor\"\x8b\x01\n" +
+	"\aRefused\x12.\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x1a.taskrunner.remote.v1.CodeR\x04code\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\tR\x05limit\x12\x10\n" +
+	"\x03max\x18\x04 \x01(\x03R\x03max\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state*]\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATE_COMPLETED\x10\x01\x12\x13\n" +
 	"\x0fSTATE_CANCELLED\x10\x02\x12\x13\n" +
-	"\x0fSTATE_DISCARDED\x10\x032\xb2\x03\n" +
+	"\x0fSTATE_DISCARDED\x10\x03*\xbc\x02\n" +
+	"\x04Code\x12\x14\n" +
+	"\x10CODE_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"CODE_OTHER\x10\x01\x12\x10\n" +
+	"\fCODE_UNKNOWN\x10\x02\x12\x10\n" +
+	"\fCODE_INVALID\x10\x03\x12\x14\n" +
+	"\x10CODE_NOT_ALLOWED\x10\x04\x12\x12\n" +
+	"\x0eCODE_NO_RUNNER\x10\x05\x12\x10\n" +
+	"\fCODE_NO_KIND\x10\x06\x12\x10\n" +
+	"\fCODE_NO_TASK\x10\a\x12\x0e\n" +
+	"\n" +
+	"CODE_ENDED\x10\b\x12\r\n" +
+	"\tCODE_FULL\x10\t\x12\x11\n" +
+	"\rCODE_STOPPING\x10\n" +
+	"\x12\x14\n" +
+	"\x10CODE_UNAVAILABLE\x10\v\x12\x11\n" +
+	"\rCODE_TOO_LATE\x10\f\x12\x11\n" +
+	"\rCODE_NO_STORE\x10\r\x12\x17\n" +
+	"\x13CODE_CURSOR_EXPIRED\x10\x0e\x12\x15\n" +
+	"\x11CODE_CURSOR_AHEAD\x10\x0f2\xb2\x03\n" +
 	"\x05Tasks\x12J\n" +
 	"\x03Run\x12 .taskrunner.remote.v1.RunRequest\x1a!.taskrunner.remote.v1.RunResponse\x12P\n" +
 	"\x05Await\x12\".taskrunner.remote.v1.AwaitRequest\x1a#.taskrunner.remote.v1.AwaitResponse\x12R\n" +
@@ -885,47 +1099,50 @@ func file_tasks_proto_rawDescGZIP() []byte {
 	return file_tasks_proto_rawDescData
 }
 
-var file_tasks_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tasks_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_tasks_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_tasks_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tasks_proto_goTypes = []any{
 	(State)(0),                    // 0: taskrunner.remote.v1.State
-	(*RunRequest)(nil),            // 1: taskrunner.remote.v1.RunRequest
-	(*RunResponse)(nil),           // 2: taskrunner.remote.v1.RunResponse
-	(*AwaitRequest)(nil),          // 3: taskrunner.remote.v1.AwaitRequest
-	(*AwaitResponse)(nil),         // 4: taskrunner.remote.v1.AwaitResponse
-	(*WatchRequest)(nil),          // 5: taskrunner.remote.v1.WatchRequest
-	(*WatchResponse)(nil),         // 6: taskrunner.remote.v1.WatchResponse
-	(*AcknowledgeRequest)(nil),    // 7: taskrunner.remote.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),   // 8: taskrunner.remote.v1.AcknowledgeResponse
-	(*CancelRequest)(nil),         // 9: taskrunner.remote.v1.CancelRequest
-	(*CancelResponse)(nil),        // 10: taskrunner.remote.v1.CancelResponse
-	(*Outcome)(nil),               // 11: taskrunner.remote.v1.Outcome
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(Code)(0),                     // 1: taskrunner.remote.v1.Code
+	(*RunRequest)(nil),            // 2: taskrunner.remote.v1.RunRequest
+	(*RunResponse)(nil),           // 3: taskrunner.remote.v1.RunResponse
+	(*AwaitRequest)(nil),          // 4: taskrunner.remote.v1.AwaitRequest
+	(*AwaitResponse)(nil),         // 5: taskrunner.remote.v1.AwaitResponse
+	(*WatchRequest)(nil),          // 6: taskrunner.remote.v1.WatchRequest
+	(*WatchResponse)(nil),         // 7: taskrunner.remote.v1.WatchResponse
+	(*AcknowledgeRequest)(nil),    // 8: taskrunner.remote.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),   // 9: taskrunner.remote.v1.AcknowledgeResponse
+	(*CancelRequest)(nil),         // 10: taskrunner.remote.v1.CancelRequest
+	(*CancelResponse)(nil),        // 11: taskrunner.remote.v1.CancelResponse
+	(*Outcome)(nil),               // 12: taskrunner.remote.v1.Outcome
+	(*Refused)(nil),               // 13: taskrunner.remote.v1.Refused
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_tasks_proto_depIdxs = []int32{
-	12, // 0: taskrunner.remote.v1.RunRequest.scheduled_at:type_name -> google.protobuf.Timestamp
-	13, // 1: taskrunner.remote.v1.RunRequest.timeout:type_name -> google.protobuf.Duration
-	11, // 2: taskrunner.remote.v1.AwaitResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
-	11, // 3: taskrunner.remote.v1.WatchResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
+	14, // 0: taskrunner.remote.v1.RunRequest.scheduled_at:type_name -> google.protobuf.Timestamp
+	15, // 1: taskrunner.remote.v1.RunRequest.timeout:type_name -> google.protobuf.Duration
+	12, // 2: taskrunner.remote.v1.AwaitResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
+	12, // 3: taskrunner.remote.v1.WatchResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
 	0,  // 4: taskrunner.remote.v1.Outcome.state:type_name -> taskrunner.remote.v1.State
-	12, // 5: taskrunner.remote.v1.Outcome.started_at:type_name -> google.protobuf.Timestamp
-	12, // 6: taskrunner.remote.v1.Outcome.finished_at:type_name -> google.protobuf.Timestamp
-	1,  // 7: taskrunner.remote.v1.Tasks.Run:input_type -> taskrunner.remote.v1.RunRequest
-	3,  // 8: taskrunner.remote.v1.Tasks.Await:input_type -> taskrunner.remote.v1.AwaitRequest
-	5,  // 9: taskrunner.remote.v1.Tasks.Watch:input_type -> taskrunner.remote.v1.WatchRequest
-	7,  // 10: taskrunner.remote.v1.Tasks.Acknowledge:input_type -> taskrunner.remote.v1.AcknowledgeRequest
-	9,  // 11: taskrunner.remote.v1.Tasks.Cancel:input_type -> taskrunner.remote.v1.CancelRequest
-	2,  // 12: taskrunner.remote.v1.Tasks.Run:output_type -> taskrunner.remote.v1.RunResponse
-	4,  // 13: taskrunner.remote.v1.Tasks.Await:output_type -> taskrunner.remote.v1.AwaitResponse
-	6,  // 14: taskrunner.remote.v1.Tasks.Watch:output_type -> taskrunner.remote.v1.WatchResponse
-	8,  // 15: taskrunner.remote.v1.Tasks.Acknowledge:output_type -> taskrunner.remote.v1.AcknowledgeResponse
-	10, // 16: taskrunner.remote.v1.Tasks.Cancel:output_type -> taskrunner.remote.v1.CancelResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	14, // 5: taskrunner.remote.v1.Outcome.started_at:type_name -> google.protobuf.Timestamp
+	14, // 6: taskrunner.remote.v1.Outcome.finished_at:type_name -> google.protobuf.Timestamp
+	1,  // 7: taskrunner.remote.v1.Refused.code:type_name -> taskrunner.remote.v1.Code
+	2,  // 8: taskrunner.remote.v1.Tasks.Run:input_type -> taskrunner.remote.v1.RunRequest
+	4,  // 9: taskrunner.remote.v1.Tasks.Await:input_type -> taskrunner.remote.v1.AwaitRequest
+	6,  // 10: taskrunner.remote.v1.Tasks.Watch:input_type -> taskrunner.remote.v1.WatchRequest
+	8,  // 11: taskrunner.remote.v1.Tasks.Acknowledge:input_type -> taskrunner.remote.v1.AcknowledgeRequest
+	10, // 12: taskrunner.remote.v1.Tasks.Cancel:input_type -> taskrunner.remote.v1.CancelRequest
+	3,  // 13: taskrunner.remote.v1.Tasks.Run:output_type -> taskrunner.remote.v1.RunResponse
+	5,  // 14: taskrunner.remote.v1.Tasks.Await:output_type -> taskrunner.remote.v1.AwaitResponse
+	7,  // 15: taskrunner.remote.v1.Tasks.Watch:output_type -> taskrunner.remote.v1.WatchResponse
+	9,  // 16: taskrunner.remote.v1.Tasks.Acknowledge:output_type -> taskrunner.remote.v1.AcknowledgeResponse
+	11, // 17: taskrunner.remote.v1.Tasks.Cancel:output_type -> taskrunner.remote.v1.CancelResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_tasks_proto_init() }
@@ -938,8 +1155,8 @@ func file_tasks_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tasks_proto_rawDesc), len(file_tasks_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      2,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

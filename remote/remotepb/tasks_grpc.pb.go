@@ -3,7 +3,7 @@
 // balances; it uses Watch and Acknowledge of this service, and link.proto for the rest.
 //
 // Who calls shows a client certificate, or a bearer token in the metadata (authorization: Bearer …), or both; whatever
-// the server was told to ask for. Errors are status codes:
+// the server was told to ask for. Errors are status codes, with a Refused in their details that says more:
 //
 //   INVALID_ARGUMENT     a field has a value which it cannot have; the text names it
 //   UNAUTHENTICATED      no token, or none that is known
