@@ -17,9 +17,18 @@ lint: ## golangci-lint; the rules and their exceptions are in .golangci.yml
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: proto-lint
-proto-lint: ## the form of the proto file
+proto-lint: ## the form of the proto files, and whether they break those who have the last ones
 	$(BUF) lint
 	$(BUF) format --diff --exit-code
+	$(BUF) build -o -#format=binpb | $(BUF) breaking -#format=binpb --against $(PROTO_BASELINE)
+
+# What others may have in their hands: the proto files of the last release; before the first one, as they were when this check began. With
+# each release it is renewed, so that what was added since can still change until then. A line that goes from it is a break.
+PROTO_BASELINE = remote/remotepb/baseline.yaml
+
+.PHONY: proto-baseline
+proto-baseline: proto-lint ## before a release: the proto files as they are now are those that must not break any more
+	$(BUF) build --exclude-source-info -o $(PROTO_BASELINE)
 
 .PHONY: generate
 generate: ## all generated Go code; CI fails if this changes a file
