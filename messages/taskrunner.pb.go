@@ -107,7 +107,7 @@ func (WireReason_Code) EnumDescriptor() ([]byte, []int) {
 	return file_taskrunner_proto_rawDescGZIP(), []int{10, 0}
 }
 
-// What becomes of a task after a failed run.
+// What becomes of a task after a failed run. Receivers read a decision with a verb that they do not know as OTHER.
 type WireReason_Verb int32
 
 const (

@@ -216,6 +216,9 @@ func (c *checker) panicValue(w *WireReason, causes []error) any {
 
 func (c *checker) decision(w *WireReason, causes []error) error {
 	verb := verbFromWire(w.GetVerb())
+	if verb == "" && w.GetVerb() != WireReason_VERB_UNSPECIFIED { // of a newer program: that it ended so is worth more than what was decided
+		return &wireError{text: w.GetText(), causes: causes}
+	}
 	after := c.wireDuration("Reason.after", w.GetAfter())
 	if verb == "" || after < 0 {
 		c.invalid("Reason", fmt.Sprintf("the decision %s after %s", w.GetVerb(), after), "a verb, and 0 or more")

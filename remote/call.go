@@ -24,6 +24,10 @@ type call struct {
 	since  time.Time
 	full   bool // it waits for room
 	left   bool // nobody waits for it any more
+	unsure bool // of a run: a connection was lost before its answer, so that it may be accepted, whatever others say of it
+
+	lacking map[*link]string // of a run: the nodes that do not know its kind
+	lack    error            // what the last of them has said
 
 	answered chan struct{} // closed when it is accepted, refused, or done
 	existed  bool

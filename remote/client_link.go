@@ -43,6 +43,7 @@ func (c *Client) down(l *link, err error) {
 	slices.SortFunc(calls, func(a, b *call) int { return int(int64(a.seq) - int64(b.seq)) })
 	for _, a := range calls {
 		a.link, a.number = nil, 0
+		a.unsure = a.unsure || a.sent && a.isRun() && !a.yes
 		switch {
 		case a.left:
 			c.release(a)
@@ -242,6 +243,7 @@ func (c *Client) accepted(l *link, a *call, f *frame) {
 		if a.yes, a.existed = true, existed; unwatched {
 			a.wanted = false
 		}
+		a.lacking, a.lack = nil, nil
 		c.release(a)
 		close(a.answered)
 	}
@@ -284,10 +286,14 @@ func (c *Client) refusedRun(l *link, a *call, err error, now time.Time) bool {
 		r.Stopped = true
 	case errors.Is(err, actors.ErrFull) && a.waits:
 		r.full = true
+	case errors.Is(err, actors.ErrUnknownKind):
+		a.lacks(l, err)
 	default:
 		return false
 	}
-	a.sent, a.bound = false, place{}
+	if !a.unsure {
+		a.unbind()
+	}
 	c.route(a, now)
 	return true
 }

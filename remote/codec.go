@@ -104,11 +104,7 @@ func taskOf(o *remotepb.Outcome) store.Task {
 		ID: o.GetTaskId(), Kind: o.GetKind(), Runner: o.GetRunner(), Attempt: int(o.GetAttempt()), Run: o.GetRun(), Pos: o.GetCursor(),
 		StartedAt: timeOf(o.GetStartedAt()), FinishedAt: timeOf(o.GetFinishedAt()),
 	}
-	for state, is := range states {
-		if is == o.GetState() {
-			t.State = state
-		}
-	}
+	t.State = stateOf(o.GetState())
 	if t.State == store.Completed {
 		t.Result = []byte(o.GetResult())
 		return t
@@ -117,6 +113,16 @@ func taskOf(o *remotepb.Outcome) store.Task {
 		Attempt: t.Attempt, Run: t.Run, State: t.State, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt, Error: o.GetError(),
 	}}
 	return t
+}
+
+// stateOf gives for a state of a newer listener its number: a subscriber then sees that the task has not completed, and goes on behind it.
+func stateOf(wire remotepb.State) store.State {
+	for state, is := range states {
+		if is == wire {
+			return state
+		}
+	}
+	return store.State(wire.String())
 }
 
 func textOf(err error) string {

@@ -15,7 +15,8 @@ type frame struct {
 	number  uint64
 	runner  []byte // of a request
 	what    protowire.Number
-	payload []byte // the message that what says
+	payload []byte           // the message that what says
+	unknown protowire.Number // a field that this program does not know, and in which what may be
 
 	withoutOutcome, cancelAtDeadline bool // of a run
 }
@@ -94,6 +95,8 @@ func (f *form) read(data []byte, one *frame) error {
 			one.runner = r.Bytes
 		case k.HasBytes() && k.Field() >= f.first && k.Field() <= f.last:
 			one.what, one.payload = k.Field(), r.Bytes
+		case k.HasBytes() && k.Field() > f.last:
+			one.unknown = k.Field()
 		}
 	}
 	return nil

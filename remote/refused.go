@@ -13,7 +13,8 @@ import (
 
 // What callers branch on, besides the errors of actors and store, which travel: actors.ErrUnknownKind, *actors.FullError,
 // actors.ErrStopping, actors.ErrNoStore, store.ErrNotFound, store.ErrUnavailable, *store.StateError, store.ErrCursorExpired and
-// store.ErrCursorAhead mean on this side of the wire what they mean on the other.
+// store.ErrCursorAhead mean on this side of the wire what they mean on the other. So do messages.ErrUnknownKind and messages.ErrSchemaVersion,
+// by which an older listener refuses what only a newer one knows.
 var (
 	// ErrUnknownRunner says that no listener that was reached has a runner of this name.
 	ErrUnknownRunner = errors.New("remote: no such runner")
@@ -53,8 +54,8 @@ var wireCodes = []struct {
 	{store.ErrInvalid, remotepb.Code_CODE_INVALID},
 	{messages.ErrInvalid, remotepb.Code_CODE_INVALID},
 	{messages.ErrTooLarge, remotepb.Code_CODE_INVALID},
-	{messages.ErrUnknownKind, remotepb.Code_CODE_INVALID},
-	{messages.ErrSchemaVersion, remotepb.Code_CODE_INVALID},
+	{messages.ErrUnknownKind, remotepb.Code_CODE_UNKNOWN_MESSAGE},
+	{messages.ErrSchemaVersion, remotepb.Code_CODE_SCHEMA_VERSION},
 }
 
 // codeOf is what an error is on the wire.
@@ -113,7 +114,27 @@ func reason(r *remotepb.Refused, runner, taskID string) error {
 			return &travelled{r.GetText(), c.is}
 		}
 	}
+	if r.GetText() == "" {
+		return fmt.Errorf("remote: refused without a text, code %s", r.GetCode())
+	}
 	return errors.New(r.GetText())
+}
+
+// knows reports whether this program has a meaning for the code. A newer listener may have more of them.
+func knows(code remotepb.Code) bool {
+	_, ok := statuses[code]
+	return ok
+}
+
+// unknownRequest names what was asked for: a newer client has put it into a field which is none here.
+func unknownRequest(r *frame) error {
+	switch {
+	case r.what == askHello:
+		return fmt.Errorf("%w: a Hello that is not the first request", ErrInvalid)
+	case r.unknown == 0:
+		return fmt.Errorf("%w: it asks for nothing", ErrUnknownRequest)
+	}
+	return fmt.Errorf("%w: field %d of Request", ErrUnknownRequest, r.unknown)
 }
 
 // cut gives no more than so many bytes of a text, and whole characters.

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (c *Client) candidates(a *call) (candidates []candidate, allUp bool) {
 			continue
 		}
 		candidates[i] = candidate{
-			known: true, may: a.bound.allows(l.placeOf(r)), stopped: a.isRun() && (l.leaving || r.GetStopped()),
+			known: true, may: a.bound.allows(l.placeOf(r)) && !a.lackedBy(l), stopped: a.isRun() && (l.leaving || r.GetStopped()),
 			full: a.isRun() && a.waits && r.full, free: r.GetFree() - r.given,
 		}
 	}
@@ -118,7 +119,12 @@ func (c *Client) route(a *call, now time.Time) {
 	if a.since.IsZero() {
 		a.since = now
 	}
-	switch judge(candidates, allUp) {
+	v := judge(candidates, allUp)
+	if a.lack != nil && !a.sent && v != everybodyFull { // who is away may know the kind, but most often it is a slip, of which one learns at once
+		c.fail(a, a.lack)
+		return
+	}
+	switch v {
 	case nobodyHas:
 		if a.bound == (place{}) { // else somebody had it, who may come back
 			c.fail(a, &travelled{ErrUnknownRunner.Error() + ": " + a.runner, ErrUnknownRunner})
@@ -168,7 +174,7 @@ func (c *Client) giveAgain(l *link, a *call) {
 			c.fail(a, ErrLost)
 			return
 		}
-		a.sent, a.bound = false, place{}
+		a.unbind()
 		return
 	}
 	if a.isRun() && a.yes {
@@ -185,6 +191,22 @@ func (c *Client) routeAll(now time.Time) {
 			c.route(a, now)
 		}
 	}
+}
+
+// unbind has a run go anywhere: nobody has it.
+func (c *call) unbind() { c.sent, c.bound, c.unsure = false, place{}, false }
+
+// lacks notes that a node does not know the kind of a run. Others may: an upgrade replaces one after the other.
+func (c *call) lacks(l *link, err error) {
+	if c.lacking == nil {
+		c.lacking = map[*link]string{}
+	}
+	c.lacking[l], c.lack = l.node, err
+}
+
+func (c *call) lackedBy(l *link) bool {
+	node, ok := c.lacking[l]
+	return ok && node == l.node // another start of the program may be a newer version of it
 }
 
 // fail ends a call without what it was for. It is called with the lock.
@@ -204,6 +226,9 @@ func (c *Client) fail(a *call, err error) {
 // awayError is what a call is answered when nobody could be reached for too long. It is called with the lock.
 func (c *Client) awayError(a *call) error {
 	err := c.noConnectionLocked()
+	if a.lack != nil {
+		err = fmt.Errorf("%w: %w", err, a.lack)
+	}
 	if a.isRun() && a.sent && !a.yes {
 		return &mayBeError{err}
 	}

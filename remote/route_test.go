@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -82,6 +83,7 @@ func TestReasonsTravel(t *testing.T) {
 	for _, err := range []error{
 		ErrUnknownRequest, ErrNotAllowed, ErrUnknownRunner, ErrTooLate, ErrInvalid, actors.ErrUnknownKind, actors.ErrNoStore, actors.ErrStopping,
 		store.ErrUnavailable, store.ErrNotFound, store.ErrCursorExpired, store.ErrCursorAhead,
+		messages.ErrUnknownKind, messages.ErrSchemaVersion,
 	} {
 		for way, back := range map[string]error{
 			"stream": reason(refused(fmt.Errorf("over there: %w", err)), "r", id),

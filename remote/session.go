@@ -210,7 +210,7 @@ func (s *session) handleWhat(r *frame) error {
 	case askArrived:
 		return r.numbers(func(number uint64) { s.settle(number, true) })
 	}
-	return s.listener.refuse(s.peer, refusedUnknown, ErrUnknownRequest)
+	return s.listener.refuse(s.peer, refusedUnknown, unknownRequest(r))
 }
 
 func (s *session) forget(r *frame) error {

@@ -28,6 +28,9 @@ var statuses = map[remotepb.Code]codes.Code{
 
 	remotepb.Code_CODE_CURSOR_EXPIRED: codes.OutOfRange,
 	remotepb.Code_CODE_CURSOR_AHEAD:   codes.OutOfRange,
+
+	remotepb.Code_CODE_UNKNOWN_MESSAGE: codes.Unimplemented,
+	remotepb.Code_CODE_SCHEMA_VERSION:  codes.Unimplemented,
 }
 
 // statusOf is an error as gRPC has it, with our own reason behind it for those who know that.
@@ -60,7 +63,7 @@ func ofStatus(err error, runner, taskID string) error {
 		return err
 	}
 	for _, detail := range s.Details() {
-		if r, ok := detail.(*remotepb.Refused); ok {
+		if r, ok := detail.(*remotepb.Refused); ok && knows(r.GetCode()) {
 			return reason(r, runner, taskID)
 		}
 	}
@@ -69,6 +72,8 @@ func ofStatus(err error, runner, taskID string) error {
 		return &travelled{s.Message(), ErrUnauthenticated}
 	case codes.PermissionDenied:
 		return &travelled{s.Message(), ErrNotAllowed}
+	case codes.Unimplemented:
+		return &travelled{s.Message(), ErrUnknownRequest}
 	case codes.Unavailable:
 		return &travelled{s.Message(), ErrNoConnection}
 	}

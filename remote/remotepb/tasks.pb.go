@@ -135,6 +135,10 @@ const (
 	Code_CODE_CURSOR_EXPIRED Code = 14
 	// The cursor is beyond the last outcome: it is from another database, or from before a backup was restored.
 	Code_CODE_CURSOR_AHEAD Code = 15
+	// The kind of an envelope is one that this listener does not know.
+	Code_CODE_UNKNOWN_MESSAGE Code = 16
+	// The envelope is of a version that this listener does not read.
+	Code_CODE_SCHEMA_VERSION Code = 17
 )
 
 // Enum value maps for Code.
@@ -156,24 +160,28 @@ var (
 		13: "CODE_NO_STORE",
 		14: "CODE_CURSOR_EXPIRED",
 		15: "CODE_CURSOR_AHEAD",
+		16: "CODE_UNKNOWN_MESSAGE",
+		17: "CODE_SCHEMA_VERSION",
 	}
 	Code_value = map[string]int32{
-		"CODE_UNSPECIFIED":    0,
-		"CODE_OTHER":          1,
-		"CODE_UNKNOWN":        2,
-		"CODE_INVALID":        3,
-		"CODE_NOT_ALLOWED":    4,
-		"CODE_NO_RUNNER":      5,
-		"CODE_NO_KIND":        6,
-		"CODE_NO_TASK":        7,
-		"CODE_ENDED":          8,
-		"CODE_FULL":           9,
-		"CODE_STOPPING":       10,
-		"CODE_UNAVAILABLE":    11,
-		"CODE_TOO_LATE":       12,
-		"CODE_NO_STORE":       13,
-		"CODE_CURSOR_EXPIRED": 14,
-		"CODE_CURSOR_AHEAD":   15,
+		"CODE_UNSPECIFIED":     0,
+		"CODE_OTHER":           1,
+		"CODE_UNKNOWN":         2,
+		"CODE_INVALID":         3,
+		"CODE_NOT_ALLOWED":     4,
+		"CODE_NO_RUNNER":       5,
+		"CODE_NO_KIND":         6,
+		"CODE_NO_TASK":         7,
+		"CODE_ENDED":           8,
+		"CODE_FULL":            9,
+		"CODE_STOPPING":        10,
+		"CODE_UNAVAILABLE":     11,
+		"CODE_TOO_LATE":        12,
+		"CODE_NO_STORE":        13,
+		"CODE_CURSOR_EXPIRED":  14,
+		"CODE_CURSOR_AHEAD":    15,
+		"CODE_UNKNOWN_MESSAGE": 16,
+		"CODE_SCHEMA_VERSION":  17,
 	}
 )
 
@@ -1059,7 +1067,7 @@ const file_tasks_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATE_COMPLETED\x10\x01\x12\x13\n" +
 	"\x0fSTATE_CANCELLED\x10\x02\x12\x13\n" +
-	"\x0fSTATE_DISCARDED\x10\x03*\xbc\x02\n" +
+	"\x0fSTATE_DISCARDED\x10\x03*\xef\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1079,7 +1087,9 @@ const file_tasks_proto_rawDesc = "" +
 	"\rCODE_TOO_LATE\x10\f\x12\x11\n" +
 	"\rCODE_NO_STORE\x10\r\x12\x17\n" +
 	"\x13CODE_CURSOR_EXPIRED\x10\x0e\x12\x15\n" +
-	"\x11CODE_CURSOR_AHEAD\x10\x0f2\xb2\x03\n" +
+	"\x11CODE_CURSOR_AHEAD\x10\x0f\x12\x18\n" +
+	"\x14CODE_UNKNOWN_MESSAGE\x10\x10\x12\x17\n" +
+	"\x13CODE_SCHEMA_VERSION\x10\x112\xb2\x03\n" +
 	"\x05Tasks\x12J\n" +
 	"\x03Run\x12 .taskrunner.remote.v1.RunRequest\x1a!.taskrunner.remote.v1.RunResponse\x12P\n" +
 	"\x05Await\x12\".taskrunner.remote.v1.AwaitRequest\x1a#.taskrunner.remote.v1.AwaitResponse\x12R\n" +
