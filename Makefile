@@ -79,7 +79,7 @@ otp-traces: ## what real OTP does in actors/testdata/otp/scenarios.txt; needs el
 
 .PHONY: clean
 clean: ## forget the installed tools
-	rm -rf .tools
+	rm -rf .tools docs/examples/node/node_modules
 
 .PHONY: bench-mutation
 bench-mutation: ## how long moveAssets takes to answer while 1,000 moves are under way

@@ -12,6 +12,8 @@ PATH=$PATH:/usr/sbin # where Debian puts nginx, ip and nft, and does not let eve
 
 VERSITYGW=v1.8.0 # an S3 server that is not ours
 MDI_SVG=7.4.47   # 7,447 small files to move
+GRPCURL=v1.9.4   # a gRPC client that is not ours
+NODE_EXAMPLE=docs/examples/node # needs packages of its own
 
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
@@ -44,7 +46,7 @@ apt_install() {
 
 install_tools() {
   if command -v apt-get >/dev/null; then
-    apt_install nginx chromium npm postgres:postgresql pgbouncer redis-server faketime ip:iproute2 nft:nftables
+    apt_install nginx chromium npm node:nodejs postgres:postgresql pgbouncer redis-server faketime ip:iproute2 nft:nftables
   else
     echo "-- no apt-get here: install nginx, chromium, npm, postgresql, pgbouncer, redis, faketime, iproute2 and nftables by hand"
   fi
@@ -52,6 +54,14 @@ install_tools() {
   if ! go version -m .tools/bin/versitygw 2>/dev/null | grep -q "versitygw[[:space:]]$VERSITYGW"; then
     echo "-- building versitygw $VERSITYGW"
     GOBIN=$PWD/.tools/bin go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW"
+  fi
+  if ! go version -m .tools/bin/grpcurl 2>/dev/null | grep -q "grpcurl[[:space:]]$GRPCURL"; then
+    echo "-- building grpcurl $GRPCURL"
+    GOBIN=$PWD/.tools/bin go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$GRPCURL"
+  fi
+  if [ ! "$NODE_EXAMPLE/node_modules/.package-lock.json" -nt "$NODE_EXAMPLE/package-lock.json" ]; then
+    echo "-- fetching what $NODE_EXAMPLE needs"
+    npm ci --silent --ignore-scripts --prefix "$NODE_EXAMPLE"
   fi
   if [ ! -d ".tools/mdi-svg-$MDI_SVG" ]; then
     echo "-- fetching @mdi/svg $MDI_SVG"
@@ -79,10 +89,11 @@ echo "-- go vet, without cgo, which nothing of ours may need"
 CGO_ENABLED=0 go vet ./...
 
 missing=
-for program in nginx versitygw chromium postgres pgbouncer redis-server faketime ip nft; do
+for program in nginx versitygw grpcurl node chromium postgres pgbouncer redis-server faketime ip nft; do
   have "$program" || missing="$missing $program"
 done
 [ -d ".tools/mdi-svg-$MDI_SVG" ] || missing="$missing @mdi/svg"
+[ -d "$NODE_EXAMPLE/node_modules" ] || missing="$missing @grpc/grpc-js"
 if [ -n "$missing" ]; then
   echo "-- the tests that need one of these are skipped:$missing (./test.sh --install gets them)"
 fi

@@ -17,6 +17,7 @@ type portConfig struct {
 	address string // HOST:PORT; empty: nowhere
 	tls     remote.TLS
 	clients string        // the file of those who may come in; empty: whoever has a certificate
+	reflect bool          // whoever comes in may ask which services there are
 	drain   time.Duration // how long a stop goes on telling outcomes; negative: not at all
 }
 
@@ -35,7 +36,7 @@ func (c portConfig) open(ctx context.Context, runner *actors.TaskRunner, logger 
 		return nil, nil
 	}
 	port, err := remote.Listen(ctx, c.address, remote.ListenConfig{
-		Runners: []*actors.TaskRunner{runner}, TLS: c.tls, ClientsFile: c.clients, DrainTimeout: c.drain, Logger: logger,
+		Runners: []*actors.TaskRunner{runner}, TLS: c.tls, ClientsFile: c.clients, Reflection: c.reflect, DrainTimeout: c.drain, Logger: logger,
 	})
 	if _, ours := errors.AsType[*net.OpError](err); ours {
 		return nil, addressError("--listen", c.address, err)

@@ -45,6 +45,7 @@ Examples:
 			&cli.StringFlag{Name: "listen", Usage: "where to listen, a `HOST:PORT`", Value: defaultWorkerListen, Sources: env(workerEnv, "listen")},
 			tlsFlag(workerEnv, "the `FOLDER` with server.pem, server-key.pem and ca.pem; they are read again when they change"),
 			&cli.StringFlag{Name: "clients", Usage: "the `FILE` that says who may come in with which token, and do what, as remote.ReadClients reads it; it is read again when it changes", Sources: env(workerEnv, "clients"), TakesFile: true},
+			&cli.BoolFlag{Name: "reflection", Usage: "let those who come in ask which gRPC services there are: grpcurl then needs no .proto file", Sources: env(workerEnv, "reflection")},
 			storeFlag(workerEnv, "; default: sqlite:"+workerStore),
 			poolerFlag(workerEnv),
 			spoolFlag(workerEnv),
@@ -83,7 +84,7 @@ func (a app) workerFlags(c *cli.Command) (config workerConfig, err error) {
 	}
 	config = workerConfig{
 		store: where,
-		port:  portConfig{address: c.String("listen"), clients: c.String("clients"), drain: orAtOnce(c.Duration("drain"))},
+		port:  portConfig{address: c.String("listen"), clients: c.String("clients"), reflect: c.Bool("reflection"), drain: orAtOnce(c.Duration("drain"))},
 		allow: words(c.StringSlice("allow")), transfers: c.Int("transfers"), maxWaiting: c.Int("max-waiting"), perHost: c.Int("per-host"),
 		attempts: c.Int("attempts"), tempDir: c.String("temp-dir"), drain: c.Duration("drain"),
 	}
