@@ -59,9 +59,10 @@ install_tools() {
     echo "-- building grpcurl $GRPCURL"
     GOBIN=$PWD/.tools/bin go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$GRPCURL"
   fi
-  if [ ! "$NODE_EXAMPLE/node_modules/.package-lock.json" -nt "$NODE_EXAMPLE/package-lock.json" ]; then
+  if ! cmp -s "$NODE_EXAMPLE/package-lock.json" "$NODE_EXAMPLE/node_modules/fetched"; then
     echo "-- fetching what $NODE_EXAMPLE needs"
     npm ci --silent --ignore-scripts --prefix "$NODE_EXAMPLE"
+    cp "$NODE_EXAMPLE/package-lock.json" "$NODE_EXAMPLE/node_modules/fetched"
   fi
   if [ ! -d ".tools/mdi-svg-$MDI_SVG" ]; then
     echo "-- fetching @mdi/svg $MDI_SVG"
