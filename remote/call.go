@@ -26,8 +26,7 @@ type call struct {
 	left   bool // nobody waits for it any more
 	unsure bool // of a run: a connection was lost before its answer, so that it may be accepted, whatever others say of it
 
-	lacking map[*link]string // of a run: the nodes that do not know its kind
-	lack    error            // what the last of them has said
+	lacking *lacking // of a run: who does not know its kind; nil: nobody has said so
 
 	answered chan struct{} // closed when it is accepted, refused, or done
 	existed  bool
@@ -59,6 +58,28 @@ func (c *call) isOver() bool {
 	default:
 		return c.over
 	}
+}
+
+// lacking is who does not know a kind.
+type lacking struct {
+	nodes map[*link]string
+	err   error // what the last of them has said
+}
+
+// lacks notes that a node does not know the kind of a run. Others may: an upgrade replaces one after the other.
+func (c *call) lacks(l *link, err error) {
+	if c.lacking == nil {
+		c.lacking = &lacking{nodes: map[*link]string{}}
+	}
+	c.lacking.nodes[l], c.lacking.err = l.node, err
+}
+
+func (c *call) lackedBy(l *link) bool {
+	if c.lacking == nil {
+		return false
+	}
+	node, ok := c.lacking.nodes[l]
+	return ok && node == l.node // another start of the program may be a newer version of it
 }
 
 func isClosed(ch <-chan struct{}) bool {

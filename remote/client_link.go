@@ -243,7 +243,7 @@ func (c *Client) accepted(l *link, a *call, f *frame) {
 		if a.yes, a.existed = true, existed; unwatched {
 			a.wanted = false
 		}
-		a.lacking, a.lack = nil, nil
+		a.lacking = nil
 		c.release(a)
 		close(a.answered)
 	}

@@ -120,8 +120,8 @@ func (c *Client) route(a *call, now time.Time) {
 		a.since = now
 	}
 	v := judge(candidates, allUp)
-	if a.lack != nil && !a.sent && v != everybodyFull { // who is away may know the kind, but most often it is a slip, of which one learns at once
-		c.fail(a, a.lack)
+	if a.lacking != nil && !a.sent && v != everybodyFull { // who is away may know the kind, but most often it is a slip, of which one learns at once
+		c.fail(a, a.lacking.err)
 		return
 	}
 	switch v {
@@ -196,19 +196,6 @@ func (c *Client) routeAll(now time.Time) {
 // unbind has a run go anywhere: nobody has it.
 func (c *call) unbind() { c.sent, c.bound, c.unsure = false, place{}, false }
 
-// lacks notes that a node does not know the kind of a run. Others may: an upgrade replaces one after the other.
-func (c *call) lacks(l *link, err error) {
-	if c.lacking == nil {
-		c.lacking = map[*link]string{}
-	}
-	c.lacking[l], c.lack = l.node, err
-}
-
-func (c *call) lackedBy(l *link) bool {
-	node, ok := c.lacking[l]
-	return ok && node == l.node // another start of the program may be a newer version of it
-}
-
 // fail ends a call without what it was for. It is called with the lock.
 func (c *Client) fail(a *call, err error) {
 	c.release(a)
@@ -226,8 +213,8 @@ func (c *Client) fail(a *call, err error) {
 // awayError is what a call is answered when nobody could be reached for too long. It is called with the lock.
 func (c *Client) awayError(a *call) error {
 	err := c.noConnectionLocked()
-	if a.lack != nil {
-		err = fmt.Errorf("%w: %w", err, a.lack)
+	if a.lacking != nil {
+		err = fmt.Errorf("%w: %w", err, a.lacking.err)
 	}
 	if a.isRun() && a.sent && !a.yes {
 		return &mayBeError{err}

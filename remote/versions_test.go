@@ -73,7 +73,7 @@ func TestAnOlderListenerSaysWhatItDoesNotKnow(t *testing.T) {
 		"a schema version": {askRun, envelope(func(e *messages.Envelope) { e.SchemaVersion = 9 }), messages.ErrSchemaVersion, "version 9, want 1", refusedBadRun},
 	} {
 		before := listener.Refusals()[test.reason]
-		a := newCall("numbers", id, test.what, test.payload, false)
+		a := r.newCall(id, test.what, test.payload, false)
 		r.client.submit(a)
 		<-a.answered
 		if !errors.Is(a.err, test.is) || !strings.Contains(a.err.Error(), test.says) {
@@ -141,7 +141,7 @@ func TestAKindThatANodeLacksProvesNothing(t *testing.T) {
 		c.links = append(c.links, l)
 		c.up(l, &remotepb.Welcome{Node: fmt.Sprint("node-", i), MaxUnacknowledged: 9, Rooms: []*remotepb.Room{{Runner: "numbers", Free: int64(9 - i), Database: database}}})
 	}
-	a := newCall("numbers", "id", askRun, nil, true)
+	a := c.Runner("numbers").newCall("id", askRun, nil, true)
 	c.submit(a)
 	c.take(c.links[0])
 	c.down(c.links[0], ErrNoConnection)
