@@ -27,8 +27,9 @@ var rooms = []struct {
 	why  string   // why it may not import more
 }{
 	{"", nil, "the root package is documentation"},
-	{"messages", nil, "what is said is known to everybody, so it knows nobody"},
+	{"messages", []string{"internal/fields"}, "what is said is known to everybody, so it knows nobody but how bytes are read"},
 	{"telemetry", nil, "whoever is observed imports it, so it imports none of them"},
+	{"internal/fields", nil, "it reads and writes protobuf in its bytes, and knows none of the messages"},
 	{"internal/servertest", nil, "it starts foreign servers for tests and knows nothing of ours"},
 	{"internal/tools/chaos", []string{"messages", "store", "store/sqlite", "store/postgres", "actors", "internal/servertest", "internal/tools/harness"}, "an ordinary user of the library, with the servers that it kills"},
 	{"internal/tools/harness", []string{"store"}, "what the harnesses share: it makes trouble for any program, and reads any store"},
@@ -45,7 +46,7 @@ var rooms = []struct {
 	{"supervisor", []string{"messages", "telemetry", "internal/process"}, "supervisors stand on processes, not on the GenServers that they supervise"},
 	{"actors", []string{"messages", "telemetry", "store", "supervisor", "internal/process"}, "the library does not know its users, its stores or its network"},
 	{"remote/remotepb", []string{"messages"}, "generated from the proto files; what it means is the business of remote"},
-	{"remote", []string{"messages", "telemetry", "store", "actors", "internal/process", "remote/remotepb"}, "it carries the messages of the actors, and serves no pages"},
+	{"remote", []string{"messages", "telemetry", "store", "actors", "internal/process", "internal/fields", "remote/remotepb"}, "it carries the messages of the actors, and serves no pages"},
 	{"assets", []string{"messages", "actors"}, "an ordinary user of the library: what it needs, every user must be able to have"},
 	{"graphql/graphiql", nil, "a page with its files"},
 	{"graphql/internal/gen", nil, "generated from the schema; what it means is the resolvers' business"},
@@ -65,7 +66,7 @@ var fences = []struct {
 	{"github.com/asynkron/protoactor-go/remote", nil, false, "anybody who reaches its port can stop actors, and one frame ends the process: remote has a service of its own"},
 	{"github.com/asynkron/protoactor-go", []string{"internal/process"}, false, "protoactor's API changes under us, and its ten traps are known in one room"},
 
-	{"google.golang.org/protobuf", []string{"messages", "remote", "remote/remotepb"}, true, "nobody else writes bytes for the wire"},
+	{"google.golang.org/protobuf", []string{"internal/fields", "messages", "remote", "remote/remotepb"}, true, "nobody else writes bytes for the wire"},
 	{"google.golang.org/grpc", []string{"remote", "remote/remotepb"}, true, "the network is the business of remote; who stays on one machine need not link it"},
 	{"go.opentelemetry.io", []string{"telemetry", "cmd/demo"}, true, "everybody else emits our own events, so that nobody pays for an exporter unasked"},
 
