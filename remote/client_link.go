@@ -102,8 +102,11 @@ func (c *Client) queued(l *link) int {
 func (c *Client) take(l *link) (message []byte) {
 	c.mu.Lock()
 	defer c.unlock()
+	if len(l.queue) == 0 && len(l.arrived) == 0 && len(l.forgotten) == 0 {
+		return nil
+	}
 	taken := 0
-	message = make([]byte, 0, c.roughSize(l.queue))
+	message = newMessage(c.roughSize(l.queue))
 	for _, a := range l.queue {
 		if a.isRun() && l.open >= l.max || len(message) >= clientSendBytes || taken >= maxRequests-2 {
 			break

@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -19,6 +20,8 @@ type frame struct {
 	unknown protowire.Number // a field that this program does not know, and in which what may be
 
 	withoutOutcome, cancelAtDeadline bool // of a run
+
+	message mem.Buffer // of the last frame of a message: of all of it
 }
 
 // What a request is about, by its field in Request.

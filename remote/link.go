@@ -131,14 +131,14 @@ func (l *link) connect() error {
 		_, err = receive(stream) // the reason is there
 		return orCause(ctx, err)
 	}
-	data, err := receive(stream)
+	first, err := receive(stream)
 	if err != nil {
 		return orCause(ctx, err)
 	}
 	if !late.Stop() {
 		return context.Cause(ctx)
 	}
-	answers, err := answerForm.frames(data, nil)
+	answers, err := answerForm.frames(first.data, nil)
 	if err != nil {
 		return err
 	}
@@ -171,13 +171,14 @@ func (l *link) use(ctx context.Context, cancel context.CancelCauseFunc, stream r
 	var answers []frame
 	var err error
 	for err == nil {
-		var data []byte
-		if data, err = receive(stream); err != nil {
+		var message raw
+		if message, err = receive(stream); err != nil {
 			break
 		}
-		if answers, err = answerForm.frames(data, answers[:0]); err == nil {
+		if answers, err = answerForm.frames(message.data, answers[:0]); err == nil {
 			l.client.answers(l, answers)
 		}
+		message.buffer.Free()
 	}
 	cancel(err)
 	<-sent

@@ -91,11 +91,11 @@ func (s *session) run() error {
 
 // hello takes the first message.
 func (s *session) hello() (*remotepb.Hello, error) {
-	data, err := receive(s.stream)
+	first, err := receive(s.stream)
 	if err != nil {
 		return nil, err
 	}
-	hello, err := helloIn(data)
+	hello, err := helloIn(first.data)
 	if err != nil {
 		err = s.listener.refuse(s.peer, refusedBadHello, err)
 	}
@@ -126,18 +126,21 @@ const maxGathered = 2 * maxRequests
 func (s *session) read() error {
 	var requests []frame
 	for s.in.below(s.ctx, maxGathered) {
-		data, err := receive(s.stream)
+		message, err := receive(s.stream)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if requests, err = s.guard(data, requests[:0]); err != nil {
+		if requests, err = s.guard(message.data, requests[:0]); err != nil {
 			return err
 		}
 		if err := s.rate.WaitN(s.ctx, len(requests)); err != nil {
 			return err
+		}
+		if n := len(requests); n > 0 {
+			requests[n-1].message = message.buffer
 		}
 		s.in.put(requests...)
 	}
@@ -153,8 +156,18 @@ func (s *session) deal() {
 			s.in.settle()
 			requests = s.in.take(requests)
 			s.handle(requests)
+			freeMessages(requests)
 		case <-s.ctx.Done():
 			return
+		}
+	}
+}
+
+// freeMessages lets go of the messages all of whose requests are dealt with.
+func freeMessages(requests []frame) {
+	for i := range requests {
+		if message := requests[i].message; message != nil {
+			message.Free()
 		}
 	}
 }
@@ -360,7 +373,7 @@ const sendBytes = 256 << 10
 // send sends the answers in as many messages as it takes.
 func (s *session) send(batch []answer) error {
 	const usual = 128 // bytes of an answer
-	message, answers := make([]byte, 0, min(usual*len(batch), sendBytes)), 0
+	message, answers := newMessage(min(usual*len(batch), sendBytes)), 0
 	var outcome []byte
 	for i := range batch {
 		a := &batch[i]
@@ -374,7 +387,7 @@ func (s *session) send(batch []answer) error {
 		if err := sendFrames(s.stream, message); err != nil {
 			return err
 		}
-		message, answers = nil, 0
+		message, answers = newMessage(min(usual*(len(batch)-i), sendBytes)), 0
 	}
 	return nil
 }
