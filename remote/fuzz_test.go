@@ -5,13 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -26,9 +27,31 @@ import (
 // fuzzTown is a listener that nobody has to come to over a port, with a runner that records nothing, "plain", and one that does, "kept". It is
 // built anew now and then: then it is looked at what is left of the one before.
 type fuzzTown struct {
-	listener *Listener
-	runners  []*actors.TaskRunner
-	inputs   int
+	*Listener
+	runners []*actors.TaskRunner
+	inputs  int
+	log     mistakes
+}
+
+// mistakes is a log that keeps the last error: what nobody outside can cause.
+type mistakes struct {
+	slog.Handler
+	last atomic.Pointer[slog.Record]
+}
+
+func (m *mistakes) Handle(_ context.Context, r slog.Record) error {
+	m.last.Store(&r)
+	return nil
+}
+
+func (m *mistakes) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+
+func (f *fuzzTown) mistake() (text string) {
+	if r := f.log.last.Load(); r != nil {
+		text = r.Message
+		r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	}
+	return text
 }
 
 // fuzzInputs is how many inputs one town lives through.
@@ -50,18 +73,18 @@ func newFuzzTown(t testing.TB) *fuzzTown {
 		}
 		town.runners = append(town.runners, r)
 	}
-	l, err := newListener(ListenConfig{Runners: town.runners, Limits: Limits{MaxUnacknowledged: 200}})
+	l, err := newListener(ListenConfig{Runners: town.runners, Logger: slog.New(&town.log), Limits: Limits{MaxUnacknowledged: 200}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	town.listener = l
+	town.Listener = l
 	return town
 }
 
 func (f *fuzzTown) close(t testing.TB) {
 	t.Helper()
-	f.listener.finish()
-	f.listener.server.Stop()
+	f.finish()
+	f.server.Stop()
 	for _, r := range f.runners {
 		if err := r.Stop(context.Background()); err != nil {
 			t.Error(err)
@@ -76,7 +99,7 @@ type fuzzing struct {
 	heap       uint64
 }
 
-func (f *fuzzing) next(t *testing.T) *Listener {
+func (f *fuzzing) next(t *testing.T) *fuzzTown {
 	t.Helper()
 	if f.town != nil && f.town.inputs >= fuzzInputs {
 		f.town.close(t)
@@ -90,7 +113,7 @@ func (f *fuzzing) next(t *testing.T) *Listener {
 		f.town = newFuzzTown(t)
 	}
 	f.town.inputs++
-	return f.town.listener
+	return f.town
 }
 
 // compare wants no more goroutines and memory than behind the first town, but for some that have yet to end.
@@ -125,65 +148,66 @@ func (f *fuzzing) end(t testing.TB) {
 type fuzzStream struct {
 	grpc.ServerStream
 	ctx      context.Context
-	messages []*remotepb.ConnectRequest
-	bad      error // behind the messages: what follows is none
+	messages [][]byte
 	until    uint64
 	answered chan struct{}
 	answers  map[uint64]int
 }
 
-func (s *fuzzStream) Context() context.Context     { return s.ctx }
-func (s *fuzzStream) SetHeader(metadata.MD) error  { return nil }
-func (s *fuzzStream) SendHeader(metadata.MD) error { return nil }
+func (s *fuzzStream) Context() context.Context                { return s.ctx }
+func (s *fuzzStream) Recv() (*remotepb.ConnectRequest, error) { return nil, errors.ErrUnsupported }
+func (s *fuzzStream) Send(_ *remotepb.ConnectResponse) error  { return errors.ErrUnsupported }
 
-func (s *fuzzStream) Recv() (*remotepb.ConnectRequest, error) {
+func (s *fuzzStream) RecvMsg(m any) error {
 	if len(s.messages) > 0 {
-		first := s.messages[0]
-		s.messages = s.messages[1:]
-		return first, nil
+		m.(*raw).data, s.messages = s.messages[0], s.messages[1:]
+		return nil
 	}
 	select {
 	case <-s.answered:
+		return io.EOF
 	case <-s.ctx.Done():
-		return nil, s.ctx.Err()
+		return s.ctx.Err()
 	}
-	if s.bad != nil {
-		return nil, s.bad
-	}
-	return nil, io.EOF
 }
 
-func (s *fuzzStream) Send(m *remotepb.ConnectResponse) error {
-	for _, a := range m.GetAnswers() {
-		s.answers[a.GetNumber()]++
-		if a.GetNumber() == s.until && a.GetRefused() != nil {
+func (s *fuzzStream) SendMsg(m any) error {
+	answers, err := answerForm.frames(m.(*raw).data, nil)
+	if err != nil {
+		return err
+	}
+	for _, a := range answers {
+		s.answers[a.number]++
+		if a.number == s.until && a.what == isRefused {
 			close(s.answered)
 		}
 	}
 	return nil
 }
 
-// split takes messages out of bytes: each with its length in two bytes before it. What is no message ends the stream, as it does in gRPC.
-func split(data []byte) (all []*remotepb.ConnectRequest, bad error) {
+// split takes messages out of bytes: each with its length in two bytes before it.
+func split(data []byte) (all [][]byte) {
 	for len(data) >= 2 {
 		length := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
-		m := new(remotepb.ConnectRequest)
-		if err := proto.Unmarshal(data[2:2+length], m); err != nil {
-			return all, err
-		}
-		all, data = append(all, m), data[2+length:]
+		all, data = append(all, data[2:2+length]), data[2+length:]
 	}
-	return all, nil
+	return all
 }
 
 func join(t testing.TB, all ...*remotepb.ConnectRequest) (data []byte) {
 	t.Helper()
 	for _, m := range all {
-		b, err := proto.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := bytesOf(t, m)
 		data = append(binary.BigEndian.AppendUint16(data, uint16(len(b))), b...)
+	}
+	return data
+}
+
+func bytesOf(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return data
 }
@@ -252,74 +276,64 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { fuzzSession(t, state.next(t), data) })
 }
 
-func fuzzSession(t *testing.T, l *Listener, data []byte) {
-	all, bad := split(data)
-	refusedBefore := total(l.Refusals())
-	wanted, broken := expect(all)
-	stream := &fuzzStream{messages: all, bad: bad, answered: make(chan struct{}), answers: map[uint64]int{}}
-	if !broken && len(all) > 0 { // so that it is known when all are dealt with
-		if stream.until = max(lastOf(all), 1) + 1; stream.until == 0 {
-			return
-		}
-		end := &remotepb.Request{Number: stream.until, Runner: "nobody", What: &remotepb.Request_Await{Await: &remotepb.Await{}}}
-		stream.messages = append(stream.messages, message(end))
-	} else {
+func fuzzSession(t *testing.T, l *fuzzTown, data []byte) {
+	all := split(data)
+	before := total(l.Refusals())
+	wanted, last, broken := expect(all)
+	stream := &fuzzStream{messages: all, answered: make(chan struct{}), answers: map[uint64]int{}}
+	if stream.until = last + 1; broken || stream.until == 0 {
 		close(stream.answered)
-		stream.until = 0
+	} else { // with this it is known when all are dealt with
+		end := message(&remotepb.Request{Number: stream.until, Runner: "nobody", What: &remotepb.Request_Await{Await: &remotepb.Await{}}})
+		stream.messages = append(stream.messages, bytesOf(t, end))
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), peerKey{}, &peer{name: localName, door: l.door}), 20*time.Second)
-	defer cancel()
 	stream.ctx = ctx
 	err := l.recoverStream(nil, stream, &grpc.StreamServerInfo{FullMethod: "Connect"}, func(any, grpc.ServerStream) error {
-		return (&linkServer{listener: l}).Connect(stream)
+		return (&linkServer{listener: l.Listener}).Connect(stream)
 	})
-	if errors.Is(err, errPanicked) || ctx.Err() != nil {
-		t.Fatalf("it has ended with %v, %v", err, ctx.Err())
+	late := ctx.Err()
+	cancel()
+	l.streams.Wait() // so that there are no answers while they are looked at
+	if status.Code(err) == codes.Internal || late != nil || l.mistake() != "" {
+		t.Fatalf("it has ended with %v, %v, and what was logged is %q", err, late, l.mistake())
 	}
 	if len(l.sessions) != 0 {
 		t.Fatalf("%d sessions are left", len(l.sessions))
 	}
-	if broken && (err == nil || total(l.Refusals()) == refusedBefore) {
+	if broken && (err == nil || total(l.Refusals()) == before) {
 		t.Fatalf("a rule is broken, and the stream has ended with %v, refusals %v", err, l.Refusals())
 	}
 	for _, number := range wanted {
-		if !broken && stream.answers[number] == 0 {
+		if !broken && stream.until != 0 && stream.answers[number] == 0 {
 			t.Fatalf("request %d was not answered", number)
 		}
 	}
 }
 
-// expect says which requests are to be answered, and whether a rule of the stream is broken.
-func expect(all []*remotepb.ConnectRequest) (wanted []uint64, broken bool) {
-	last := uint64(0)
-	for i, m := range all {
-		if i == 0 {
-			if r := m.GetRequests(); len(r) != 1 || validID("client", r[0].GetHello().GetClient()) != nil {
-				return nil, true
-			}
-			continue
+// expect says which requests are to be answered, what the highest number is, and whether a rule of the stream is broken.
+func expect(all [][]byte) (wanted []uint64, last uint64, broken bool) {
+	if len(all) == 0 {
+		return nil, 0, false
+	}
+	if _, err := helloIn(all[0]); err != nil {
+		return nil, 0, true
+	}
+	for _, data := range all[1:] {
+		requests, err := requestForm.frames(data, nil)
+		if err == nil {
+			last, err = checkRequests(requests, last)
 		}
-		var err error
-		if last, err = checkRequests(m.GetRequests(), last); err != nil {
-			return nil, true
+		if err != nil {
+			return nil, last, true
 		}
-		for _, r := range m.GetRequests() {
-			switch r.GetWhat().(type) {
-			case *remotepb.Request_Run, *remotepb.Request_Cancel, *remotepb.Request_Hello, nil:
-				wanted = append(wanted, r.GetNumber())
+		for _, r := range requests {
+			if r.what != askAwait && r.what != askMonitor && r.what != askForget && r.what != askArrived {
+				wanted = append(wanted, r.number)
 			}
 		}
 	}
-	return wanted, false
-}
-
-func lastOf(all []*remotepb.ConnectRequest) (last uint64) {
-	for _, m := range all[1:] {
-		for _, r := range m.GetRequests() {
-			last = r.GetNumber()
-		}
-	}
-	return last
+	return wanted, last, false
 }
 
 func total(counts map[string]int64) (n int64) {
@@ -359,12 +373,12 @@ func FuzzTasks(f *testing.F) {
 			return
 		}
 		_, err := l.recoverCall(ctx, nil, &grpc.UnaryServerInfo{}, func(ctx context.Context, _ any) (any, error) {
-			return nil, call(ctx, &tasksServer{listener: l})
+			return nil, call(ctx, &tasksServer{listener: l.Listener})
 		})
 		if err == nil {
 			return
 		}
-		if code := codeIn(err); code == "" || errors.Is(err, errPanicked) {
+		if code := codeIn(err); code == "" || l.mistake() != "" {
 			t.Fatalf("the answer is %v, which no client understands", err)
 		}
 	})

@@ -65,6 +65,7 @@ type Listener struct {
 	leaving  chan struct{} // closed when no more runs are taken
 	done     chan struct{} // closed when the server has ended
 
+	streams  sync.WaitGroup // what sessions have begun
 	mu       sync.Mutex
 	sessions map[string]*seat // by key
 	rates    map[string]*rate.Limiter
@@ -195,6 +196,7 @@ func (l *Listener) Stop(ctx context.Context) error {
 }
 
 func (l *Listener) finish() {
+	l.streams.Wait()
 	l.timers.stop()
 	l.monitors.stop()
 }
@@ -244,21 +246,25 @@ func (l *Listener) refuse(p *peer, reason string, err error) error {
 
 // recoverCall and recoverStream turn a panic into an error of the call: it is a mistake of ours, and others have nothing to do with it.
 func (l *Listener) recoverCall(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = l.panicked(info.FullMethod, value)
-		}
-	}()
-	return handle(ctx, request)
+	err = l.contain(info.FullMethod, func() (err error) {
+		answer, err = handle(ctx, request)
+		return err
+	})
+	return answer, err
 }
 
-func (l *Listener) recoverStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+func (l *Listener) recoverStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	return l.contain(info.FullMethod, func() error { return handle(server, stream) })
+}
+
+// contain gives a panic as an error.
+func (l *Listener) contain(method string, f func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = l.panicked(info.FullMethod, value)
+			err = l.panicked(method, value)
 		}
 	}()
-	return handle(server, stream)
+	return f()
 }
 
 func (l *Listener) panicked(method string, value any) error {

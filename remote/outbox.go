@@ -11,6 +11,7 @@ import (
 type outbox[T any] struct {
 	mu    sync.Mutex
 	items []T
+	bytes int // of the items, as far as they were weighed
 	wake  chan struct{}
 	taken chan struct{} // somebody waits for less
 }
@@ -35,7 +36,7 @@ func (o *outbox[T]) take(empty []T) []T {
 	defer o.mu.Unlock()
 	clear(empty)
 	items := o.items
-	o.items = empty[:0]
+	o.items, o.bytes = empty[:0], 0
 	poke(o.taken)
 	return items
 }
@@ -44,6 +45,20 @@ func (o *outbox[T]) len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.items)
+}
+
+// weigh adds to how much is in it, until the next take.
+func (o *outbox[T]) weigh(bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bytes += bytes
+}
+
+// isBelow reports whether less than so many items, and so many bytes, are in it.
+func (o *outbox[T]) isBelow(items, bytes int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.items) < items && o.bytes < bytes
 }
 
 // settle lets those run first who are about to put something more: the first to come would else have a message for itself.
@@ -58,8 +73,8 @@ func yieldWhile(number func() int) {
 }
 
 // below waits until less than so much is in it, and reports false if ctx ended first.
-func (o *outbox[T]) below(ctx context.Context, limit int) bool {
-	for o.len() >= limit {
+func (o *outbox[T]) below(ctx context.Context, items, bytes int) bool {
+	for !o.isBelow(items, bytes) {
 		select {
 		case <-o.taken:
 		case <-ctx.Done():

@@ -190,7 +190,7 @@ func TestOutboxHoldsBackWhoPutsTooMuch(t *testing.T) {
 	o.put(1, 2, 3)
 	ctx, cancel := context.WithCancel(t.Context())
 	waited := make(chan bool)
-	go func() { waited <- o.below(ctx, 3) }()
+	go func() { waited <- o.below(ctx, 3, 1) }()
 	if items := o.take(nil); len(items) != 3 {
 		t.Errorf("took %v", items)
 	}
@@ -199,7 +199,7 @@ func TestOutboxHoldsBackWhoPutsTooMuch(t *testing.T) {
 	}
 	o.put(1, 2, 3)
 	cancel()
-	if o.below(ctx, 3) {
+	if o.below(ctx, 3, 1) {
 		t.Error("the context has ended")
 	}
 }

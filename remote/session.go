@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 )
@@ -59,39 +60,54 @@ type debt struct {
 func (s *session) run() error {
 	hello, err := s.hello()
 	if err != nil {
-		return err
+		return statusOf(err)
 	}
 	s.key = s.peer.name + "/" + hello.GetClient()
 	ctx, cancel := context.WithCancelCause(s.stream.Context())
 	s.ctx = ctx
 	leave, err := s.listener.enter(ctx, s, cancel)
 	if err != nil {
-		return err
+		return statusOf(err)
 	}
 	defer leave()
-	writing, dealing := make(chan error, 1), make(chan struct{})
-	go func() {
-		err := s.write()
-		cancel(err)
-		writing <- err
-	}()
-	go func() {
-		defer close(dealing)
-		s.deal()
-	}()
-	err = s.read()
-	cancel(err)
-	<-dealing
+	s.start(cancel, s.read)
+	s.start(cancel, s.write)
+	<-s.start(cancel, s.deal)
 	s.release()
-	if wrote := <-writing; err == nil || errors.Is(err, context.Canceled) {
-		err = wrote
-	}
-	return statusOf(err)
+	return statusOf(context.Cause(ctx))
 }
 
-// hello takes the first message.
+// start has f done by a goroutine of its own. The end of one is the end of the session; so is a panic, and of nothing else. Those that read and
+// write are not waited for here: gRPC ends them with the stream, when run has returned, and a client that has gone silent would hold up its
+// own next stream.
+func (s *session) start(cancel context.CancelCauseFunc, f func() error) (ended <-chan struct{}) {
+	done := make(chan struct{})
+	s.listener.streams.Go(func() {
+		defer close(done)
+		cancel(s.listener.contain("Connect", f))
+	})
+	return done
+}
+
+// hello takes the first message, which must not be late.
 func (s *session) hello() (*remotepb.Hello, error) {
-	first, err := receive(s.stream)
+	var first raw
+	var err error
+	ctx, cancel := context.WithTimeoutCause(s.stream.Context(), helloTimeout, errNoHello)
+	defer cancel()
+	came := make(chan struct{})
+	s.listener.streams.Go(func() {
+		defer close(came)
+		first, err = receive(s.stream)
+	})
+	select {
+	case <-came:
+	case <-ctx.Done():
+		if context.Cause(ctx) != errNoHello { //nolint:errorlint // it is ours, unwrapped
+			return nil, context.Cause(ctx)
+		}
+		return nil, s.listener.refuse(s.peer, refusedBadHello, errNoHello)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +138,13 @@ func helloIn(data []byte) (*remotepb.Hello, error) {
 // always one to be dealt with while the next is read.
 const maxGathered = 2 * maxRequests
 
+// maxGatheredBytes is how many bytes gather at most before no more are read, besides those of two messages.
+const maxGatheredBytes = 16 << 20
+
 // read takes what comes, until nothing comes any more.
 func (s *session) read() error {
 	var requests []frame
-	for s.in.below(s.ctx, maxGathered) {
+	for s.in.below(s.ctx, maxGathered, maxGatheredBytes) {
 		message, err := receive(s.stream)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -136,21 +155,22 @@ func (s *session) read() error {
 		if requests, err = s.guard(message.data, requests[:0]); err != nil {
 			return err
 		}
-		if err := s.rate.WaitN(s.ctx, len(requests)); err != nil {
+		if err := s.rate.WaitN(s.ctx, max(1, len(requests))); err != nil {
 			return err
 		}
 		if n := len(requests); n > 0 {
 			requests[n-1].message = message.buffer
+			s.in.weigh(len(message.data)) // each of them holds all of it
+			s.in.put(requests...)
 		}
-		s.in.put(requests...)
 	}
 	return context.Cause(s.ctx)
 }
 
 // deal deals with what has gathered, until the session ends. Whoever asks and does not take the answers is not dealt with any further.
-func (s *session) deal() {
+func (s *session) deal() error {
 	var requests []frame
-	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered) {
+	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered, 1) {
 		select {
 		case <-s.in.wake:
 			s.in.settle()
@@ -158,9 +178,9 @@ func (s *session) deal() {
 			s.handle(requests)
 			freeMessages(requests)
 		case <-s.ctx.Done():
-			return
 		}
 	}
+	return context.Cause(s.ctx)
 }
 
 // freeMessages lets go of the messages all of whose requests are dealt with.
@@ -255,7 +275,7 @@ func (s *session) owe(number uint64, d *debt) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if limit := s.listener.limits.MaxUnacknowledged; len(s.owed) >= limit {
-		return fullError(d.served.runner.Name(), limit)
+		return &actors.FullError{Runner: d.served.runner.Name(), Limit: "MaxUnacknowledged", Max: limit}
 	}
 	s.owed[number] = d
 	return nil

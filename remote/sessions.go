@@ -159,5 +159,6 @@ func fullError(runner string, limit int) error {
 
 var (
 	errReplaced = fmt.Errorf("%w: the client has opened another stream", ErrClosed)
+	errNoHello  = fmt.Errorf("%w: no Hello within %s", ErrInvalid, helloTimeout)
 	errPanicked = fmt.Errorf("remote: a mistake in the listener, which its log tells of")
 )
