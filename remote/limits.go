@@ -13,9 +13,15 @@ const (
 	DefaultMaxMessage = 8 << 20
 	// DefaultMaxClients is how many clients may have a stream at a time.
 	DefaultMaxClients = 256
+	// DefaultMaxClientsPerName is how many of them may have come with the same token or certificate.
+	DefaultMaxClientsPerName = 64
+	// DefaultMaxSubscribers is how many subscribers those with the same token or certificate may have at one runner, which has
+	// store.MaxSubscribers for all.
+	DefaultMaxSubscribers = 20
 	// DefaultMaxStreams is how many streams and calls of one connection may be under way.
 	DefaultMaxStreams = 256
-	// DefaultMaxRate is how many requests of one client are dealt with in a second; more wait, and their sender with them.
+	// DefaultMaxRate is how many requests of those with the same token or certificate are dealt with in a second; more wait, and their sender
+	// with them.
 	DefaultMaxRate = 1_000_000
 	// DefaultAcceptTimeout is how long the database may take to record a run before the answer is store.ErrUnavailable.
 	DefaultAcceptTimeout = 10 * time.Second
@@ -26,8 +32,10 @@ type Limits struct {
 	MaxUnacknowledged int           // runs of one client that are unanswered, and outcomes that are owed to it
 	MaxMessage        int           // bytes of one message
 	MaxClients        int           // with a stream at a time
+	MaxClientsPerName int           // of those, with the same token or certificate
+	MaxSubscribers    int           // of those with the same token or certificate, at one runner
 	MaxStreams        int           // of one connection
-	MaxRate           int           // requests of one client in a second
+	MaxRate           int           // requests in a second, of those with the same token or certificate
 	AcceptTimeout     time.Duration // of the database, for a run
 }
 
@@ -38,6 +46,8 @@ func (l Limits) withDefaults() Limits {
 	l.MaxUnacknowledged = orDefault(l.MaxUnacknowledged, DefaultMaxUnacknowledged)
 	l.MaxMessage = orDefault(l.MaxMessage, DefaultMaxMessage)
 	l.MaxClients = orDefault(l.MaxClients, DefaultMaxClients)
+	l.MaxClientsPerName = orDefault(l.MaxClientsPerName, DefaultMaxClientsPerName)
+	l.MaxSubscribers = orDefault(l.MaxSubscribers, DefaultMaxSubscribers)
 	l.MaxStreams = orDefault(l.MaxStreams, DefaultMaxStreams)
 	l.MaxRate = orDefault(l.MaxRate, DefaultMaxRate)
 	l.AcceptTimeout = orDefault(l.AcceptTimeout, DefaultAcceptTimeout)
@@ -60,6 +70,8 @@ func (l Limits) validate() error {
 		{"MaxUnacknowledged", int64(l.MaxUnacknowledged), 1},
 		{"MaxMessage", int64(l.MaxMessage), minMessage},
 		{"MaxClients", int64(l.MaxClients), 1},
+		{"MaxClientsPerName", int64(l.MaxClientsPerName), 1},
+		{"MaxSubscribers", int64(l.MaxSubscribers), 1},
 		{"MaxStreams", int64(l.MaxStreams), 1},
 		{"MaxRate", int64(l.MaxRate), 1},
 		{"AcceptTimeout", int64(l.AcceptTimeout), 1},

@@ -41,7 +41,7 @@ func WithDelay(d time.Duration) Option { return func(o *options) { o.delay = d }
 func WithWait() Option { return func(o *options) { o.wait = true } }
 
 // WithCancel has the task cancelled when the context of Run ends, also after Run has returned: by this client if it is there, and at the
-// deadline of the context by the listener. Without it the task goes on, whoever waits for it.
+// deadline of the context by the listener. Without it the task goes on, whoever waits for it. It needs the right to cancel.
 func WithCancel() Option { return func(o *options) { o.cancel = true } }
 
 func gather(given []Option, now time.Time) (options, error) {

@@ -6,5 +6,5 @@ const (
 	refusedBadMessage = "bad_message"     // a message that breaks a rule of the stream, and ends it
 	refusedBadRun     = "bad_run"         // a run that cannot be read, or has a field that cannot be
 	refusedUnknown    = "unknown_request" // a request that this listener does not know
-	refusedClients    = "clients"         // more than MaxClients
+	refusedClients    = "clients"         // more than MaxClients, or MaxClientsPerName
 )

@@ -53,7 +53,6 @@ type debt struct {
 	served *served
 	taskID string // empty: of a down
 	leave  func() // takes back the wish; nil: it lies in the inbox of the runner
-	alive  func() // stops the timer that cancels the task at its deadline; it goes on when the stream is gone
 }
 
 // run is the life of the session. It ends with the stream, or when the listener does.
@@ -301,11 +300,8 @@ func (s *session) settle(number uint64, arrived bool) {
 		return
 	}
 	delete(s.owed, number)
-	leave, alive := d.leave, d.alive
+	leave := d.leave
 	s.mu.Unlock()
-	if alive != nil && arrived {
-		alive()
-	}
 	s.leave(number, d, leave)
 	if arrived && d.taskID != "" {
 		d.served.arrived(s.peer.name, d.taskID, true)

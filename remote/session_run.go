@@ -39,7 +39,7 @@ func (s *session) runAll(requests []frame) {
 		ctx, cancel := context.WithTimeout(s.ctx, s.listener.limits.AcceptTimeout)
 		defer cancel()
 		for i, a := range served.submit(ctx, s.peer.name, s.runs) {
-			s.accepted(served, &s.runs[i], s.good[i], a)
+			s.accepted(ctx, served, &s.runs[i], s.good[i], a)
 		}
 	}
 	clear(s.runs)
@@ -68,8 +68,8 @@ func (s *session) want(served *served, r *frame, now time.Time) (run messages.Ru
 	if w.until = parcel.Deadline; !w.until.IsZero() && !w.until.After(now) {
 		return run, w, ErrTooLate
 	}
-	if r.withoutOutcome {
-		return run, w, nil
+	if err := s.mayCancelLater(served, &run, &w); err != nil || r.withoutOutcome {
+		return run, w, err
 	}
 	d := &debt{served: served, taskID: run.TaskID}
 	switch err := s.owe(r.number, d); {
@@ -81,9 +81,37 @@ func (s *session) want(served *served, r *frame, now time.Time) (run messages.Ru
 	return run, w, nil
 }
 
+// mayCancelLater says whether a run may be cancelled at its deadline, if that is asked for: whoever may not cancel may not do so in this way
+// either, and what waits for a deadline is in memory until then.
+func (s *session) mayCancelLater(served *served, run *messages.Run, w *wanted) error {
+	if !w.cancels() {
+		return nil
+	}
+	name := served.runner.Name()
+	if limit := s.listener.limits.MaxUnacknowledged; s.listener.timers.of(s.peer.name) >= limit {
+		return &actors.FullError{Runner: name, Limit: "MaxUnacknowledged", Max: limit}
+	}
+	return s.peer.may(actionCancel, name, run.Kind)
+}
+
+// cancels is whether the task is to be cancelled at its deadline.
+func (w *wanted) cancels() bool { return w.request.cancelAtDeadline && !w.until.IsZero() }
+
+// mayRepeat says whether a client may know of the task that was there already when it asked for one with the same id. That may be of another
+// kind than it has said, or of another runner.
+func (s *session) mayRepeat(ctx context.Context, served *served, taskID string, w *wanted) error {
+	if w.cancels() {
+		return s.listener.mayDo(ctx, actionCancel, s.peer, served, taskID)
+	}
+	return s.listener.mayKnow(ctx, s.peer, served, taskID)
+}
+
 // accepted answers a run, and has its outcome told.
-func (s *session) accepted(served *served, run *messages.Run, w wanted, a accepted) {
+func (s *session) accepted(ctx context.Context, served *served, run *messages.Run, w wanted, a accepted) {
 	number := w.request.number
+	if a.existed && a.err == nil {
+		a.err = s.mayRepeat(ctx, served, run.TaskID, &w)
+	}
 	if a.err != nil {
 		s.settle(number, false)
 		s.refuse(number, a.err)
@@ -95,8 +123,8 @@ func (s *session) accepted(served *served, run *messages.Run, w wanted, a accept
 			s.holds(number, w.debt, leave)
 		}
 	}
-	if w.request.cancelAtDeadline && !w.until.IsZero() {
-		s.listener.cancelAt(s, served, run.TaskID, w)
+	if w.cancels() {
+		s.listener.cancelAt(s.peer.name, served, run.TaskID, w.until, a)
 	}
 }
 

@@ -20,12 +20,14 @@ type linkServer struct {
 
 // Connect is one stream of one client.
 func (s *linkServer) Connect(stream remotepb.Link_ConnectServer) error {
+	return newSession(s.listener, stream).run()
+}
+
+func newSession(l *Listener, stream remotepb.Link_ConnectServer) *session {
 	p := peerFrom(stream.Context())
-	session := &session{
-		listener: s.listener, stream: stream, peer: p, in: newOutbox[frame](), out: newOutbox[answer](), owed: map[uint64]*debt{}, last: 0,
-		rate: s.listener.rateOf(p.name),
+	return &session{
+		listener: l, stream: stream, peer: p, in: newOutbox[frame](), out: newOutbox[answer](), owed: map[uint64]*debt{}, rate: l.rateOf(p.name),
 	}
-	return session.run()
 }
 
 // seat is a session that is open.
@@ -43,12 +45,11 @@ func (l *Listener) enter(ctx context.Context, s *session, cancel context.CancelC
 		l.mu.Lock()
 		before := l.sessions[s.key]
 		if before == nil {
-			if len(l.sessions) >= l.limits.MaxClients {
-				l.mu.Unlock()
-				return nil, l.refuse(s.peer, refusedClients, fullError("", l.limits.MaxClients))
-			}
-			l.sessions[s.key] = mine
+			err := l.seat(mine)
 			l.mu.Unlock()
+			if err != nil {
+				return nil, l.refuse(s.peer, refusedClients, err)
+			}
 			return func() { l.leave(s.key, mine) }, nil
 		}
 		l.mu.Unlock()
@@ -59,6 +60,24 @@ func (l *Listener) enter(ctx context.Context, s *session, cancel context.CancelC
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// seat puts a client among those that have a stream, if there is room. It is called with the lock.
+func (l *Listener) seat(mine *seat) error {
+	name, namesakes := mine.session.peer.name, 0
+	for _, other := range l.sessions {
+		if other.session.peer.name == name {
+			namesakes++
+		}
+	}
+	switch {
+	case len(l.sessions) >= l.limits.MaxClients:
+		return &actors.FullError{Limit: "MaxClients", Max: l.limits.MaxClients}
+	case namesakes >= l.limits.MaxClientsPerName:
+		return &actors.FullError{Limit: "MaxClientsPerName", Max: l.limits.MaxClientsPerName}
+	}
+	l.sessions[mine.session.key] = mine
+	return nil
 }
 
 func (l *Listener) leave(key string, mine *seat) {
@@ -135,26 +154,21 @@ func (l *Listener) cancel(ctx context.Context, p *peer, owner string, s *served,
 	return s.cancel(ctx, owner, taskID)
 }
 
-// cancelAt cancels a task at its deadline, unless its outcome has arrived by then. It does so also when the client is gone.
-func (l *Listener) cancelAt(s *session, served *served, taskID string, w wanted) {
-	alive := l.timers.after(time.Until(w.until), func() {
+// cancelAt cancels a task at its deadline, unless it has ended by then. It does so also when the client is gone. Nothing of the request is kept for
+// it: its client chooses the deadline, which may be in 8,000 years.
+func (l *Listener) cancelAt(owner string, served *served, taskID string, until time.Time, a accepted) {
+	p := l.timers.after(owner, time.Until(until), func() {
 		ctx, stop := context.WithTimeout(context.Background(), l.limits.AcceptTimeout)
 		defer stop()
 		if _, err := served.runner.Cancel(ctx, taskID); err != nil {
 			l.logger.Debug("remote: a task was not cancelled at its deadline", "task", taskID, "error", err)
 		}
 	})
-	if w.debt == nil {
-		return
+	leave := served.follow(owner, taskID, a, follower{to: p})
+	if leave == nil {
+		leave = func() { served.inbox.leave(taskID, follower{to: p}) }
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w.debt.alive = alive
-}
-
-// fullError says which limit of the listener is reached.
-func fullError(runner string, limit int) error {
-	return &actors.FullError{Runner: runner, Limit: "MaxUnacknowledged", Max: limit}
+	l.timers.holds(p, leave)
 }
 
 var (

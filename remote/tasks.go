@@ -18,9 +18,25 @@ type tasksServer struct {
 	listener *Listener
 }
 
+// turn gives who is calling when its turn has come.
+func (s *tasksServer) turn(ctx context.Context) (*peer, error) {
+	p := peerFrom(ctx)
+	if err := s.listener.rateOf(p.name).Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &actors.FullError{Limit: "MaxRate", Max: s.listener.limits.MaxRate} // its turn comes behind its deadline
+	}
+	return p, nil
+}
+
 // Run has a runner run a task.
 func (s *tasksServer) Run(ctx context.Context, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
-	answer, err := s.run(ctx, peerFrom(ctx), r)
+	p, err := s.turn(ctx)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	answer, err := s.run(ctx, p, r)
 	return answer, statusOf(err)
 }
 
@@ -78,7 +94,11 @@ func runOf(r *remotepb.RunRequest) (messages.Run, error) {
 
 // Await answers with the final outcome of a task.
 func (s *tasksServer) Await(ctx context.Context, r *remotepb.AwaitRequest) (*remotepb.AwaitResponse, error) {
-	outcome, err := s.await(ctx, peerFrom(ctx), r)
+	p, err := s.turn(ctx)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	outcome, err := s.await(ctx, p, r)
 	if err != nil {
 		return nil, statusOf(err)
 	}
@@ -138,7 +158,11 @@ func (o *oneOutcome) tell(_ uint64, message any, err error) {
 
 // Watch gives the outcomes of a runner's recorded tasks.
 func (s *tasksServer) Watch(r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
-	return statusOf(s.watch(peerFrom(stream.Context()), r, stream))
+	p, err := s.turn(stream.Context())
+	if err == nil {
+		err = s.watch(p, r, stream)
+	}
+	return statusOf(err)
 }
 
 func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
@@ -189,7 +213,11 @@ func (l *Listener) untilLeaving(ctx context.Context) (context.Context, context.C
 
 // Acknowledge says up to where a subscriber has dealt with the outcomes.
 func (s *tasksServer) Acknowledge(ctx context.Context, r *remotepb.AcknowledgeRequest) (*remotepb.AcknowledgeResponse, error) {
-	if err := s.acknowledge(ctx, peerFrom(ctx), r); err != nil {
+	p, err := s.turn(ctx)
+	if err == nil {
+		err = s.acknowledge(ctx, p, r)
+	}
+	if err != nil {
 		return nil, statusOf(err)
 	}
 	return &remotepb.AcknowledgeResponse{}, nil
@@ -197,15 +225,22 @@ func (s *tasksServer) Acknowledge(ctx context.Context, r *remotepb.AcknowledgeRe
 
 // Cancel says that a task is no longer wanted.
 func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*remotepb.CancelResponse, error) {
-	p := peerFrom(ctx)
-	served, err := s.listener.served([]byte(r.GetRunner()))
+	p, err := s.turn(ctx)
 	if err == nil {
-		err = s.listener.cancel(ctx, p, p.name, served, r.GetTaskId())
+		err = s.cancel(ctx, p, r)
 	}
 	if err != nil {
 		return nil, statusOf(err)
 	}
 	return &remotepb.CancelResponse{}, nil
+}
+
+func (s *tasksServer) cancel(ctx context.Context, p *peer, r *remotepb.CancelRequest) error {
+	served, err := s.listener.served([]byte(r.GetRunner()))
+	if err != nil {
+		return err
+	}
+	return s.listener.cancel(ctx, p, p.name, served, r.GetTaskId())
 }
 
 func (s *tasksServer) acknowledge(ctx context.Context, p *peer, r *remotepb.AcknowledgeRequest) error {
