@@ -18,18 +18,32 @@ const Keep = 10 * time.Minute
 // until it has arrived at whoever asked for the task. What a runner with a store does by its store, this does for the others,
 // for as long as the program lives.
 type inbox struct {
-	max int // tasks of one client
+	max share // of one client
 
 	mu     sync.Mutex
 	tasks  map[string]*entry
-	owners map[string]int // how many tasks each client has here
-	ended  []*entry       // by the time of their end
-	gone   int            // of the ended, those that are forgotten
+	owners map[string]share // what each client has here
+	ended  []*entry         // by the time of their end
+	gone   int              // of the ended, those that are forgotten
+}
+
+// share is some tasks, how large their arguments are, and how many of the tasks may go when there is need of room. A task keeps its share until
+// it is forgotten: its result may be as large as its arguments.
+type share struct{ tasks, bytes, arrived int }
+
+func (b *inbox) give(owner string, tasks, bytes, arrived int) {
+	s := b.owners[owner]
+	if s = (share{s.tasks + tasks, s.bytes + bytes, s.arrived + arrived}); s.tasks == 0 {
+		delete(b.owners, owner)
+		return
+	}
+	b.owners[owner] = s
 }
 
 // entry is one task.
 type entry struct {
 	id, owner string
+	bytes     int
 	first     follower // mostly there is one, and it needs no memory of its own
 	more      []follower
 	outcome   any
@@ -50,28 +64,39 @@ type teller interface {
 	tell(number uint64, outcome any, err error)
 }
 
-func newInbox(maxTasks int) *inbox {
-	return &inbox{max: maxTasks, tasks: map[string]*entry{}, owners: map[string]int{}}
+func newInbox(maxTasks, maxBytes int) *inbox {
+	return &inbox{max: share{tasks: maxTasks, bytes: maxBytes}, tasks: map[string]*entry{}, owners: map[string]share{}}
 }
 
 // enter makes a place for a task of this client, and reports whether it has one already. What ended longer ago than Keep goes; if the client
 // has too many, what has arrived goes too.
-func (b *inbox) enter(owner, id string, now time.Time) (existed bool, err error) {
+func (b *inbox) enter(owner, id string, bytes int, now time.Time) (existed bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.tasks[id]; e != nil {
 		return true, e.mayKnow(owner)
 	}
 	b.expire(now)
-	if b.owners[owner] >= b.max {
+	if b.room(owner, bytes) != nil && b.owners[owner].arrived > 0 { // else who has no room could have all walked through with each run
 		b.drop(func(e *entry) bool { return e.owner == owner && e.arrived })
 	}
-	if b.owners[owner] >= b.max {
-		return false, &actors.FullError{Limit: "MaxUnacknowledged", Max: b.max}
+	if err := b.room(owner, bytes); err != nil {
+		return false, err
 	}
-	b.tasks[id] = &entry{id: id, owner: owner}
-	b.owners[owner]++
+	b.tasks[id] = &entry{id: id, owner: owner, bytes: bytes}
+	b.give(owner, 1, bytes, 0)
 	return false, nil
+}
+
+// room reports why there is none for one more task of this client; the first always has it. It is called with the lock.
+func (b *inbox) room(owner string, bytes int) error {
+	switch s := b.owners[owner]; {
+	case s.tasks >= b.max.tasks:
+		return &actors.FullError{Limit: "MaxUnacknowledged", Max: b.max.tasks}
+	case s.tasks > 0 && s.bytes+bytes > b.max.bytes:
+		return &actors.FullError{Limit: "MaxBytes", Max: b.max.bytes}
+	}
+	return nil
 }
 
 // mayKnow is whether the task is that client's. To others it is as if it were not there.
@@ -117,9 +142,11 @@ func (b *inbox) forget(e *entry) bool {
 		return false
 	}
 	delete(b.tasks, e.id)
-	if b.owners[e.owner]--; b.owners[e.owner] == 0 {
-		delete(b.owners, e.owner)
+	arrived := 0
+	if e.arrived {
+		arrived = 1
 	}
+	b.give(e.owner, -1, -e.bytes, -arrived)
 	return true
 }
 
@@ -192,7 +219,10 @@ func (b *inbox) arrive(owner, id string, forget bool) {
 	if e.mayKnow(owner) != nil || !e.over {
 		return
 	}
-	e.arrived = true
+	if !e.arrived {
+		e.arrived = true
+		b.give(owner, 0, 0, 1)
+	}
 	if forget {
 		b.forget(e)
 		if b.gone++; b.gone > len(b.ended)/2 { // seldom, or each would cost a walk through all

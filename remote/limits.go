@@ -9,6 +9,9 @@ import (
 const (
 	// DefaultMaxUnacknowledged is how many runs of one client may be unanswered, and how many outcomes may be owed to it.
 	DefaultMaxUnacknowledged = 10_000
+	// DefaultMaxBytes is how many bytes of arguments a runner that records nothing keeps for those with the same token or certificate. One task
+	// can have a mebibyte of them.
+	DefaultMaxBytes = 256 << 20
 	// DefaultMaxMessage is how large a message on a stream may be. One task has at most messages.MaxArgs.
 	DefaultMaxMessage = 8 << 20
 	// DefaultMaxClients is how many clients may have a stream at a time.
@@ -30,6 +33,7 @@ const (
 // Limits bounds what clients can take of a listener. Zero is the default of each.
 type Limits struct {
 	MaxUnacknowledged int           // runs of one client that are unanswered, and outcomes that are owed to it
+	MaxBytes          int           // of arguments, of tasks that are not recorded and whose outcomes have not arrived
 	MaxMessage        int           // bytes of one message
 	MaxClients        int           // with a stream at a time
 	MaxClientsPerName int           // of those, with the same token or certificate
@@ -44,6 +48,7 @@ const minMessage = 2 << 20
 
 func (l Limits) withDefaults() Limits {
 	l.MaxUnacknowledged = orDefault(l.MaxUnacknowledged, DefaultMaxUnacknowledged)
+	l.MaxBytes = orDefault(l.MaxBytes, DefaultMaxBytes)
 	l.MaxMessage = orDefault(l.MaxMessage, DefaultMaxMessage)
 	l.MaxClients = orDefault(l.MaxClients, DefaultMaxClients)
 	l.MaxClientsPerName = orDefault(l.MaxClientsPerName, DefaultMaxClientsPerName)
@@ -68,6 +73,7 @@ func (l Limits) validate() error {
 		is, want int64
 	}{
 		{"MaxUnacknowledged", int64(l.MaxUnacknowledged), 1},
+		{"MaxBytes", int64(l.MaxBytes), 1},
 		{"MaxMessage", int64(l.MaxMessage), minMessage},
 		{"MaxClients", int64(l.MaxClients), 1},
 		{"MaxClientsPerName", int64(l.MaxClientsPerName), 1},

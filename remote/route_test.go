@@ -108,9 +108,9 @@ func TestReasonsTravel(t *testing.T) {
 }
 
 func TestInbox(t *testing.T) {
-	b, now := newInbox(2), time.Now()
+	b, now := newInbox(2, 1000), time.Now()
 	enter := func(owner, id string) string {
-		existed, err := b.enter(owner, id, now)
+		existed, err := b.enter(owner, id, 1, now)
 		switch {
 		case errors.Is(err, actors.ErrFull):
 			return "full"
@@ -171,10 +171,10 @@ func (t *tellers) tell(number uint64, outcome any, err error) {
 }
 
 func TestAnInboxDoesNotGrowByWhatHasArrived(t *testing.T) {
-	b, now := newInbox(10), time.Now()
+	b, now := newInbox(10, 1000), time.Now()
 	for i := range 10_000 {
 		id := fmt.Sprint(i)
-		if _, err := b.enter("web", id, now); err != nil {
+		if _, err := b.enter("web", id, 1, now); err != nil {
 			t.Fatal(err)
 		}
 		b.end(id, "done", nil, now)
@@ -201,5 +201,57 @@ func TestOutboxHoldsBackWhoPutsTooMuch(t *testing.T) {
 	cancel()
 	if o.below(ctx, 3, 1) {
 		t.Error("the context has ended")
+	}
+}
+
+// The arguments of tasks that are not recorded are in memory, and so are perhaps their results: together they have a limit too.
+func TestInboxLimitsBytes(t *testing.T) {
+	b, now := newInbox(10, 100), time.Now()
+	enter := func(id string, bytes int) error {
+		_, err := b.enter("web", id, bytes, now)
+		return err
+	}
+	if err := errors.Join(enter("1", 1000), b.room("other", 1000)); err != nil {
+		t.Fatalf("the first: %v", err)
+	}
+	var full *actors.FullError
+	if err := enter("2", 1); !errors.As(err, &full) || full.Limit != "MaxBytes" || full.Max != 100 {
+		t.Errorf("behind a large one: %v", err)
+	}
+	b.end("1", "done", nil, now)
+	if err := enter("2", 1); !errors.As(err, &full) {
+		t.Errorf("while its outcome has not arrived: %v", err)
+	}
+	b.arrive("web", "1", false)
+	if err := errors.Join(enter("2", 60), enter("3", 40)); err != nil {
+		t.Error(err)
+	}
+	if err := enter("4", 1); !errors.As(err, &full) {
+		t.Errorf("one byte too many: %v", err)
+	}
+	b.refuse("2")
+	if err := enter("4", 60); err != nil || b.owners["web"] != (share{tasks: 2, bytes: 100}) {
+		t.Errorf("%v, %+v", err, b.owners["web"])
+	}
+}
+
+// Whoever has no room for one more run does not have the listener walk through all that it keeps for each that it asks for.
+func TestAFullInboxAnswersAtOnce(t *testing.T) {
+	const tasks = 10_000
+	b, now := newInbox(tasks, 1<<20), time.Now()
+	for i := range tasks {
+		if _, err := b.enter("web", fmt.Sprint(i), 1, now); err != nil {
+			t.Fatal(err)
+		}
+		b.end(fmt.Sprint(i), "done", nil, now)
+	}
+	began := time.Now()
+	for range tasks {
+		if _, err := b.enter("web", "one more", 1, now); err == nil {
+			t.Fatal("there is no room, and it was entered")
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("%d refusals took %s", tasks, took)
 	}
 }

@@ -30,7 +30,7 @@ func newServed(r *actors.TaskRunner, limits Limits) *served {
 		s.database = db.Identity()
 		return s
 	}
-	s.inbox = newInbox(limits.MaxUnacknowledged)
+	s.inbox = newInbox(limits.MaxUnacknowledged, limits.MaxBytes)
 	s.ended = func(id string, outcome any, err error) { s.inbox.end(id, outcome, err, time.Now()) }
 	return s
 }
@@ -67,7 +67,7 @@ func (s *served) submitPlain(ctx context.Context, owner string, runs []messages.
 	old, now := 0, time.Now()
 	for i := range runs {
 		a := &answers[i]
-		if a.existed, a.err = s.inbox.enter(owner, runs[i].TaskID, now); a.existed || a.err != nil {
+		if a.existed, a.err = s.inbox.enter(owner, runs[i].TaskID, len(runs[i].Args), now); a.existed || a.err != nil {
 			old++
 		}
 	}

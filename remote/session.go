@@ -138,7 +138,7 @@ func helloIn(data []byte) (*remotepb.Hello, error) {
 const maxGathered = 2 * maxRequests
 
 // maxGatheredBytes is how many bytes gather at most before no more are read, besides those of two messages.
-const maxGatheredBytes = 16 << 20
+const maxGatheredBytes = 4 << 20
 
 // read takes what comes, until nothing comes any more.
 func (s *session) read() error {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -334,5 +335,37 @@ func TestMaxRateIsForCallsToo(t *testing.T) {
 		if code := status.Code(err); code != codes.ResourceExhausted {
 			t.Errorf("whose turn comes too late: %v", err)
 		}
+	})
+}
+
+// What gathers while the database is slow is limited in bytes too.
+func TestWhatGathersIsLimitedInBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		town := newFuzzTown(t)
+		defer town.close(t)
+		s, stream, cancel := newSilentSession(t, town.Listener)
+		const count, size = 64, 1 << 20
+		for i := range count {
+			r := &remotepb.Request{Number: uint64(i) + 1, What: &remotepb.Request_Run{Run: &messages.Envelope{Body: make([]byte, size)}}}
+			stream.messages = append(stream.messages, bytesOf(t, message(r)))
+		}
+		s.ctx = stream.ctx
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = s.read()
+		}()
+		synctest.Wait() // nobody takes anything
+		if read, want := count-len(stream.messages), maxGatheredBytes/size+1; read > want {
+			t.Errorf("%d messages were read, want at most %d", read, want)
+		}
+		s.in.take(nil)
+		synctest.Wait()
+		if read := count - len(stream.messages); read <= maxGatheredBytes/size+1 {
+			t.Errorf("%d messages were read, want more when there is room", read)
+		}
+		cancel()
+		<-done
 	})
 }
