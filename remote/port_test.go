@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -120,17 +119,13 @@ func (h *harbour) dialTLS(name string) net.Conn {
 	return conn
 }
 
-// insecureCreds are for listeners without TLS.
-func insecureCreds() grpc.DialOption {
-	return grpc.WithTransportCredentials(insecure.NewCredentials())
-}
-
 // talk is a stream on which the test itself says what is said.
 type talk struct {
 	t      *testing.T
 	stream remotepb.Link_ConnectClient
 	number uint64
 	heard  map[uint64][]*remotepb.Answer
+	leave  func() // ends the stream
 }
 
 // talk opens a stream and says hello as the client of that UUID.
@@ -142,7 +137,7 @@ func (h *harbour) talk(conn *grpc.ClientConn, client string) *talk {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	s := &talk{t: h.t, stream: stream, heard: map[uint64][]*remotepb.Answer{}}
+	s := &talk{t: h.t, stream: stream, heard: map[uint64][]*remotepb.Answer{}, leave: cancel}
 	s.say(&remotepb.Request{What: &remotepb.Request_Hello{Hello: &remotepb.Hello{Client: client}}})
 	return s
 }
