@@ -17,7 +17,7 @@ const (
 	// DefaultMaxClients is how many clients may have a stream at a time.
 	DefaultMaxClients = 256
 	// DefaultMaxClientsPerName is how many of them may have come with the same token or certificate.
-	DefaultMaxClientsPerName = 64
+	DefaultMaxClientsPerName = 16
 	// DefaultMaxSubscribers is how many subscribers those with the same token or certificate may have at one runner, which has
 	// store.MaxSubscribers for all.
 	DefaultMaxSubscribers = 20
