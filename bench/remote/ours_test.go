@@ -25,12 +25,14 @@ type arguments struct {
 
 func someArguments() arguments { return arguments{strings.Repeat("x", payloadBytes-len(`{"t":""}`))} }
 
-// startRunner starts a runner whose tasks do nothing, with a store or without.
+// startRunner starts a runner whose tasks give back their arguments, with a store or without.
 func startRunner(ctx context.Context, path string) (*actors.TaskRunner, func() error, error) {
-	config := actors.TaskRunnerConfig{
-		Name: runnerName, MaxChildren: maxChildren,
-		Kinds: actors.Kinds{actors.Kind(kindName, func(_ context.Context, a arguments) (arguments, error) { return a, nil })},
-	}
+	return startRunnerOf(ctx, path, maxChildren, func(_ context.Context, a arguments) (arguments, error) { return a, nil })
+}
+
+// startRunnerOf starts one that runs so many tasks at once.
+func startRunnerOf(ctx context.Context, path string, children int, f func(context.Context, arguments) (arguments, error)) (*actors.TaskRunner, func() error, error) {
+	config := actors.TaskRunnerConfig{Name: runnerName, MaxChildren: children, Kinds: actors.Kinds{actors.Kind(kindName, f)}}
 	closeStore := func() error { return nil }
 	if path != "" {
 		db, err := sqlite.Open(ctx, path, sqlite.Config{})
@@ -54,6 +56,10 @@ func serveOurs(ctx context.Context, path string, tell func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
+	return serveRunner(ctx, runner, stop, tell)
+}
+
+func serveRunner(ctx context.Context, runner *actors.TaskRunner, stop func() error, tell func(net.Addr)) error {
 	listener, err := remote.Listen(ctx, "127.0.0.1:0", remote.ListenConfig{Runners: []*actors.TaskRunner{runner}, DrainTimeout: -1})
 	if err != nil {
 		return errors.Join(err, stop())

@@ -41,8 +41,11 @@ func serve(kind string) error {
 		cancel()
 	}()
 	tell := func(address net.Addr) { fmt.Println(address) }
-	if kind == "ours" {
+	switch kind {
+	case "ours":
 		return serveOurs(ctx, os.Getenv(pathEnv), tell)
+	case "slow":
+		return serveSlow(ctx, os.Getenv(pathEnv), tell)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
