@@ -22,7 +22,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // bytesCodec has a client send bytes as they are.
@@ -485,4 +487,88 @@ func TestWhoeverMayNot(t *testing.T) {
 			t.Errorf("%d lines of %s, want 1", n, who)
 		}
 	}
+}
+
+// What a client has on its way and what is owed to it is limited: with a store the rest is accepted and can be asked for, without one it is refused.
+func TestMaxUnacknowledged(t *testing.T) {
+	t.Parallel()
+	h := openHarbour(t, ListenConfig{Limits: Limits{MaxUnacknowledged: 3}})
+	for _, runner := range []string{"plain", "kept"} {
+		s := h.talk(h.dial(runner, ""), fuzzID+"1")
+		for i := range 4 {
+			a := s.hear(s.say(run(t, runner, fuzzID+string(rune('2'+i)), "hang")))
+			switch {
+			case i < 3 && (a.GetAccepted() == nil || a.GetAccepted().GetUnwatched()),
+				i == 3 && runner == "kept" && !a.GetAccepted().GetUnwatched(),
+				i == 3 && runner == "plain" && a.GetRefused().GetLimit() != "MaxUnacknowledged":
+				t.Errorf("%s: run %d: %v", runner, i+1, a)
+			}
+		}
+		for name, what := range map[string]*remotepb.Request{
+			"await":   {Runner: runner, What: &remotepb.Request_Await{Await: &remotepb.Await{TaskId: fuzzID + "2"}}},
+			"monitor": {Runner: runner, What: &remotepb.Request_Monitor{Monitor: &remotepb.Monitor{}}},
+		} {
+			if a := s.hear(s.say(what)); a.GetRefused().GetLimit() != "MaxUnacknowledged" || a.GetRefused().GetMax() != 3 {
+				t.Errorf("%s: %s: %v", runner, name, a)
+			}
+		}
+		s.leave()
+	}
+	h.wantResponsive()
+}
+
+// slowStore takes no tasks until it is told to.
+type slowStore struct {
+	store.Store
+	open chan struct{}
+}
+
+func (s *slowStore) Insert(ctx context.Context, now time.Time, tasks []store.NewTask) ([]store.Inserted, error) {
+	select {
+	case <-s.open:
+		return s.Store.Insert(ctx, now, tasks)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// A client has no more runs on their way than it has said, however many are offered, while the listener is slow to answer.
+func TestTheWindowOfAClient(t *testing.T) {
+	t.Parallel()
+	db := &slowStore{Store: store.NewMemory(), open: make(chan struct{})}
+	slow, err := actors.StartTaskRunner(t.Context(), actors.TaskRunnerConfig{Name: "slow", Store: db, Kinds: harbourKinds(), DrainTimeout: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = slow.Stop(context.Background()) })
+	h := openHarbour(t, ListenConfig{Runners: []*actors.TaskRunner{slow}})
+	c, err := Dial(t.Context(), h.address, DialConfig{TLS: h.town.client("x"), MaxUnacknowledged: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	if err := c.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var offering sync.WaitGroup
+	for range 100 {
+		offering.Go(func() {
+			if _, err := Run[string](t.Context(), c.Runner("slow"), "echo", ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	onTheirWay := func() int {
+		s := h.sessionOf("x")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.owed) + s.in.len()
+	}
+	h.until("five are on their way", func() bool { return onTheirWay() == 5 })
+	h.wantResponsive()
+	if n := onTheirWay(); n != 5 || len(c.window) != 5 {
+		t.Errorf("%d have arrived and %d are on their way, want 5", n, len(c.window))
+	}
+	close(db.open)
+	offering.Wait()
 }

@@ -53,6 +53,10 @@ type entry struct {
 	arrived   bool
 }
 
+// maxFollowers is how many may wait for the outcome of one task, besides the first: each who leaves is looked for among them, while all others who
+// use the runner wait.
+const maxFollowers = 100
+
 // follower is one who wants an outcome.
 type follower struct {
 	to     teller
@@ -191,6 +195,8 @@ func (b *inbox) follow(owner, id string, f follower) error {
 		f.to.tell(f.number, e.outcome, e.err)
 	case e.first.to == nil:
 		e.first = f
+	case len(e.more) >= maxFollowers:
+		return &actors.FullError{Limit: "MaxFollowers", Max: maxFollowers}
 	default:
 		e.more = append(e.more, f)
 	}

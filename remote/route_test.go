@@ -255,3 +255,24 @@ func TestAFullInboxAnswersAtOnce(t *testing.T) {
 		t.Errorf("%d refusals took %s", tasks, took)
 	}
 }
+
+func TestFollowersOfOneTaskAreLimited(t *testing.T) {
+	b := newInbox(10, 1000)
+	if _, err := b.enter("web", "1", 1, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	to := new(session)
+	for i := range uint64(maxFollowers + 1) {
+		if err := b.follow("web", "1", follower{to, i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var full *actors.FullError
+	if err := b.follow("web", "1", follower{to, 1000}); !errors.As(err, &full) || full.Limit != "MaxFollowers" {
+		t.Errorf("one too many: %v", err)
+	}
+	b.leave("1", follower{to, 7})
+	if err := b.follow("web", "1", follower{to, 1000}); err != nil {
+		t.Errorf("when one has left: %v", err)
+	}
+}
