@@ -151,7 +151,7 @@ func send(t *testing.T, conn *grpc.ClientConn, method string, messages ...[]byte
 	for {
 		var answer []byte
 		if err := stream.RecvMsg(&answer); err != nil {
-			if err == io.EOF { //nolint:errorlint // as it is given
+			if err == io.EOF {
 				return codes.OK
 			}
 			return status.Code(err)
@@ -281,31 +281,25 @@ func newHTTP2(t *testing.T, conn net.Conn) *rawHTTP2 {
 }
 
 // block is the headers of a call.
-func (f *rawHTTP2) block(method, encoding string, more ...hpack.HeaderField) []byte {
+func (f *rawHTTP2) block(method string, more ...hpack.HeaderField) []byte {
 	f.buf.Reset()
 	fields := append([]hpack.HeaderField{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: method}, {Name: ":authority", Value: "x"},
 		{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
 	}, more...)
-	if encoding != "" {
-		fields = append(fields, hpack.HeaderField{Name: "grpc-encoding", Value: encoding})
-	}
 	for _, h := range fields {
 		_ = f.pack.WriteField(h)
 	}
 	return bytes.Clone(f.buf.Bytes())
 }
 
-func (f *rawHTTP2) headers(stream uint32, method, encoding string) error {
-	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: f.block(method, encoding), EndHeaders: true})
+func (f *rawHTTP2) headers(stream uint32, method string) error {
+	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: f.block(method), EndHeaders: true})
 }
 
 // grpcMessage sends as much of a message as the window for it allows.
-func (f *rawHTTP2) grpcMessage(stream uint32, compressed bool, data []byte) {
+func (f *rawHTTP2) grpcMessage(stream uint32, data []byte) {
 	head := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(data)))
-	if compressed {
-		head[0] = 1
-	}
 	_ = f.WriteData(stream, false, head)
 	for sent := 0; len(data) > 0 && sent < 65_000; {
 		n := min(len(data), 16_000)
@@ -323,7 +317,7 @@ func TestFloodsOfHTTP2(t *testing.T) {
 	value := func(n int) string { return string(bytes.Repeat([]byte{'x'}, n)) }
 	for name, flood := range map[string]func(f *rawHTTP2, i uint32) error{
 		"rapid reset": func(f *rawHTTP2, i uint32) error {
-			if err := f.headers(2*i+1, remotepb.Link_Connect_FullMethodName, ""); err != nil {
+			if err := f.headers(2*i+1, remotepb.Link_Connect_FullMethodName); err != nil {
 				return err
 			}
 			return f.WriteRSTStream(2*i+1, http2.ErrCodeCancel)
@@ -337,29 +331,29 @@ func TestFloodsOfHTTP2(t *testing.T) {
 		},
 		"empty data": func(f *rawHTTP2, i uint32) error {
 			if i == 0 {
-				return f.headers(1, remotepb.Link_Connect_FullMethodName, "")
+				return f.headers(1, remotepb.Link_Connect_FullMethodName)
 			}
 			return f.WriteData(1, false, nil)
 		},
 		"window updates": func(f *rawHTTP2, _ uint32) error { return f.WriteWindowUpdate(0, 1) },
 		"huge headers": func(f *rawHTTP2, i uint32) error {
-			block := f.block(remotepb.Link_Connect_FullMethodName, "", hpack.HeaderField{Name: "x", Value: value(20 << 10), Sensitive: true})
+			block := f.block(remotepb.Link_Connect_FullMethodName, hpack.HeaderField{Name: "x", Value: value(20 << 10), Sensitive: true})
 			if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: block[:16000]}); err != nil {
 				return err
 			}
 			return f.WriteContinuation(2*i+1, true, block[16000:])
 		},
 		"headers without an end": func(f *rawHTTP2, i uint32) error {
-			block := f.block(remotepb.Link_Connect_FullMethodName, "", hpack.HeaderField{Name: fmt.Sprint("x-", i), Value: value(1000), Sensitive: true})
+			block := f.block(remotepb.Link_Connect_FullMethodName, hpack.HeaderField{Name: fmt.Sprint("x-", i), Value: value(1000), Sensitive: true})
 			if i == 0 {
 				return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block})
 			}
 			return f.WriteContinuation(1, false, block)
 		},
-		"calls that say no more": func(f *rawHTTP2, i uint32) error { return f.headers(2*i+1, remotepb.Tasks_Run_FullMethodName, "") },
+		"calls that say no more": func(f *rawHTTP2, i uint32) error { return f.headers(2*i+1, remotepb.Tasks_Run_FullMethodName) },
 		"half messages": func(f *rawHTTP2, i uint32) error {
-			err := f.headers(2*i+1, remotepb.Tasks_Run_FullMethodName, "")
-			f.grpcMessage(2*i+1, false, make([]byte, 8<<10))
+			err := f.headers(2*i+1, remotepb.Tasks_Run_FullMethodName)
+			f.grpcMessage(2*i+1, make([]byte, 8<<10))
 			return err
 		},
 	} {
@@ -367,7 +361,7 @@ func TestFloodsOfHTTP2(t *testing.T) {
 			peak := peakHeap(func() {
 				conn := h.dialTLS("flood")
 				f := newHTTP2(t, conn)
-				for i := uint32(0); i < 5_000; i++ {
+				for i := range uint32(5_000) {
 					if flood(f, i) != nil {
 						break
 					}
