@@ -55,6 +55,7 @@ func (c *Client) down(l *link, err error) {
 			c.route(a, now)
 		}
 	}
+	c.nodeLost(l)
 	if c.ctx.Err() != nil {
 		c.failWaiting(ErrClosed)
 	}
@@ -390,6 +391,9 @@ func (c *Client) leave(a *call) {
 	}
 	a.left = true
 	c.release(a)
+	if a.link != nil {
+		delete(a.link.watchers, a)
+	}
 	if a.link != nil && a.number != 0 && a.link.calls[a.number] == a {
 		l := a.link
 		if a.isRun() && !a.yes {

@@ -53,6 +53,7 @@ type Client struct {
 	logger      *slog.Logger
 	id          string
 	credentials credentials.TransportCredentials
+	network     network
 	window      chan struct{} // one for each run that was not answered
 
 	ctx     context.Context // ends with the client
@@ -72,6 +73,16 @@ type Client struct {
 // of a name, which is looked up again every 15 seconds. It returns at once; the connections are made in the background, and again when
 // they are lost. Close closes them.
 func Dial(ctx context.Context, target string, config DialConfig) (*Client, error) {
+	return dialOver(ctx, network{lookup: net.DefaultResolver.LookupHost}, target, config)
+}
+
+// network is how others are found and reached: the world, or that of a test.
+type network struct {
+	lookup func(ctx context.Context, host string) (addresses []string, err error)
+	dial   func(ctx context.Context, address string) (net.Conn, error) // nil: as gRPC does
+}
+
+func dialOver(ctx context.Context, over network, target string, config DialConfig) (*Client, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -87,7 +98,7 @@ func Dial(ctx context.Context, target string, config DialConfig) (*Client, error
 	if err != nil {
 		return nil, fmt.Errorf("remote: make an id for the client: %w", err)
 	}
-	c := &Client{config: config, logger: config.Logger, id: id.String(), window: make(chan struct{}, config.MaxUnacknowledged)}
+	c := &Client{config: config, logger: config.Logger, network: over, id: id.String(), window: make(chan struct{}, config.MaxUnacknowledged)}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
@@ -169,7 +180,7 @@ func (c *Client) secure(ctx context.Context, addresses []string, name string) (e
 func (c *Client) follow(name string) {
 	host, port, _ := net.SplitHostPort(name)
 	for {
-		found, err := net.DefaultResolver.LookupHost(c.ctx, host)
+		found, err := c.network.lookup(c.ctx, host)
 		switch {
 		case err != nil && c.ctx.Err() == nil:
 			c.logger.Warn("remote: the name cannot be looked up", "name", host, "error", err)

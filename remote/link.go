@@ -47,6 +47,7 @@ type link struct {
 	queue     []*call // to be sent
 	arrived   []uint64
 	forgotten []uint64
+	watchers  map[*call]struct{} // who monitors the node
 }
 
 // room is how much room a runner has at the other end of a link.
@@ -57,7 +58,10 @@ type room struct {
 }
 
 func newLink(c *Client, address, authority string) *link {
-	return &link{client: c, address: address, authority: authority, wake: make(chan struct{}, 1), rooms: map[string]*room{}, calls: map[uint64]*call{}}
+	return &link{
+		client: c, address: address, authority: authority, wake: make(chan struct{}, 1),
+		rooms: map[string]*room{}, calls: map[uint64]*call{}, watchers: map[*call]struct{}{},
+	}
 }
 
 // run keeps the connection, until the client is closed or the address is no longer wanted.
@@ -112,6 +116,9 @@ func (l *link) dial() (*grpc.ClientConn, error) {
 	}
 	if l.authority != "" {
 		options = append(options, grpc.WithAuthority(l.authority))
+	}
+	if dial := l.client.network.dial; dial != nil {
+		options = append(options, grpc.WithContextDialer(dial))
 	}
 	return grpc.NewClient("passthrough:///"+l.address, options...)
 }

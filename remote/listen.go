@@ -79,16 +79,23 @@ func Listen(ctx context.Context, address string, config ListenConfig) (*Listener
 	if err != nil {
 		return nil, err
 	}
-	if l.port, err = l.door.listen(ctx, address); err != nil {
+	port, err := l.door.listen(ctx, address)
+	if err != nil {
 		return nil, err
 	}
+	l.open(port)
+	return l, nil
+}
+
+// open serves those who come in at the port, which the door guards.
+func (l *Listener) open(port net.Listener) {
+	l.port = port
 	go func() {
 		defer close(l.done)
-		if err := l.server.Serve(l.port); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		if err := l.server.Serve(port); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			l.logger.Error("remote: the listener has ended", "error", err)
 		}
 	}()
-	return l, nil
 }
 
 func newListener(config ListenConfig) (*Listener, error) {

@@ -284,7 +284,7 @@ func decoded[R any](id string, data []byte) (result R, err error) {
 	return result, nil
 }
 
-// Monitor is a watch on a task or a runner.
+// Monitor is a watch on a task, a runner or a node.
 type Monitor struct {
 	client *Client
 	call   *call
