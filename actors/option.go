@@ -43,6 +43,7 @@ type options struct {
 	at    time.Time
 	delay time.Duration
 	wait  bool
+	trace map[string]string // of a message
 }
 
 type typedOption struct {

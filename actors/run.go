@@ -205,7 +205,7 @@ func newRun(runner *TaskRunner, kind string, p policy, o options) *run {
 		task: messages.TaskRef{
 			TaskID: o.id, Kind: kind, Runner: runner.config.Name, Run: 1, Attempt: 1, MaxAttempts: p.maxAttempts,
 		},
-		policy: p, timeout: o.timeout, priority: o.priority,
+		policy: p, timeout: o.timeout, priority: o.priority, trace: o.trace,
 	}
 }
 

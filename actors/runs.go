@@ -40,10 +40,11 @@ type run struct {
 	policy   policy
 	timeout  time.Duration
 	priority int
-	durable  bool     // it is in the store
-	fresh    bool     // its id was made here
-	promise  *promise // of a task that is not recorded
-	notice   bool     // it never ran: it is only to be told of
+	trace    map[string]string // of whoever asked for it, if that came with a message
+	durable  bool              // it is in the store
+	fresh    bool              // its id was made here
+	promise  *promise          // of a task that is not recorded
+	notice   bool              // it never ran: it is only to be told of
 
 	inTx     atomic.Bool   // its handler has completed it in a transaction
 	progress atomic.Uint64 // the last reported fraction, as math.Float64bits

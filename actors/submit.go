@@ -60,7 +60,10 @@ func (r *TaskRunner) submitAt(ctx context.Context, runs []messages.Run, answers 
 
 // runOf checks a message and makes the run.
 func (r *TaskRunner) runOf(m messages.Run) (*run, error) {
-	o := options{id: m.TaskID, at: m.ScheduledAt, maxAttempts: m.MaxAttempts, timeout: m.Timeout, priority: m.Priority, prioritized: m.Priority != 0}
+	o := options{
+		id: m.TaskID, at: m.ScheduledAt, maxAttempts: m.MaxAttempts, timeout: m.Timeout, priority: m.Priority, prioritized: m.Priority != 0,
+		trace: m.TraceContext,
+	}
 	if err := o.validate("Run"); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,36 @@ func TestNotifyTellsOnce(t *testing.T) {
 		}
 		if count != 3 {
 			t.Errorf("told %d times, want 3: nobody is told who has stopped it", count)
+		}
+	})
+}
+
+type traceKey struct{}
+
+// TestAHandlerContinuesTheTrace that its message came with; what was asked for without one has none.
+func TestAHandlerContinuesTheTrace(t *testing.T) {
+	traced := actors.Kind("trace", func(ctx context.Context, _ string) (string, error) {
+		trace, _ := ctx.Value(traceKey{}).(string)
+		if _, ok := actors.CurrentTask(ctx); !ok {
+			return "", errors.New("the context is not a handler's any more")
+		}
+		return trace, nil
+	})
+	config := actors.TaskRunnerConfig{
+		Kinds: actors.Kinds{traced},
+		TraceContext: func(ctx context.Context, carrier map[string]string) context.Context {
+			return context.WithValue(ctx, traceKey{}, "of "+carrier["traceparent"])
+		},
+	}
+	bothWays(t, config, func(t *testing.T, ctx context.Context, r *actors.TaskRunner) {
+		runs := []messages.Run{runMessage("trace", `""`), runMessage("trace", `""`)}
+		runs[0].TraceContext = map[string]string{"traceparent": "the caller"}
+		answers := r.Submit(ctx, runs)
+		for i, want := range []string{"of the caller", ""} {
+			outcome, err := answers[i].Outcome(ctx)
+			if got := said(outcome); strings.Trim(got, `"`) != want || err != nil {
+				t.Errorf("run %d: %s, %v, want %q", i, got, err, want)
+			}
 		}
 	})
 }

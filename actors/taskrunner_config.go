@@ -45,6 +45,11 @@ type TaskRunnerConfig struct {
 	// started and nothing else is told. Its panic is logged and touches nothing.
 	HandleInfo func(ctx context.Context, message any)
 
+	// TraceContext puts the trace that a messages.Run came with into the context of its handler, as a propagator of OpenTelemetry does: what
+	// it gives is derived from ctx. It must not change the carrier. nil: none. A recorded task has its trace only in a run that begins in the
+	// process which accepted it, at once: the store does not keep it.
+	TraceContext func(ctx context.Context, carrier map[string]string) context.Context
+
 	// MaxChildren is how many tasks run at once; zero is DefaultMaxChildren.
 	MaxChildren int
 	// MaxWaiting is how many tasks may wait to be run; zero is DefaultMaxWaiting. Beyond it Run gives a *FullError, or

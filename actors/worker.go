@@ -31,8 +31,16 @@ func (r *run) work(ctx context.Context) error {
 		e.at, cause = time.Now(), context.Cause(ctx)
 		cancel()
 	}()
-	e = r.execute(&taskContext{Context: ctx, runner: r.runner, run: r})
+	e = r.execute(&taskContext{Context: r.traced(ctx), runner: r.runner, run: r})
 	return nil
+}
+
+// traced has the handler's context continue the trace of whoever asked for the task.
+func (r *run) traced(ctx context.Context) context.Context {
+	if extract := r.runner.config.TraceContext; extract != nil && len(r.trace) > 0 {
+		return extract(ctx, r.trace)
+	}
+	return ctx
 }
 
 // judge decides what becomes of the task. What it asks of the user's code may panic; then the task is tried again as if

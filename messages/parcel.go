@@ -11,19 +11,14 @@ import (
 	"github.com/taskrunner-go/taskrunner/internal/fields"
 )
 
-// Transport is what the transport puts on an envelope.
-type Transport struct {
-	Deadline     time.Time         // when the sender no longer waits; zero if it waits for ever
-	TraceContext map[string]string // what a propagator has put into a carrier; nil: nothing
-}
-
 // Parcel is an envelope that lies in a larger message. Its Kind, TaskID and Body are parts of that, not copies, and nothing is checked yet.
 type Parcel struct {
-	Transport
 	Kind          []byte
 	TaskID        []byte
 	Body          []byte
 	SchemaVersion uint32
+	Deadline      time.Time         // when the sender no longer waits; zero if it waits for ever
+	TraceContext  map[string]string // what a propagator has put into a carrier; nil: nothing
 }
 
 // ParseParcel finds the parts of an envelope that proto.Marshal or [AppendRun] has made. Fields that it does not know it passes by.

@@ -55,14 +55,14 @@ func completions(t *rapid.T) messages.Completed {
 func TestAppendedIsWhatTheProtoFileSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		run, completed := runs(t), completions(t)
-		transport := messages.Transport{Deadline: times().Draw(t, "deadline")}
+		deadline := times().Draw(t, "deadline")
 		if rapid.Bool().Draw(t, "traced") {
-			transport.TraceContext = rapid.MapOfN(rapid.String(), rapid.String(), 1, 3).Draw(t, "trace")
+			run.TraceContext = rapid.MapOfN(rapid.String(), rapid.String(), 1, 3).Draw(t, "trace")
 		}
-		data, err := messages.AppendRun(nil, run, transport)
-		compare(t, data, err, run, transport)
+		data, err := messages.AppendRun(nil, run, deadline)
+		compare(t, data, err, run, deadline)
 		data, err = messages.AppendCompleted(nil, completed)
-		compare(t, data, err, completed, messages.Transport{})
+		compare(t, data, err, completed, time.Time{})
 		parcel, err := messages.ParseParcel(data)
 		if result, ok := parcel.Result(); err != nil || !ok || string(result) != string(completed.Result) || (result == nil) != (completed.Result == nil) {
 			t.Fatalf("Result: %q, %v, %v; want %q", result, ok, err, completed.Result)
@@ -71,7 +71,7 @@ func TestAppendedIsWhatTheProtoFileSays(t *testing.T) {
 }
 
 // compare compares data with what Encode makes of the message, and what can be read of both.
-func compare(t *rapid.T, data []byte, err error, message any, transport messages.Transport) {
+func compare(t *rapid.T, data []byte, err error, message any, deadline time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +79,8 @@ func compare(t *rapid.T, data []byte, err error, message any, transport messages
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want.TraceContext = transport.TraceContext; !transport.Deadline.IsZero() {
-		want.Deadline = timestamppb.New(transport.Deadline)
+	if !deadline.IsZero() {
+		want.Deadline = timestamppb.New(deadline)
 	}
 	var got messages.Envelope
 	if err := proto.Unmarshal(data, &got); err != nil || !proto.Equal(&got, want) {
@@ -116,7 +116,7 @@ func compare(t *rapid.T, data []byte, err error, message any, transport messages
 
 func TestARunOfAParcelKeepsNoMemoryOfIt(t *testing.T) {
 	t.Parallel()
-	data, err := messages.AppendRun(nil, messages.Run{TaskID: someID, Kind: "k", Args: []byte("12345")}, messages.Transport{})
+	data, err := messages.AppendRun(nil, messages.Run{TaskID: someID, Kind: "k", Args: []byte("12345")}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,8 @@ func TestAResultOfWhatIsNoGoodCompleted(t *testing.T) {
 func FuzzParcel(f *testing.F) {
 	data, err := messages.AppendRun(nil, messages.Run{
 		TaskID: someID, Kind: "k", Args: []byte("1"), ScheduledAt: time.Unix(1, 2), MaxAttempts: 3, Timeout: time.Second, Priority: 1,
-	}, messages.Transport{Deadline: time.Unix(3, 4), TraceContext: map[string]string{"a": "b"}})
+		TraceContext: map[string]string{"a": "b"},
+	}, time.Unix(3, 4))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -15,6 +15,9 @@ type Run struct {
 	MaxAttempts int           // zero is the kind's
 	Timeout     time.Duration // of each run; zero is the kind's
 	Priority    int           // how urgent it is while it waits, from 0 down to 9; zero is the kind's
+
+	// TraceContext is the trace of whoever asks, as an OpenTelemetry propagator writes it; nil: none. It travels on the envelope.
+	TraceContext map[string]string
 }
 
 // LogValue is what a log and a report of a crash show of it: the id, the kind and how large Args are, and never Args, which may

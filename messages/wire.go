@@ -3,6 +3,7 @@ package messages
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -37,8 +38,8 @@ var (
 )
 
 // Encode puts a [Run], [Completed], [Failed], [Cancelled], [Snoozed], [Progress] or [Down], given by value, into an
-// envelope of which it fills everything but TraceContext and Deadline, which are the transport's. The message is checked
-// as [Decode] checks it, so that what one end sends the other does not refuse.
+// envelope of which it fills everything but the Deadline, which is the transport's, and the TraceContext of what is no Run. The message is
+// checked as [Decode] checks it, so that what one end sends the other does not refuse.
 //
 // What does not travel: the Value of a Completed, the monotonic reading and the time zone of a time, and of errors all
 // but what [Decode] says. A text or stack of an error that is longer than [MaxReasonText] is cut and says so, rather
@@ -56,7 +57,11 @@ func Encode(message any) (*Envelope, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, kind, err)
 	}
-	return &Envelope{Kind: kind, Body: data, SchemaVersion: SchemaVersion, TaskId: taskID(message)}, nil
+	envelope := &Envelope{Kind: kind, Body: data, SchemaVersion: SchemaVersion, TaskId: taskID(message)}
+	if run, ok := message.(Run); ok {
+		envelope.TraceContext = maps.Clone(run.TraceContext)
+	}
+	return envelope, nil
 }
 
 // Decode takes the message out of an envelope and gives it by value, as [Encode] was given it. It trusts nothing: what
@@ -84,6 +89,10 @@ func Decode(envelope *Envelope) (any, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, kind, err)
 	}
 	message := c.message(body)
+	if run, ok := message.(Run); ok {
+		run.TraceContext = maps.Clone(envelope.GetTraceContext())
+		message = run
+	}
 	c.check(message)
 	c.sameID(taskID(message), []byte(envelope.GetTaskId()))
 	if c.err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/taskrunner-go/taskrunner/internal/fields"
 )
 
-// AppendRun appends what proto.Marshal makes of the envelope that [Encode] makes of the run. It makes no object for it: of the
-// runs and ends of tasks there are many, and half of what it took to send one was the making of objects.
-func AppendRun(data []byte, run Run, t Transport) ([]byte, error) {
+// AppendRun appends what proto.Marshal makes of the envelope that [Encode] makes of the run, with a deadline unless that is zero. It makes
+// no object for it: of the runs and ends of tasks there are many, and half of what it took to send one was the making of objects.
+func AppendRun(data []byte, run Run, deadline time.Time) ([]byte, error) {
 	c := checker{what: kindRun}
 	if c.run(run); c.err != nil {
 		return data, c.err
@@ -21,7 +21,9 @@ func AppendRun(data []byte, run Run, t Transport) ([]byte, error) {
 	data = slices.Grow(data, size+aroundBody)
 	data = appendHead(data, kindRun, size)
 	data = appendRun(data, run)
-	return appendTail(data, run.TaskID, t), nil
+	data = appendTail(data, run.TaskID)
+	data = appendTrace(data, run.TraceContext)
+	return appendTime(data, 6, deadline), nil
 }
 
 // AppendCompleted does so for a Completed.
@@ -33,7 +35,7 @@ func AppendCompleted(data []byte, m Completed) ([]byte, error) {
 	}
 	data = appendHead(data, kindCompleted, sizeOfCompleted(m))
 	data = appendCompleted(data, m)
-	return appendTail(data, m.TaskID, Transport{}), nil
+	return appendTail(data, m.TaskID), nil
 }
 
 // Append does so for whatever Encode takes.
@@ -58,15 +60,18 @@ func appendHead(data []byte, kind string, size int) []byte {
 	return fields.AppendSize(data, 2, size)
 }
 
-func appendTail(data []byte, taskID string, t Transport) []byte {
+func appendTail(data []byte, taskID string) []byte {
 	data = fields.AppendVarint(data, 3, SchemaVersion)
-	data = fields.AppendBytes(data, 4, taskID)
-	for key, value := range t.TraceContext {
+	return fields.AppendBytes(data, 4, taskID)
+}
+
+func appendTrace(data []byte, carrier map[string]string) []byte {
+	for key, value := range carrier {
 		data = fields.AppendSize(data, 5, fields.SizeBytes(1, key)+fields.SizeBytes(2, value))
 		data = fields.AppendBytes(data, 1, key)
 		data = fields.AppendBytes(data, 2, value)
 	}
-	return appendTime(data, 6, t.Deadline)
+	return data
 }
 
 func sizeOfRun(m Run) int {

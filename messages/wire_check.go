@@ -44,13 +44,7 @@ func checkEnvelope(e *Envelope) error {
 		return fmt.Errorf("%w: %s in version %d, want 1 to %d", ErrSchemaVersion, e.GetKind(), e.GetSchemaVersion(), SchemaVersion)
 	}
 	c.size("body", len(e.GetBody()), MaxBody, "MaxBody")
-	c.size("trace_context", len(e.GetTraceContext()), MaxTraceEntries, "MaxTraceEntries")
-	for key, value := range e.GetTraceContext() {
-		c.size("trace_context", len(key)+len(value), MaxTraceEntry, "MaxTraceEntry")
-		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			c.invalid("trace_context", fmt.Sprintf("%.64q", key), "valid UTF-8")
-		}
-	}
+	c.trace("trace_context", e.GetTraceContext())
 	if e.GetDeadline() != nil && !e.GetDeadline().IsValid() {
 		c.invalid("deadline", e.GetDeadline(), "a timestamp of the years 1 to 9999")
 	}
@@ -111,6 +105,16 @@ func (c *checker) size(field string, size, limit int, name string) {
 	}
 }
 
+func (c *checker) trace(field string, carrier map[string]string) {
+	c.size(field, len(carrier), MaxTraceEntries, "MaxTraceEntries")
+	for key, value := range carrier {
+		c.size(field, len(key)+len(value), MaxTraceEntry, "MaxTraceEntry")
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
+			c.invalid(field, fmt.Sprintf("%.64q", key), "valid UTF-8")
+		}
+	}
+}
+
 func (c *checker) run(m Run) {
 	c.id(m.TaskID)
 	c.name("Kind", m.Kind, required)
@@ -118,6 +122,7 @@ func (c *checker) run(m Run) {
 	c.time("ScheduledAt", m.ScheduledAt)
 	c.count("MaxAttempts", m.MaxAttempts)
 	c.count("Priority", m.Priority)
+	c.trace("TraceContext", m.TraceContext)
 	if m.Timeout < 0 {
 		c.invalid("Timeout", m.Timeout, "0 or more")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"reflect"
 	"strings"
@@ -90,6 +91,8 @@ var (
 	genBytes = rapid.SliceOfN(rapid.Byte(), 1, 100)
 )
 
+var someTrace = map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+
 func TestWhatIsSentArrives(t *testing.T) {
 	t.Parallel()
 	generators := map[string]func(*rapid.T) any{
@@ -98,6 +101,7 @@ func TestWhatIsSentArrives(t *testing.T) {
 			return messages.Run{
 				TaskID: ref.TaskID, Kind: genName.Draw(t, "kind"), Args: genBytes.Draw(t, "args"), ScheduledAt: genTime.Draw(t, "at"),
 				MaxAttempts: ref.MaxAttempts, Timeout: time.Duration(rapid.Int64Min(0).Draw(t, "timeout")), Priority: rapid.IntRange(0, 9).Draw(t, "priority"),
+				TraceContext: rapid.SampledFrom([]map[string]string{nil, someTrace}).Draw(t, "trace"),
 			}
 		},
 		"completed": func(t *rapid.T) any {
@@ -205,6 +209,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"large args":         {run(func(r *messages.Run) { r.Args = make([]byte, messages.MaxArgs+1) }), messages.ErrTooLarge, "MaxArgs"},
 		"attempts below 0":   {run(func(r *messages.Run) { r.MaxAttempts = -1 }), messages.ErrInvalid, "MaxAttempts"},
 		"priority below 0":   {run(func(r *messages.Run) { r.Priority = -1 }), messages.ErrInvalid, "Priority"},
+		"a manifold trace":   {run(func(r *messages.Run) { r.TraceContext = manyEntries() }), messages.ErrTooLarge, "TraceContext"},
 		"attempts over 2^31": {run(func(r *messages.Run) { r.MaxAttempts = 1 << 31 }), messages.ErrInvalid, "MaxAttempts"},
 		"timeout below 0":    {run(func(r *messages.Run) { r.Timeout = -1 }), messages.ErrInvalid, "Timeout"},
 		"the year 10000":     {run(func(r *messages.Run) { r.ScheduledAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }), messages.ErrInvalid, "ScheduledAt"},
@@ -290,26 +295,29 @@ func TestDecodeTakesWhatTransportsAdd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	envelope.TraceContext = map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+	envelope.TraceContext = someTrace
 	envelope.Deadline = timestamppb.New(time.Unix(1_800_000_000, 0))
 	envelope.Body = append(envelope.Body, 0xf8, 0x07, 0x01) // field 127, which a newer program may know
-	if got, err := messages.Decode(envelope); err != nil || !reflect.DeepEqual(got, messages.Run{TaskID: someID, Kind: "k"}) {
+	if got, err := messages.Decode(envelope); err != nil || !reflect.DeepEqual(got, messages.Run{TaskID: someID, Kind: "k", TraceContext: someTrace}) {
 		t.Errorf("got %#v and the error %v", got, err)
 	}
 }
 
 func TestDecodedMessageKeepsNoMemoryOfTheEnvelope(t *testing.T) {
 	t.Parallel()
-	envelope, err := messages.Encode(messages.Run{TaskID: someID, Kind: "k", Args: []byte("12345")})
+	trace := maps.Clone(someTrace)
+	envelope, err := messages.Encode(messages.Run{TaskID: someID, Kind: "k", Args: []byte("12345"), TraceContext: trace})
 	if err != nil {
 		t.Fatal(err)
 	}
+	clear(trace)
 	message, err := messages.Decode(envelope)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(envelope.GetBody())
-	if run := message.(messages.Run); string(run.Args) != "12345" || run.Kind != "k" {
+	clear(envelope.GetTraceContext())
+	if run := message.(messages.Run); string(run.Args) != "12345" || run.Kind != "k" || len(run.TraceContext) != len(someTrace) {
 		t.Errorf("overwriting the envelope changed the message to %+v", run)
 	}
 }

@@ -40,7 +40,8 @@ type DialConfig struct {
 	// MaxUnacknowledged is how many runs are on their way that were not answered; zero is DefaultClientUnacknowledged. Run waits for its
 	// turn when there are more.
 	MaxUnacknowledged int
-	// TraceContext puts the trace of a context into a message, as the propagator of OpenTelemetry does: it fills the map. nil: none.
+	// TraceContext puts the trace of the context of a Run into its message, as a propagator of OpenTelemetry does: it fills the map. nil: none.
+	// On the other side actors.TaskRunnerConfig.TraceContext takes it out.
 	TraceContext func(ctx context.Context, carrier map[string]string)
 
 	// Logger gets which connections come and go; nil: nobody does.

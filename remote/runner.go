@@ -118,7 +118,12 @@ func (r *Runner) newRun(ctx context.Context, kind string, args any, o options) (
 		}
 		run.TaskID = id.String()
 	}
-	envelope, err := messages.AppendRun(nil, run, r.transport(ctx))
+	if inject := r.client.config.TraceContext; inject != nil {
+		run.TraceContext = map[string]string{}
+		inject(ctx, run.TraceContext)
+	}
+	until, _ := ctx.Deadline()
+	envelope, err := messages.AppendRun(nil, run, until)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -128,16 +133,6 @@ func (r *Runner) newRun(ctx context.Context, kind string, args any, o options) (
 		a.unhook = context.AfterFunc(ctx, func() { r.cancelLater(a.taskID) })
 	}
 	return a, nil
-}
-
-// transport is what travels of a context.
-func (r *Runner) transport(ctx context.Context) (t messages.Transport) {
-	t.Deadline, _ = ctx.Deadline()
-	if inject := r.client.config.TraceContext; inject != nil {
-		t.TraceContext = map[string]string{}
-		inject(ctx, t.TraceContext)
-	}
-	return t
 }
 
 func (r *Runner) newCall(taskID string, what protowire.Number, payload []byte, outcome bool) *call {
