@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -27,6 +28,7 @@ type call struct {
 	unsure bool // of a run: a connection was lost before its answer, so that it may be accepted, whatever others say of it
 
 	lacking *lacking // of a run: who does not know its kind; nil: nobody has said so
+	crowded *crowded // of a run: who had no room for it; nil: nobody has said so
 
 	answered chan struct{} // closed when it is accepted, refused, or done
 	existed  bool
@@ -124,4 +126,22 @@ func (c *Client) wait(ctx context.Context, a *call) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// crowded is who had no room for a run that does not wait for it.
+type crowded struct {
+	links []*link
+	err   error // what the last of them has said
+}
+
+// turnedAway notes that a listener has no room.
+func (c *call) turnedAway(l *link, err error) {
+	if c.crowded == nil {
+		c.crowded = &crowded{}
+	}
+	c.crowded.links, c.crowded.err = append(c.crowded.links, l), err
+}
+
+func (c *call) wasTurnedAway(l *link) bool {
+	return c.crowded != nil && slices.Contains(c.crowded.links, l)
 }

@@ -290,6 +290,8 @@ func (c *Client) refusedRun(l *link, a *call, err error, now time.Time) bool {
 		r.Stopped = true
 	case errors.Is(err, actors.ErrFull) && a.waits:
 		r.full = true
+	case errors.Is(err, actors.ErrFull): // others may have room
+		a.turnedAway(l, err)
 	case errors.Is(err, actors.ErrUnknownKind):
 		a.lacks(l, err)
 	default:

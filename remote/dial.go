@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -74,12 +75,12 @@ type Client struct {
 // of a name, which is looked up again every 15 seconds. It returns at once; the connections are made in the background, and again when
 // they are lost. Close closes them.
 func Dial(ctx context.Context, target string, config DialConfig) (*Client, error) {
-	return dialOver(ctx, network{lookup: net.DefaultResolver.LookupHost}, target, config)
+	return dialOver(ctx, network{lookup: net.DefaultResolver.LookupNetIP}, target, config)
 }
 
 // network is how others are found and reached: the world, or that of a test.
 type network struct {
-	lookup func(ctx context.Context, host string) (addresses []string, err error)
+	lookup lookupFunc
 	dial   func(ctx context.Context, address string) (net.Conn, error) // nil: as gRPC does
 }
 
@@ -170,7 +171,7 @@ func (c *Client) secure(ctx context.Context, addresses []string, name string) (e
 	}
 	for _, address := range addresses {
 		host, _, _ := net.SplitHostPort(address)
-		if _, err := loopbackOf(ctx, net.DefaultResolver.LookupNetIP, host); err != nil {
+		if _, err := loopbackOf(ctx, c.network.lookup, host); err != nil {
 			return fmt.Errorf("remote: target is %q, which is not on this machine: that needs DialConfig.TLS: %w", address, err)
 		}
 	}
@@ -181,7 +182,7 @@ func (c *Client) secure(ctx context.Context, addresses []string, name string) (e
 func (c *Client) follow(name string) {
 	host, port, _ := net.SplitHostPort(name)
 	for {
-		found, err := c.network.lookup(c.ctx, host)
+		found, err := c.network.lookup(c.ctx, "ip", host)
 		switch {
 		case err != nil && c.ctx.Err() == nil:
 			c.logger.Warn("remote: the name cannot be looked up", "name", host, "error", err)
@@ -196,8 +197,8 @@ func (c *Client) follow(name string) {
 }
 
 // retarget opens what is new, and lets go what is gone.
-func (c *Client) retarget(found []string, host, port string) {
-	slices.Sort(found)
+func (c *Client) retarget(found []netip.Addr, host, port string) {
+	slices.SortFunc(found, netip.Addr.Compare)
 	if len(found) > MaxAddresses {
 		c.logger.Warn("remote: the name has more addresses than a client uses", "name", host, "addresses", len(found), "used", MaxAddresses)
 		found = found[:MaxAddresses]
@@ -206,7 +207,7 @@ func (c *Client) retarget(found []string, host, port string) {
 	defer c.mu.Unlock()
 	wanted := map[string]bool{}
 	for _, ip := range found {
-		address := net.JoinHostPort(ip, port)
+		address := net.JoinHostPort(ip.Unmap().String(), port)
 		wanted[address] = true
 		if !slices.ContainsFunc(c.links, func(l *link) bool { return l.address == address }) {
 			c.open(address, host)

@@ -77,10 +77,10 @@ func newInbox(maxTasks, maxBytes int) *inbox {
 func (b *inbox) enter(owner, id string, bytes int, now time.Time) (existed bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.expire(now)
 	if e := b.tasks[id]; e != nil {
 		return true, e.mayKnow(owner)
 	}
-	b.expire(now)
 	if b.room(owner, bytes) != nil && b.owners[owner].arrived > 0 { // else who has no room could have all walked through with each run
 		b.drop(func(e *entry) bool { return e.owner == owner && e.arrived })
 	}

@@ -99,7 +99,7 @@ func (c *Client) candidates(a *call) (candidates []candidate, allUp bool) {
 		}
 		candidates[i] = candidate{
 			known: true, may: a.bound.allows(l.placeOf(r)) && !a.lackedBy(l), stopped: a.isRun() && (l.leaving || r.GetStopped()),
-			full: a.isRun() && a.waits && r.full, free: r.GetFree() - r.given,
+			full: a.isRun() && (a.waits && r.full || a.wasTurnedAway(l)), free: r.GetFree() - r.given,
 		}
 	}
 	return candidates, allUp && len(c.links) > 0
@@ -136,6 +136,10 @@ func (c *Client) route(a *call, now time.Time) {
 			return
 		}
 	case everybodyFull:
+		if !a.waits {
+			c.fail(a, a.maybe(a.crowded.err))
+			return
+		}
 		a.full = true
 	}
 	c.hold(a)
@@ -216,7 +220,12 @@ func (c *Client) awayError(a *call) error {
 	if a.lacking != nil {
 		err = fmt.Errorf("%w: %w", err, a.lacking.err)
 	}
-	if a.isRun() && a.sent && !a.yes {
+	return a.maybe(err)
+}
+
+// maybe says of a run that is not answered, if it is so, that it may have been accepted all the same.
+func (c *call) maybe(err error) error {
+	if c.isRun() && c.sent && !c.yes {
 		return &mayBeError{err}
 	}
 	return err

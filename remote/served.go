@@ -141,6 +141,9 @@ func (s *served) kindOf(ctx context.Context, id string) (string, error) {
 	return task.Kind, err
 }
 
+// has is whether a task of this client is here already, if the runner records nothing: where it does, others can tell.
+func (s *served) has(owner, id string) bool { return s.inbox != nil && s.inbox.knows(owner, id) == nil }
+
 // cancel says that a task is no longer wanted.
 func (s *served) cancel(ctx context.Context, owner, id string) error {
 	if s.inbox != nil {

@@ -62,7 +62,9 @@ func (s *session) want(served *served, r *frame, now time.Time) (run messages.Ru
 	}
 	select {
 	case <-s.listener.leaving:
-		return run, w, actors.ErrStopping
+		if !served.has(s.peer.name, run.TaskID) {
+			return run, w, actors.ErrStopping
+		}
 	default:
 	}
 	if w.until = parcel.Deadline; !w.until.IsZero() && !w.until.After(now) {

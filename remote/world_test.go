@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -19,12 +21,12 @@ type wire struct {
 
 	mu    sync.Mutex
 	ports map[string]*bufconn.Listener
-	names map[string][]string
+	names map[string][]netip.Addr
 	conns map[string][]*quietConn
 }
 
 func newWire(t *testing.T) *wire {
-	return &wire{t: t, ports: map[string]*bufconn.Listener{}, names: map[string][]string{}, conns: map[string][]*quietConn{}}
+	return &wire{t: t, ports: map[string]*bufconn.Listener{}, names: map[string][]netip.Addr{}, conns: map[string][]*quietConn{}}
 }
 
 // listen has runners reached at an address of the wire, and stops the listener with the test.
@@ -73,7 +75,7 @@ func (w *wire) connect(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	quiet := &quietConn{Conn: conn, silent: make(chan struct{}), closed: make(chan struct{})}
+	quiet := &quietConn{Conn: conn, silent: make(chan struct{}), deaf: make(chan struct{}), closed: make(chan struct{})}
 	w.mu.Lock()
 	w.conns[address] = append(w.conns[address], quiet)
 	w.mu.Unlock()
@@ -84,14 +86,20 @@ func (w *wire) connect(ctx context.Context, address string) (net.Conn, error) {
 func (w *wire) name(host string, addresses ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.names[host] = addresses
+	w.names[host] = nil
+	for _, address := range addresses {
+		w.names[host] = append(w.names[host], netip.MustParseAddr(address))
+	}
 }
 
-func (w *wire) lookup(_ context.Context, host string) ([]string, error) {
+func (w *wire) lookup(_ context.Context, _, host string) ([]netip.Addr, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if found := w.names[host]; len(found) > 0 {
-		return append([]string(nil), found...), nil
+		return slices.Clone(found), nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip}, nil
 	}
 	return nil, fmt.Errorf("no such host: %s", host)
 }
@@ -105,6 +113,15 @@ func (w *wire) silence(address string) {
 		close(conn.silent)
 	}
 	delete(w.conns, address)
+}
+
+// deafen has nothing come over the connections to an address any more: what is asked arrives, and no answer does.
+func (w *wire) deafen(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, conn := range w.conns[address] {
+		close(conn.deaf)
+	}
 }
 
 // cut closes the connections to an address.
@@ -121,6 +138,7 @@ func (w *wire) cut(address string) {
 type quietConn struct {
 	net.Conn
 	silent chan struct{}
+	deaf   chan struct{}
 	once   sync.Once
 	closed chan struct{}
 }
@@ -128,7 +146,7 @@ type quietConn struct {
 // Read gives what has come before the silence, at most.
 func (c *quietConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if isClosed(c.silent) {
+	if isClosed(c.silent) || isClosed(c.deaf) {
 		<-c.closed
 		return 0, net.ErrClosed
 	}
