@@ -9,7 +9,7 @@ import (
 )
 
 // AllowedClient is somebody who may come in with a token, and what it may do. Whoever is one may await and watch the tasks of its
-// Runners and Kinds; what else, Run and Cancel say. A AllowedClient is never changed by this package.
+// Runners and Kinds; what else, Run and Cancel say. An AllowedClient is never changed by this package.
 type AllowedClient struct {
 	// Name tells clients apart: in limits, in logs, and in what is kept for a client until it comes back. Two clients
 	// cannot have the same.

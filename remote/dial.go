@@ -244,7 +244,7 @@ func (c *Client) Close(ctx context.Context) error {
 // Node is one of the programs that a client reaches.
 type Node struct {
 	Address string
-	Name    string // of this start of the program; empty while there is no connection
+	Name    string // of this start of the program; while there is no connection, of the last one; empty: there was none yet
 	Up      bool   // there is a connection
 	Leaving bool   // it is about to stop
 	Err     error  // why there is no connection

@@ -46,7 +46,8 @@ func (h *Handle[R]) Existed() bool { return h.call.existed }
 
 // Run has a runner of this name run a task, and returns when that is certain and not when it is done: when its listener has answered that
 // the task is recorded. Without an answer it is sent again, with the same id, and accepted once. Of several listeners the one with the
-// most room gets it; if that one does not know the kind, which may be so while a new version is rolled out, another one.
+// most room gets it; if that one is full all the same, or does not know the kind, which may be so while a new version is rolled out,
+// another one.
 //
 // The order in which one goroutine calls Run is the order in which one runner records the tasks. ctx bounds the call; its deadline travels, and
 // what arrives later is not accepted. The errors are those of actors.Run, and those of this package: with store.ErrUnavailable the task may

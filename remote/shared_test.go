@@ -188,14 +188,14 @@ func TestTheOrderOfOneSender(t *testing.T) {
 	t.Cleanup(func() { must(t, db.Close()) })
 	w := start(t, actors.TaskRunnerConfig{Name: "numbers", Store: db, Kinds: actors.Kinds{note}})
 	proxy := servertest.Proxy(t, "tcp", w.listener.Addr().String())
-	client, err := remote.Dial(ctx, proxy.Address(), remote.DialConfig{})
+	client, err := remote.Dial(ctx, proxy.Address(), remote.DialConfig{MaxUnacknowledged: 1000}) // so that some are under way at each cut
 	must(t, err)
 	defer func() { must(t, client.Close(ctx)) }()
 	cut := make(chan struct{})
 	go func() {
 		defer close(cut)
 		for n := range tasks {
-			if <-ran; n%2500 == 500 {
+			if <-ran; n%1000 == 500 {
 				proxy.Cut()
 			}
 		}
