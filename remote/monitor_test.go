@@ -49,8 +49,6 @@ func (w *watched) wantNothing(t *testing.T, what string) {
 	}
 }
 
-const onWire = "127.0.0.1:7070"
-
 // watchAll monitors a node, a runner, and a task that does not end.
 func watchAll(t *testing.T, c *Client) (all map[string]*watched, node *Monitor) {
 	t.Helper()
@@ -74,16 +72,16 @@ func TestMonitorsTellOfTheEndOfAConnection(t *testing.T) {
 		end    func(w *wire, l *Listener, c *Client)
 		within time.Duration
 	}{
-		"it is closed":         {func(w *wire, _ *Listener, _ *Client) { w.cut(onWire) }, 0},
+		"it is closed":         {func(w *wire, _ *Listener, _ *Client) { w.cut() }, 0},
 		"the listener stops":   {func(_ *wire, l *Listener, _ *Client) { _ = l.Stop(context.Background()) }, 0},
 		"the client is closed": {func(_ *wire, _ *Listener, c *Client) { _ = c.Close(context.Background()) }, 0},
-		"it falls silent":      {func(w *wire, _ *Listener, _ *Client) { w.silence(onWire) }, 15 * time.Second},
+		"it falls silent":      {func(w *wire, _ *Listener, _ *Client) { w.silence(first) }, 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWire(t)
-				l := w.listen(onWire, ListenConfig{Runners: []*actors.TaskRunner{startRunner(t, hanging())}, DrainTimeout: -1})
-				c := w.dial(onWire, DialConfig{})
+				l := w.listen(first, ListenConfig{Runners: []*actors.TaskRunner{startRunner(t, hanging())}, DrainTimeout: -1})
+				c := w.dial(first)
 				all, _ := watchAll(t, c)
 				for what, one := range all {
 					one.wantNothing(t, what+", before")
@@ -114,8 +112,8 @@ func TestMonitorOfANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(t)
 		config := ListenConfig{Runners: []*actors.TaskRunner{startRunner(t, hanging())}, DrainTimeout: -1}
-		w.listen(onWire, config)
-		c := w.dial(onWire, DialConfig{})
+		w.listen(first, config)
+		c := w.dial(first)
 		nobody, m := watch(func(told func(messages.Down)) *Monitor { return c.MonitorNode("nobody", told) })
 		nobody.want(t, "of a node that is not there", m, 0)
 		all, m := watchAll(t, c)
@@ -129,7 +127,7 @@ func TestMonitorOfANode(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%d watchers are left, want the one that was not stopped", n)
 		}
-		w.cut(onWire)
+		w.cut()
 		all["node"].want(t, "of a node whose connection is lost", m, 0)
 		stopped.wantNothing(t, "a monitor that was stopped")
 		if err := c.Ready(t.Context()); err != nil {
@@ -153,15 +151,15 @@ func TestANodeWithTwoAddresses(t *testing.T) {
 		w := newWire(t)
 		config := ListenConfig{Runners: []*actors.TaskRunner{startRunner(t, hanging())}, DrainTimeout: -1}
 		const other = "[::1]:7070"
-		first, second := w.listen(onWire, config), w.listen(other, config)
-		c := w.dial(onWire+","+other, DialConfig{})
+		one, two := w.listen(first, config), w.listen(other, config)
+		c := w.dial(first + "," + other)
 		for len(c.Nodes()) < 2 || !c.Nodes()[0].Up || !c.Nodes()[1].Up {
 			time.Sleep(time.Millisecond)
 		}
 		node, m := watch(func(told func(messages.Down)) *Monitor { return c.MonitorNode(c.Nodes()[0].Name, told) })
-		_ = first.Stop(t.Context())
+		_ = one.Stop(t.Context())
 		node.wantNothing(t, "one address is left")
-		_ = second.Stop(t.Context())
+		_ = two.Stop(t.Context())
 		node.want(t, "none is left", m, 0)
 	})
 }

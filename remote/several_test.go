@@ -95,7 +95,7 @@ func TestTheOneWithTheMostRoomGetsTheTask(t *testing.T) {
 		h := newHosts(t)
 		h.open(first, actors.TaskRunnerConfig{MaxChildren: 2})
 		h.open(second, actors.TaskRunnerConfig{MaxChildren: 6})
-		c := h.w.dial(first+","+second, DialConfig{})
+		c := h.w.dial(first + "," + second)
 		allUp(c, first, second)
 		var tasks []*Handle[string]
 		for range 8 {
@@ -126,7 +126,7 @@ func TestWhenOneIsFullAnotherGetsTheTask(t *testing.T) {
 			}
 			h.open(first, small)
 			h.open(second, large)
-			c := h.w.dial(first+","+second, DialConfig{})
+			c := h.w.dial(first + "," + second)
 			allUp(c, first, second)
 			var tasks []*Handle[string]
 			for range 11 {
@@ -171,7 +171,7 @@ func TestALeavingListener(t *testing.T) {
 			}
 			l := h.open(first, roomy)
 			h.open(second, other)
-			c := h.w.dial(first+","+second, DialConfig{})
+			c := h.w.dial(first + "," + second)
 			allUp(c, first, second)
 			stays := where(t, c, "stay") // at the first, which has the most room
 			stopped := make(chan error)
@@ -185,8 +185,8 @@ func TestALeavingListener(t *testing.T) {
 			}
 			time.Sleep(DefaultDrainTimeout / 2)
 			select {
-			case <-stopped:
-				t.Error("it has stopped, and owes an outcome")
+			case err := <-stopped:
+				t.Errorf("it has stopped (%v), and owes an outcome", err)
 			default:
 			}
 			close(h.release)
@@ -207,7 +207,7 @@ func TestTheAddressesOfAName(t *testing.T) {
 			h.open(address, actors.TaskRunnerConfig{MaxChildren: 10 * (i + 1)})
 		}
 		h.w.name("localhost", "127.0.0.1", "127.0.0.2")
-		c := h.w.dial("dns:///localhost:7070", DialConfig{})
+		c := h.w.dial("dns:///localhost:7070")
 		allUp(c, first, second)
 		where(t, c, "where").want(t, second)
 		h.w.name("localhost", "127.0.0.2", "127.0.0.3")
@@ -217,7 +217,7 @@ func TestTheAddressesOfAName(t *testing.T) {
 			t.Errorf("a new address is used after %s, want 15 seconds at most", took)
 		}
 		where(t, c, "where").want(t, third)
-		h.w.cut(first)
+		h.w.cut()
 		allUp(c, second, third)
 	})
 }
@@ -228,10 +228,10 @@ func TestWhoIsGoneIsAvoided(t *testing.T) {
 		h := newHosts(t)
 		h.open(first, actors.TaskRunnerConfig{MaxChildren: 50})
 		h.open(second, actors.TaskRunnerConfig{MaxChildren: 10})
-		c := h.w.dial(first+","+second, DialConfig{})
+		c := h.w.dial(first + "," + second)
 		allUp(c, first, second)
 		where(t, c, "where").want(t, first)
-		h.w.cut(first)
+		h.w.cut()
 		synctest.Wait()
 		where(t, c, "where").want(t, second)
 		allUp(c, first, second)
@@ -242,7 +242,7 @@ func TestWhoIsGoneIsAvoided(t *testing.T) {
 // TestNobodyIsThere: every call ends in bounded time, and says that nothing was done.
 func TestNobodyIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newWire(t).dial(first, DialConfig{})
+		c := newWire(t).dial(first)
 		r, id := c.Runner("numbers"), "018f0000-0000-7000-8000-000000000000"
 		outcomes := func(seq func(func(store.Task, error) bool)) (err error) {
 			for _, err = range seq {
@@ -286,7 +286,7 @@ func TestARunWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHosts(t)
 		h.open(first, actors.TaskRunnerConfig{Store: store.NewMemory()})
-		c := h.w.dial(first, DialConfig{})
+		c := h.w.dial(first)
 		allUp(c, first)
 		h.w.silence(first)
 		began := time.Now()
@@ -315,14 +315,14 @@ func TestARepeatedIDWhereNothingIsRecorded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHosts(t)
 				h.open(first, actors.TaskRunnerConfig{})
-				away := h.w.dial(first, DialConfig{})
+				away := h.w.dial(first)
 				if _, err := Run[string](t.Context(), away.Runner("numbers"), "stay", "", WithID(id)); err != nil {
 					t.Fatal(err)
 				}
 				if err := away.Close(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				c := h.w.dial(first, DialConfig{})
+				c := h.w.dial(first)
 				other, err := Run[string](t.Context(), c.Runner("numbers"), "stay", "", WithID("018f0000-0000-7000-8000-000000000001"))
 				if err != nil {
 					t.Fatal(err)
@@ -347,7 +347,7 @@ func TestARepeatedIDWhereNothingIsRecorded(t *testing.T) {
 func TestADeadlineTravels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHosts(t)
-		c := h.w.dial(first, DialConfig{})
+		c := h.w.dial(first)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := Run[string](ctx, c.Runner("numbers"), "where", ""); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
@@ -381,9 +381,9 @@ func TestARunWhoseAnswerWasLost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHosts(t)
 				l := h.open(first, actors.TaskRunnerConfig{MaxChildren: 1, MaxWaiting: 1, Store: store.NewMemory()})
-				other := h.w.dial(first, DialConfig{})
+				other := h.w.dial(first)
 				where(t, other, "stay")
-				c := h.w.dial(first, DialConfig{})
+				c := h.w.dial(first)
 				allUp(c, first)
 				h.w.deafen(first)
 				answer := make(chan error)
@@ -395,7 +395,7 @@ func TestARunWhoseAnswerWasLost(t *testing.T) {
 				refuse(h, l)
 				synctest.Wait()
 				h.open(second, actors.TaskRunnerConfig{MaxChildren: 50, Store: store.NewMemory()})
-				h.w.cut(first)
+				h.w.cut()
 				c.mu.Lock()
 				c.open(second, "")
 				c.mu.Unlock()

@@ -50,9 +50,9 @@ func (w *wire) listen(address string, config ListenConfig) *Listener {
 }
 
 // dial makes a client on the wire, and closes it with the test.
-func (w *wire) dial(target string, config DialConfig) *Client {
+func (w *wire) dial(target string) *Client {
 	w.t.Helper()
-	c, err := dialOver(w.t.Context(), network{lookup: w.lookup, dial: w.connect}, target, config)
+	c, err := dialOver(w.t.Context(), network{lookup: w.lookup, dial: w.connect}, target, DialConfig{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -124,14 +124,14 @@ func (w *wire) deafen(address string) {
 	}
 }
 
-// cut closes the connections to an address.
-func (w *wire) cut(address string) {
+// cut closes the connections to the first address.
+func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, conn := range w.conns[address] {
+	for _, conn := range w.conns[first] {
 		_ = conn.Close()
 	}
-	delete(w.conns, address)
+	delete(w.conns, first)
 }
 
 // quietConn is the client's end of a connection.
