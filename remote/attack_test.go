@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/taskrunner-go/taskrunner/actors"
+	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -587,5 +588,26 @@ func TestLargeHeaders(t *testing.T) {
 		if (err == nil) != fits {
 			t.Errorf("%d bytes: %v", size, err)
 		}
+	}
+}
+
+// A priority that no task can have is the client's mistake, and told as such.
+func TestAPriorityThatIsNone(t *testing.T) {
+	t.Parallel()
+	h := openHarbour(t, ListenConfig{})
+	envelope, err := messages.Encode(messages.Run{TaskID: fuzzID + "2", Kind: "echo", Args: []byte(`""`), Priority: store.MaxPriority + 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, tasks := h.talk(h.dial("x", ""), fuzzID+"1"), remotepb.NewTasksClient(h.dial("x", ""))
+	for _, runner := range []string{"plain", "kept"} {
+		s.wantRefused(s.say(&remotepb.Request{Runner: runner, What: &remotepb.Request_Run{Run: envelope}}), remotepb.Code_CODE_INVALID)
+		_, err := tasks.Run(t.Context(), &remotepb.RunRequest{Runner: runner, Kind: "echo", Args: `""`, Priority: store.MaxPriority + 1})
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%s: %v, want InvalidArgument", runner, err)
+		}
+	}
+	if n := h.Refusals()[refusedBadRun]; n != 4 {
+		t.Errorf("%d refusals, want 4", n)
 	}
 }

@@ -55,6 +55,14 @@ func checkArrived(r *frame) error {
 	return nil
 }
 
+// validPriority checks what the envelope lets through, since there a priority is any number.
+func validPriority(priority int) error {
+	if priority > store.MaxPriority {
+		return fmt.Errorf("%w: priority is %d, want 0 to %d", ErrInvalid, priority, store.MaxPriority)
+	}
+	return nil
+}
+
 // validID checks an id that came from outside.
 func validID(field, id string) error {
 	if err := store.ValidID(field, id); err != nil {

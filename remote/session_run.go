@@ -54,6 +54,9 @@ func (s *session) want(served *served, r *frame, now time.Time) (run messages.Ru
 	if err == nil {
 		run, err = parcel.Run()
 	}
+	if err == nil {
+		err = validPriority(run.Priority)
+	}
 	if err != nil {
 		return run, w, s.listener.refuse(s.peer, refusedBadRun, err)
 	}

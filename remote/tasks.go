@@ -88,8 +88,10 @@ func runOf(r *remotepb.RunRequest) (messages.Run, error) {
 		}
 		run.TaskID = id.String()
 	}
-	_, err := messages.Encode(run)
-	return run, err
+	if _, err := messages.Encode(run); err != nil {
+		return run, err
+	}
+	return run, validPriority(run.Priority)
 }
 
 // Await answers with the final outcome of a task.
