@@ -18,7 +18,9 @@ func newMonitors() *monitors { return &monitors{open: map[*actors.GenServer]stru
 
 // watch has told called when the server of the runner ends, once; it must wait for nothing. leave ends the watch.
 func (m *monitors) watch(runner *actors.TaskRunner, told func(messages.Down)) (leave func()) {
-	watcher, err := actors.StartGenServer(context.Background(), runner.System(), &runnerWatcher{runner: runner, told: told}, actors.GenServerOptions{})
+	watcher, err := actors.StartGenServer(context.Background(), runner.System(), &runnerWatcher{runner: runner, told: told}, actors.GenServerOptions{
+		TrapExit: true, // or it would end with its system before it has told
+	})
 	if err != nil { // the system has stopped
 		told(messages.Down{Reason: messages.NoProc})
 		return func() {}
@@ -69,4 +71,12 @@ func (w *runnerWatcher) HandleInfo(_ context.Context, message any) error {
 		return actors.Stop(messages.Normal)
 	}
 	return nil
+}
+
+// Terminate tells of the end of the whole system, which stops its processes in an order of its own: the Down of the runner may be
+// behind that of the watcher. A watcher that has told, or is not wanted any more, ends with messages.Normal.
+func (w *runnerWatcher) Terminate(_ context.Context, reason error) {
+	if !messages.Is(reason, messages.Normal) {
+		w.told(messages.Down{Reason: reason})
+	}
 }
