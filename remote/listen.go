@@ -245,6 +245,12 @@ func (l *Listener) served(name []byte) (*served, error) {
 	return nil, fmt.Errorf("%w: %q", ErrUnknownRunner, cut(string(name), 64))
 }
 
+// records reports whether the runner has a store. There a repeated id is known for longer than until its outcome has arrived.
+func (l *Listener) records(runner []byte) bool {
+	s := l.runners[string(runner)]
+	return s != nil && s.inbox == nil
+}
+
 // refuse counts that something was refused to a client, and gives its error.
 func (l *Listener) refuse(p *peer, reason string, err error) error {
 	l.door.refusals.add(time.Now(), reason, p.name, err)

@@ -34,7 +34,8 @@ type session struct {
 	rate     *rate.Limiter
 	last     uint64 // the highest number so far
 
-	good []wanted // what is dealt with just now, in memory that is used again
+	lot  []frame // runs for one runner that are dealt with just now, in memory that is used again, as that of the next two
+	good []wanted
 	runs []messages.Run
 
 	mu   sync.Mutex
@@ -192,25 +193,35 @@ func freeMessages(requests []frame) {
 }
 
 // handle deals with the requests in their order; runs that come one after the other are handed over together.
+//
+// That outcomes have arrived, which comes with nearly every message of a busy client, does not come between the runs for a runner with a store:
+// each lot of them is a commit, of which 256 callers with 30,000 tasks had 8,043 in place of 348.
 func (s *session) handle(requests []frame) {
-	for len(requests) > 0 {
-		n := sameRunner(requests)
-		if n > 0 {
-			s.runAll(requests[:n])
-		} else {
-			n = 1
-			s.handleOne(&requests[0])
+	for i := range requests {
+		r := &requests[i]
+		switch {
+		case r.what == askRun && (len(s.lot) == 0 || bytes.Equal(r.runner, s.lot[0].runner)):
+			s.lot = append(s.lot, *r)
+		case r.what == askArrived && len(s.lot) > 0 && s.listener.records(s.lot[0].runner):
+			s.handleOne(r)
+		case r.what == askRun:
+			s.runLot()
+			s.lot = append(s.lot, *r)
+		default:
+			s.runLot()
+			s.handleOne(r)
 		}
-		requests = requests[n:]
 	}
+	s.runLot()
 }
 
-// sameRunner is how many of the first requests are runs for one runner.
-func sameRunner(requests []frame) (n int) {
-	for n < len(requests) && requests[n].what == askRun && bytes.Equal(requests[n].runner, requests[0].runner) {
-		n++
+// runLot hands over the runs that have gathered.
+func (s *session) runLot() {
+	if len(s.lot) > 0 {
+		s.runAll(s.lot)
+		clear(s.lot)
+		s.lot = s.lot[:0]
 	}
-	return n
 }
 
 func (s *session) handleOne(r *frame) {
