@@ -1,6 +1,7 @@
 package fields_test
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -65,7 +66,7 @@ func TestBrokenBytesEndTheReading(t *testing.T) {
 		"the end of no group":      {0x0c},
 	} {
 		read, broken := 0, 0
-		r := fields.Read(append(good[:len(good):len(good)], bad...))
+		r := fields.Read(append(slices.Clip(good), bad...))
 		for r.Next() {
 			if r.Key() == fields.Broken {
 				broken++
