@@ -2,8 +2,10 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,11 +39,9 @@ func (c *Client) down(l *link, err error) {
 	c.mu.Lock()
 	defer c.unlock()
 	l.up, l.err, c.lost = false, err, err
-	calls := slices.Collect(mapsValues(l.calls))
-	calls = append(calls, l.queue...)
+	calls := append(slices.Collect(maps.Values(l.calls)), l.queue...)
 	l.calls, l.queue, l.arrived, l.forgotten, l.open = map[uint64]*call{}, nil, nil, nil, 0
-	slices.SortFunc(calls, func(a, b *call) int { return int(int64(a.seq) - int64(b.seq)) })
-	for _, a := range calls {
+	for _, a := range inOrder(calls) {
 		a.link, a.number = nil, 0
 		a.unsure = a.unsure || a.sent && a.isRun() && !a.yes
 		switch {
@@ -61,14 +61,10 @@ func (c *Client) down(l *link, err error) {
 	}
 }
 
-func mapsValues(calls map[uint64]*call) func(yield func(*call) bool) {
-	return func(yield func(*call) bool) {
-		for _, a := range calls {
-			if !yield(a) {
-				return
-			}
-		}
-	}
+// inOrder sorts calls as they were asked for.
+func inOrder(calls []*call) []*call {
+	slices.SortFunc(calls, func(a, b *call) int { return cmp.Compare(a.seq, b.seq) })
+	return calls
 }
 
 func (c *Client) failWaiting(err error) {
@@ -188,6 +184,12 @@ func (c *Client) answer(l *link, f *frame, now time.Time) {
 		l.leaving = true
 		c.moveQueue(l, now)
 		return
+	case isEnded:
+		ended := &remotepb.Ended{}
+		if f.decode(ended) == nil {
+			c.moveBehind(l, ended.GetLast(), now)
+		}
+		return
 	}
 	a := l.calls[f.number]
 	if a == nil {
@@ -236,6 +238,21 @@ func (c *Client) moveQueue(l *link, now time.Time) {
 	l.queue = nil
 	for _, a := range queue {
 		a.link = nil
+		c.route(a, now)
+	}
+}
+
+// moveBehind gives to others the runs that a listener which has ended its stream has not looked at. It is called with the lock.
+func (c *Client) moveBehind(l *link, last uint64, now time.Time) {
+	l.leaving = true
+	c.moveQueue(l, now)
+	behind := slices.DeleteFunc(slices.Collect(maps.Values(l.calls)), func(a *call) bool { return !a.isRun() || a.yes || a.number <= last })
+	for _, a := range inOrder(behind) {
+		c.settled(l, a)
+		l.open--
+		if !a.unsure {
+			a.unbind()
+		}
 		c.route(a, now)
 	}
 }

@@ -44,6 +44,7 @@ const (
 	isOutcome  protowire.Number = 6
 	isRooms    protowire.Number = 7
 	isLeaving  protowire.Number = 8
+	isEnded    protowire.Number = 9
 )
 
 // form is where a kind of frame has its fields.
@@ -55,7 +56,7 @@ type form struct {
 
 var (
 	requestForm = &form{runner: 2, first: askHello, last: askArrived, withoutOutcome: 10, cancelAtDeadline: 11}
-	answerForm  = &form{first: isWelcome, last: isLeaving}
+	answerForm  = &form{first: isWelcome, last: isEnded}
 )
 
 // number and list are the fields that all forms, and the messages of the stream, have in common.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -63,8 +64,10 @@ type Listener struct {
 	monitors *monitors
 	timers   *timers
 	leaving  chan struct{} // closed when no more runs are taken
+	ending   chan struct{} // closed when nothing more is told
 	done     chan struct{} // closed when the server has ended
 
+	awaiting atomic.Int64   // outcomes that others than Go clients wait for
 	streams  sync.WaitGroup // what sessions have begun
 	mu       sync.Mutex
 	sessions map[string]*seat // by key
@@ -101,7 +104,7 @@ func (l *Listener) open(port net.Listener) {
 func newListener(config ListenConfig) (*Listener, error) {
 	l := &Listener{
 		config: config, limits: config.Limits.withDefaults(), logger: config.Logger, runners: map[string]*served{},
-		leaving: make(chan struct{}), done: make(chan struct{}), sessions: map[string]*seat{}, rates: map[string]*rate.Limiter{},
+		leaving: make(chan struct{}), ending: make(chan struct{}), done: make(chan struct{}), sessions: map[string]*seat{}, rates: map[string]*rate.Limiter{},
 		monitors: newMonitors(), timers: newTimers(),
 	}
 	if l.logger == nil {
@@ -179,15 +182,15 @@ func (l *Listener) Addr() net.Addr { return l.port.Addr() }
 // Refusals says how often somebody or something was refused since the start, by reason. What has not happened is not in it.
 func (l *Listener) Refusals() map[string]int64 { return l.door.refusals.snapshot() }
 
-// Stop takes no more runs, tells the clients so, goes on for DrainTimeout to tell the outcomes that are owed, and closes the port and all
-// connections. When ctx ends it does not wait any longer, and answers with its cause. It is idempotent.
+// Stop takes no more runs, tells the clients so, goes on for DrainTimeout to tell the outcomes that are owed, says up to where the requests were
+// dealt with, and closes the port and all connections; a client that does not read it waits for a second longer. When ctx ends it does not wait any longer, and answers with its cause. It is idempotent.
 func (l *Listener) Stop(ctx context.Context) error {
 	l.stopOnce.Do(func() {
 		l.health.Shutdown()
 		close(l.leaving)
 		go func() {
 			l.drain()
-			l.server.Stop()
+			l.end()
 		}()
 	})
 	select {
@@ -226,7 +229,21 @@ func (l *Listener) drain() {
 	}
 }
 
+// endTimeout is how long the streams may take to end when nothing more is told. One takes longer whose client does not read.
+const endTimeout = time.Second
+
+// end ends the streams, and closes the port and the connections.
+func (l *Listener) end() {
+	close(l.ending)
+	late := time.AfterFunc(endTimeout, l.server.Stop)
+	defer late.Stop()
+	l.server.GracefulStop()
+}
+
 func (l *Listener) owes() bool {
+	if l.awaiting.Load() > 0 {
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.sessions {

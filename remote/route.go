@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -147,7 +148,7 @@ func (c *Client) route(a *call, now time.Time) {
 
 // hold puts a call among those that wait, where its turn is. It is called with the lock.
 func (c *Client) hold(a *call) {
-	at, _ := slices.BinarySearchFunc(c.waiting, a, func(x, y *call) int { return int(int64(x.seq) - int64(y.seq)) })
+	at, _ := slices.BinarySearchFunc(c.waiting, a, func(x, y *call) int { return cmp.Compare(x.seq, y.seq) })
 	c.waiting = slices.Insert(c.waiting, at, a)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type session struct {
 	out      *outbox[answer]
 	rate     *rate.Limiter
 	last     uint64 // the highest number so far
+	dealt    uint64 // the last number that was dealt with
 
 	lot  []frame // runs for one runner that are dealt with just now, in memory that is used again, as that of the next two
 	good []wanted
@@ -167,7 +169,8 @@ func (s *session) read() error {
 	return context.Cause(s.ctx)
 }
 
-// deal deals with what has gathered, until the session ends. Whoever asks and does not take the answers is not dealt with any further.
+// deal deals with what has gathered, until the session ends. Whoever asks and does not take the answers is not dealt with any further. When the
+// listener has nothing more to tell, it says up to where it came, so that of a run which was on its way nobody need ask whether it was accepted.
 func (s *session) deal() error {
 	var requests []frame
 	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered, 1) {
@@ -177,6 +180,9 @@ func (s *session) deal() error {
 			requests = s.in.take(requests)
 			s.handle(requests)
 			freeMessages(requests)
+		case <-s.listener.ending:
+			s.put(0, isEnded, &remotepb.Ended{Last: s.dealt})
+			<-s.ctx.Done() // when that is written
 		case <-s.ctx.Done():
 		}
 	}
@@ -213,6 +219,9 @@ func (s *session) handle(requests []frame) {
 		}
 	}
 	s.runLot()
+	if len(requests) > 0 {
+		s.dealt = requests[len(requests)-1].number
+	}
 }
 
 // runLot hands over the runs that have gathered.
@@ -368,6 +377,9 @@ func (s *session) write() error {
 			batch = s.out.take(batch)
 			if err := s.send(batch); err != nil {
 				return err
+			}
+			if slices.ContainsFunc(batch, func(a answer) bool { return a.what == isEnded }) {
+				return actors.ErrStopping
 			}
 		case <-ticker.C:
 			now := s.listener.rooms(s.peer)

@@ -118,6 +118,10 @@ func (s *tasksServer) await(ctx context.Context, p *peer, r *remotepb.AwaitReque
 	if err := s.listener.mayKnow(ctx, p, served, r.GetTaskId()); err != nil {
 		return nil, err
 	}
+	ctx, cancel := s.listener.until(ctx, s.listener.ending)
+	defer cancel()
+	s.listener.awaiting.Add(1)
+	defer s.listener.awaiting.Add(-1)
 	message, err := served.outcome(ctx, p.name, r.GetTaskId())
 	if err != nil {
 		return nil, err
@@ -178,7 +182,7 @@ func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.T
 	if served.inbox != nil {
 		return fmt.Errorf("remote: runner %q: %w", r.GetRunner(), actors.ErrNoStore)
 	}
-	ctx, cancel := s.listener.untilLeaving(stream.Context())
+	ctx, cancel := s.listener.until(stream.Context(), s.listener.leaving)
 	defer cancel()
 	outcomes, err := served.outcomes(ctx, p.name, r)
 	if err != nil {
@@ -198,14 +202,14 @@ func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.T
 	return nil
 }
 
-// untilLeaving gives a context that ends with actors.ErrStopping when the listener is stopped.
-func (l *Listener) untilLeaving(ctx context.Context) (context.Context, context.CancelFunc) {
+// until gives a context that ends with actors.ErrStopping when the listener has come so far in stopping.
+func (l *Listener) until(ctx context.Context, stopping <-chan struct{}) (context.Context, context.CancelFunc) {
 	inner, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
-		case <-l.leaving:
+		case <-stopping:
 			cancel(actors.ErrStopping)
 		case <-inner.Done():
 		}

@@ -627,6 +627,7 @@ type Answer struct {
 	//	*Answer_Outcome
 	//	*Answer_Rooms
 	//	*Answer_Leaving
+	//	*Answer_Ended
 	What          isAnswer_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -739,6 +740,15 @@ func (x *Answer) GetLeaving() *Leaving {
 	return nil
 }
 
+func (x *Answer) GetEnded() *Ended {
+	if x != nil {
+		if x, ok := x.What.(*Answer_Ended); ok {
+			return x.Ended
+		}
+	}
+	return nil
+}
+
 type isAnswer_What interface {
 	isAnswer_What()
 }
@@ -778,6 +788,11 @@ type Answer_Leaving struct {
 	Leaving *Leaving `protobuf:"bytes,8,opt,name=leaving,proto3,oneof"`
 }
 
+type Answer_Ended struct {
+	// The last answer of a stream that the program ends.
+	Ended *Ended `protobuf:"bytes,9,opt,name=ended,proto3,oneof"`
+}
+
 func (*Answer_Welcome) isAnswer_What() {}
 
 func (*Answer_Accepted) isAnswer_What() {}
@@ -791,6 +806,8 @@ func (*Answer_Outcome) isAnswer_What() {}
 func (*Answer_Rooms) isAnswer_What() {}
 
 func (*Answer_Leaving) isAnswer_What() {}
+
+func (*Answer_Ended) isAnswer_What() {}
 
 // Welcome says whom the client has reached.
 type Welcome struct {
@@ -1114,6 +1131,52 @@ func (*Leaving) Descriptor() ([]byte, []int) {
 	return file_link_proto_rawDescGZIP(), []int{15}
 }
 
+// Ended says up to where the requests were dealt with. What came behind that was not looked at: a run of there may go to another program.
+type Ended struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the last request that was dealt with.
+	Last          uint64 `protobuf:"varint,1,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ended) Reset() {
+	*x = Ended{}
+	mi := &file_link_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ended) ProtoMessage() {}
+
+func (x *Ended) ProtoReflect() protoreflect.Message {
+	mi := &file_link_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ended.ProtoReflect.Descriptor instead.
+func (*Ended) Descriptor() ([]byte, []int) {
+	return file_link_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Ended) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 var File_link_proto protoreflect.FileDescriptor
 
 const file_link_proto_rawDesc = "" +
@@ -1149,7 +1212,7 @@ const file_link_proto_rawDesc = "" +
 	"\x06Forget\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"#\n" +
 	"\aArrived\x12\x18\n" +
-	"\anumbers\x18\x01 \x03(\x04R\anumbers\"\xb3\x03\n" +
+	"\anumbers\x18\x01 \x03(\x04R\anumbers\"\xe8\x03\n" +
 	"\x06Answer\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x129\n" +
 	"\awelcome\x18\x02 \x01(\v2\x1d.taskrunner.remote.v1.WelcomeH\x00R\awelcome\x12<\n" +
@@ -1158,7 +1221,8 @@ const file_link_proto_rawDesc = "" +
 	"\x04done\x18\x05 \x01(\v2\x1a.taskrunner.remote.v1.DoneH\x00R\x04done\x123\n" +
 	"\aoutcome\x18\x06 \x01(\v2\x17.taskrunner.v1.EnvelopeH\x00R\aoutcome\x123\n" +
 	"\x05rooms\x18\a \x01(\v2\x1b.taskrunner.remote.v1.RoomsH\x00R\x05rooms\x129\n" +
-	"\aleaving\x18\b \x01(\v2\x1d.taskrunner.remote.v1.LeavingH\x00R\aleavingB\x06\n" +
+	"\aleaving\x18\b \x01(\v2\x1d.taskrunner.remote.v1.LeavingH\x00R\aleaving\x123\n" +
+	"\x05ended\x18\t \x01(\v2\x1b.taskrunner.remote.v1.EndedH\x00R\x05endedB\x06\n" +
 	"\x04what\"\x9f\x01\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12-\n" +
@@ -1177,7 +1241,9 @@ const file_link_proto_rawDesc = "" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12\x1c\n" +
 	"\tunwatched\x18\x02 \x01(\bR\tunwatched\"\x06\n" +
 	"\x04Done\"\t\n" +
-	"\aLeaving2b\n" +
+	"\aLeaving\"\x1b\n" +
+	"\x05Ended\x12\x12\n" +
+	"\x04last\x18\x01 \x01(\x04R\x04last2b\n" +
 	"\x04Link\x12Z\n" +
 	"\aConnect\x12$.taskrunner.remote.v1.ConnectRequest\x1a%.taskrunner.remote.v1.ConnectResponse(\x010\x01B5Z3github.com/taskrunner-go/taskrunner/remote/remotepbb\x06proto3"
 
@@ -1193,7 +1259,7 @@ func file_link_proto_rawDescGZIP() []byte {
 	return file_link_proto_rawDescData
 }
 
-var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_link_proto_goTypes = []any{
 	(*ConnectRequest)(nil),    // 0: taskrunner.remote.v1.ConnectRequest
 	(*ConnectResponse)(nil),   // 1: taskrunner.remote.v1.ConnectResponse
@@ -1211,14 +1277,15 @@ var file_link_proto_goTypes = []any{
 	(*Accepted)(nil),          // 13: taskrunner.remote.v1.Accepted
 	(*Done)(nil),              // 14: taskrunner.remote.v1.Done
 	(*Leaving)(nil),           // 15: taskrunner.remote.v1.Leaving
-	(*messages.Envelope)(nil), // 16: taskrunner.v1.Envelope
-	(*Refused)(nil),           // 17: taskrunner.remote.v1.Refused
+	(*Ended)(nil),             // 16: taskrunner.remote.v1.Ended
+	(*messages.Envelope)(nil), // 17: taskrunner.v1.Envelope
+	(*Refused)(nil),           // 18: taskrunner.remote.v1.Refused
 }
 var file_link_proto_depIdxs = []int32{
 	2,  // 0: taskrunner.remote.v1.ConnectRequest.requests:type_name -> taskrunner.remote.v1.Request
 	9,  // 1: taskrunner.remote.v1.ConnectResponse.answers:type_name -> taskrunner.remote.v1.Answer
 	3,  // 2: taskrunner.remote.v1.Request.hello:type_name -> taskrunner.remote.v1.Hello
-	16, // 3: taskrunner.remote.v1.Request.run:type_name -> taskrunner.v1.Envelope
+	17, // 3: taskrunner.remote.v1.Request.run:type_name -> taskrunner.v1.Envelope
 	4,  // 4: taskrunner.remote.v1.Request.await:type_name -> taskrunner.remote.v1.Await
 	5,  // 5: taskrunner.remote.v1.Request.cancel:type_name -> taskrunner.remote.v1.Cancel
 	6,  // 6: taskrunner.remote.v1.Request.monitor:type_name -> taskrunner.remote.v1.Monitor
@@ -1226,20 +1293,21 @@ var file_link_proto_depIdxs = []int32{
 	8,  // 8: taskrunner.remote.v1.Request.arrived:type_name -> taskrunner.remote.v1.Arrived
 	10, // 9: taskrunner.remote.v1.Answer.welcome:type_name -> taskrunner.remote.v1.Welcome
 	13, // 10: taskrunner.remote.v1.Answer.accepted:type_name -> taskrunner.remote.v1.Accepted
-	17, // 11: taskrunner.remote.v1.Answer.refused:type_name -> taskrunner.remote.v1.Refused
+	18, // 11: taskrunner.remote.v1.Answer.refused:type_name -> taskrunner.remote.v1.Refused
 	14, // 12: taskrunner.remote.v1.Answer.done:type_name -> taskrunner.remote.v1.Done
-	16, // 13: taskrunner.remote.v1.Answer.outcome:type_name -> taskrunner.v1.Envelope
+	17, // 13: taskrunner.remote.v1.Answer.outcome:type_name -> taskrunner.v1.Envelope
 	11, // 14: taskrunner.remote.v1.Answer.rooms:type_name -> taskrunner.remote.v1.Rooms
 	15, // 15: taskrunner.remote.v1.Answer.leaving:type_name -> taskrunner.remote.v1.Leaving
-	12, // 16: taskrunner.remote.v1.Welcome.rooms:type_name -> taskrunner.remote.v1.Room
-	12, // 17: taskrunner.remote.v1.Rooms.rooms:type_name -> taskrunner.remote.v1.Room
-	0,  // 18: taskrunner.remote.v1.Link.Connect:input_type -> taskrunner.remote.v1.ConnectRequest
-	1,  // 19: taskrunner.remote.v1.Link.Connect:output_type -> taskrunner.remote.v1.ConnectResponse
-	19, // [19:20] is the sub-list for method output_type
-	18, // [18:19] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	16, // 16: taskrunner.remote.v1.Answer.ended:type_name -> taskrunner.remote.v1.Ended
+	12, // 17: taskrunner.remote.v1.Welcome.rooms:type_name -> taskrunner.remote.v1.Room
+	12, // 18: taskrunner.remote.v1.Rooms.rooms:type_name -> taskrunner.remote.v1.Room
+	0,  // 19: taskrunner.remote.v1.Link.Connect:input_type -> taskrunner.remote.v1.ConnectRequest
+	1,  // 20: taskrunner.remote.v1.Link.Connect:output_type -> taskrunner.remote.v1.ConnectResponse
+	20, // [20:21] is the sub-list for method output_type
+	19, // [19:20] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_link_proto_init() }
@@ -1265,6 +1333,7 @@ func file_link_proto_init() {
 		(*Answer_Outcome)(nil),
 		(*Answer_Rooms)(nil),
 		(*Answer_Leaving)(nil),
+		(*Answer_Ended)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1272,7 +1341,7 @@ func file_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_proto_rawDesc), len(file_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
