@@ -183,7 +183,8 @@ func (l *Listener) Addr() net.Addr { return l.port.Addr() }
 func (l *Listener) Refusals() map[string]int64 { return l.door.refusals.snapshot() }
 
 // Stop takes no more runs, tells the clients so, goes on for DrainTimeout to tell the outcomes that are owed, says up to where the requests were
-// dealt with, and closes the port and all connections; a client that does not read it waits for a second longer. When ctx ends it does not wait any longer, and answers with its cause. It is idempotent.
+// dealt with, and closes the port and all connections; for a client that does not read it waits a second longer. When ctx ends it does not wait
+// any longer, and answers with its cause. It is idempotent.
 func (l *Listener) Stop(ctx context.Context) error {
 	l.stopOnce.Do(func() {
 		l.health.Shutdown()
