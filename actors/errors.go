@@ -38,6 +38,9 @@ type FullError struct {
 }
 
 func (e *FullError) Error() string {
+	if e.Runner == "" {
+		return fmt.Sprintf("actors: full: %s is %d", e.Limit, e.Max)
+	}
 	return fmt.Sprintf("actors: runner %q is full: %s is %d", e.Runner, e.Limit, e.Max)
 }
 
@@ -52,7 +55,7 @@ type ArgsError struct {
 }
 
 func (e *ArgsError) Error() string {
-	return fmt.Sprintf("actors: kind %q: arguments %d: %v", e.Kind, e.Index, e.Err)
+	return fmt.Sprintf("actors: kind %q: arguments[%d]: %v", e.Kind, e.Index, e.Err)
 }
 
 // Unwrap gives the cause.

@@ -255,7 +255,7 @@ func (r *TaskRunner) awaitOnce(ctx context.Context, id string) (*promise, error)
 		return nil, err
 	}
 	if task.State.Final() {
-		return &promise{state: task.State, result: task.Result, err: lastError(task), outcome: outcomeOf(task)}, nil
+		return &promise{state: task.State, result: task.Result, err: lastError(task), outcome: OutcomeOf(task)}, nil
 	}
 	from := task.Run // the run under way, or the next
 	if task.State.Waiting() {
@@ -295,7 +295,7 @@ func (p *promises) keepRecorded(promise *promise, t store.Task) {
 		return
 	}
 	delete(p.byID, t.ID)
-	promise.state, promise.result, promise.err, promise.outcome = t.State, t.Result, lastError(t), outcomeOf(t)
+	promise.state, promise.result, promise.err, promise.outcome = t.State, t.Result, lastError(t), OutcomeOf(t)
 	promise.keep()
 }
 

@@ -194,8 +194,8 @@ func (r *TaskRunner) Outcome(ctx context.Context, id string) (message any, err e
 	return p.message()
 }
 
-// outcomeOf is what HandleInfo was told of a task that has ended.
-func outcomeOf(t store.Task) any {
+// OutcomeOf is the final outcome of a recorded task that has ended, as [TaskRunner.Outcome] gives it. What the task must have is a final State.
+func OutcomeOf(t store.Task) any {
 	ref := refOf(t)
 	switch t.State {
 	case store.Completed:

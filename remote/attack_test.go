@@ -250,8 +250,13 @@ func (h *harbour) until(what string, so func() bool) {
 // streamsOf is how many goroutines wait in Await.
 func (h *harbour) streamsOf(t *testing.T) int {
 	t.Helper()
-	stacks := make([]byte, 1<<20)
-	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*tasksServer).await("))
+	return bytes.Count(stacks(), []byte("(*tasksServer).await("))
+}
+
+// stacks are those of all goroutines.
+func stacks() []byte {
+	all := make([]byte, 1<<20)
+	return all[:runtime.Stack(all, true)]
 }
 
 // A peer that does not take its answers is dealt with no further: what is kept for it is limited, and so is what it can still send.
@@ -336,10 +341,10 @@ func TestWhoeverMayNot(t *testing.T) {
 		{"echoes's", "cancel", refusedNotAllowed, ErrNotAllowed},
 		{"reader's", "run", refusedNotAllowed, ErrNotAllowed},
 		{"reader's", "cancel", refusedNotAllowed, ErrNotAllowed},
-		{"elsewhere's", "run", "", ErrUnknownRunner}, // it is not even told of it
+		{"elsewhere's", "run", refusedNotAllowed, ErrNotAllowed}, // it is not even told of it
 		{"elsewhere's", "cancel", refusedNotAllowed, ErrNotAllowed},
-		{"nobody's", "run", refusedToken, ErrNoConnection},
-		{"", "run", refusedToken, ErrNoConnection},
+		{"nobody's", "run", refusedToken, ErrUnauthenticated},
+		{"", "run", refusedToken, ErrUnauthenticated},
 	} {
 		c, err := Dial(t.Context(), h.address, DialConfig{TLS: h.town.client("x"), Token: test.token, Away: 200 * time.Millisecond})
 		if err != nil {

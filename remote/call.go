@@ -108,12 +108,12 @@ func (c *call) unhooked() {
 	}
 }
 
-// wait waits until the outcome is there, or there will be none.
-func (c *Client) wait(ctx context.Context, a *call) error {
+// wait waits until the outcome is there, or there will be none, and reports whether that was so already.
+func (c *Client) wait(ctx context.Context, a *call) (already bool, err error) {
 	c.mu.Lock()
 	if a.over {
 		c.unlock()
-		return nil
+		return true, nil
 	}
 	if a.ended == nil {
 		a.ended = make(chan struct{})
@@ -122,9 +122,9 @@ func (c *Client) wait(ctx context.Context, a *call) error {
 	c.unlock()
 	select {
 	case <-ended:
-		return nil
+		return false, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 }
 

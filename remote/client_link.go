@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -31,7 +32,7 @@ func (c *Client) up(l *link, w *remotepb.Welcome) {
 
 // down says that a link has lost its connection, or has not got one. What it had waits for another one.
 func (c *Client) down(l *link, err error) {
-	if c.ctx.Err() != nil {
+	if err = ofStatus(err, "", ""); c.ctx.Err() != nil {
 		err = ErrClosed
 	}
 	c.logger.Info("remote: not connected", "address", l.address, "error", err)
@@ -56,8 +57,11 @@ func (c *Client) down(l *link, err error) {
 		}
 	}
 	c.nodeLost(l)
-	if c.ctx.Err() != nil {
+	switch {
+	case c.ctx.Err() != nil:
 		c.failWaiting(ErrClosed)
+	case errors.Is(err, ErrUnauthenticated):
+		c.routeAll(now)
 	}
 }
 
@@ -225,10 +229,24 @@ func refusedIn(f *frame) *remotepb.Refused {
 
 func (c *Client) newRooms(l *link, rooms []*remotepb.Room, now time.Time) {
 	for _, r := range rooms {
+		known := l.rooms[r.GetRunner()] != nil
 		l.rooms[r.GetRunner()] = &room{Room: r}
+		if !known {
+			l.bindAgain(r.GetRunner())
+		}
 	}
 	if len(c.waiting) > 0 {
 		c.routeAll(now)
+	}
+}
+
+// bindAgain has the calls that were sent to a runner of which nothing was known, because the client may use it for a moment only, know where they
+// are. It is called with the lock.
+func (l *link) bindAgain(runner string) {
+	for _, a := range l.calls {
+		if a.runner == runner && a.sent {
+			a.bound = l.placeOf(l.rooms[runner])
+		}
 	}
 }
 
@@ -469,12 +487,33 @@ func (c *Client) tellDown(a *call, reason error) {
 	}
 }
 
-// unlock unlocks, and then tells who is to be told: what they do is theirs.
+// unlock unlocks, and has those told who are to be told, each by a goroutine of its own: they may call this client, and wait.
 func (c *Client) unlock() {
 	downs := c.downs
 	c.downs = nil
+	if closed := c.closed; closed || len(downs) == 0 {
+		c.mu.Unlock()
+		for _, tell := range downs {
+			c.tell(tell)
+		}
+		return
+	}
+	c.telling.Add(len(downs)) // with the lock, and so before Close waits
 	c.mu.Unlock()
 	for _, tell := range downs {
-		tell()
+		go func() {
+			defer c.telling.Done()
+			c.tell(tell)
+		}()
 	}
+}
+
+// tell calls code of the user's. Its panic ends nothing else.
+func (c *Client) tell(told func()) {
+	defer func() {
+		if value := recover(); value != nil {
+			c.logger.Error("remote: who is told of a Down has panicked", "panic", value, "stack", string(debug.Stack()))
+		}
+	}()
+	told()
 }

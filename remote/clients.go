@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 
 	"github.com/taskrunner-go/taskrunner/store"
 )
@@ -91,6 +92,12 @@ func (p *permit) may(a action, runner, kind string) error {
 		return nil
 	}
 	return notAllowed(p.name, a, runner, kind)
+}
+
+// same reports whether two permits allow the same to the same.
+func (p *permit) same(other *permit) bool {
+	return p == other || p.name == other.name && p.run == other.run && p.cancel == other.cancel &&
+		maps.Equal(p.runners, other.runners) && maps.Equal(p.kinds, other.kinds)
 }
 
 // tokenSum is the SHA-256 of a token. Looking it up in a map takes a time that tells of the sum at most, from which nobody

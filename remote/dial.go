@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -69,6 +70,8 @@ type Client struct {
 	lastSeq uint64
 	lost    error    // why the last connection could not be made
 	downs   []func() // to be told when the lock is free
+	closed  bool     // nobody is told by a goroutine any more
+	telling sync.WaitGroup
 }
 
 // Dial makes a client for the listeners at target: "host:port", several of them separated by commas, or "dns:///host:port" for all addresses
@@ -95,6 +98,9 @@ func dialOver(ctx context.Context, over network, target string, config DialConfi
 	}
 	if config.MaxUnacknowledged < 0 {
 		return nil, fmt.Errorf("remote: DialConfig: MaxUnacknowledged is %d, want at least 1", config.MaxUnacknowledged)
+	}
+	if i := strings.IndexFunc(config.Token, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+		return nil, fmt.Errorf("remote: DialConfig: Token has the character %q at %d, want printable ASCII characters only", config.Token[i], i)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -130,16 +136,11 @@ const dnsScheme = "dns:///"
 // parseTarget gives the addresses, or the name that is to be looked up.
 func parseTarget(target string) (addresses []string, name string, err error) {
 	if rest, ok := strings.CutPrefix(target, dnsScheme); ok {
-		_, _, err = net.SplitHostPort(rest)
-		return nil, rest, targetError(target, err)
+		return nil, rest, targetError(target, validAddress(rest))
 	}
 	for address := range strings.SplitSeq(target, ",") {
 		address = strings.TrimSpace(address)
-		host, port, err := net.SplitHostPort(address)
-		if err == nil && (host == "" || port == "" || port == "0") {
-			err = errors.New("a host or a port is missing")
-		}
-		if err != nil {
+		if err := validAddress(address); err != nil {
 			return nil, "", targetError(target, err)
 		}
 		if !slices.Contains(addresses, address) {
@@ -150,6 +151,21 @@ func parseTarget(target string) (addresses []string, name string, err error) {
 		return nil, "", fmt.Errorf("remote: target has %d addresses, want at most %d", len(addresses), MaxAddresses)
 	}
 	return addresses, "", nil
+}
+
+// validAddress checks what can be known of an address without a network.
+func validAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		return err
+	case host == "" || port == "":
+		return errors.New("a host or a port is missing")
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return fmt.Errorf("the port is %q, want a number from 1 to 65535", port)
+	}
+	return nil
 }
 
 func targetError(target string, err error) error {
@@ -225,13 +241,18 @@ func (c *Client) open(address, authority string) {
 	c.running.Go(l.run)
 }
 
-// Close closes the connections. What is under way is answered with ErrClosed: runs that were accepted go on. ctx bounds how long it waits.
+// Close closes the connections. What is under way is answered with ErrClosed: runs that were accepted go on. It waits for those who are told of a
+// Down at this moment, and ctx bounds how long it waits.
 func (c *Client) Close(ctx context.Context) error {
 	c.cancel(ErrClosed)
 	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		c.running.Wait()
-		close(done)
+		c.mu.Lock()
+		c.closed = true
+		c.unlock()
+		c.telling.Wait()
 	}()
 	select {
 	case <-done:
@@ -261,7 +282,8 @@ func (c *Client) Nodes() []Node {
 	return nodes
 }
 
-// Ready waits until there is a connection. It gives why there is none when ctx ends.
+// Ready waits until there is a connection. It gives why there is none when ctx ends, and at once when nobody is known by this token or
+// certificate wherever the client comes.
 func (c *Client) Ready(ctx context.Context) error {
 	ticker := time.NewTicker(readyEvery)
 	defer ticker.Stop()
@@ -269,6 +291,9 @@ func (c *Client) Ready(ctx context.Context) error {
 		nodes := c.Nodes()
 		if slices.ContainsFunc(nodes, func(n Node) bool { return n.Up }) {
 			return nil
+		}
+		if unknownEverywhere(nodes) {
+			return c.noConnection()
 		}
 		select {
 		case <-ticker.C:
@@ -278,6 +303,11 @@ func (c *Client) Ready(ctx context.Context) error {
 			return errors.Join(c.noConnection(), context.Cause(ctx))
 		}
 	}
+}
+
+// unknownEverywhere is whether each listener was reached, and none knows this client: to wait would change nothing.
+func unknownEverywhere(nodes []Node) bool {
+	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n Node) bool { return n.Up || !errors.Is(n.Err, ErrUnauthenticated) })
 }
 
 const readyEvery = 5 * time.Millisecond
@@ -290,8 +320,11 @@ func (c *Client) noConnection() error {
 }
 
 func (c *Client) noConnectionLocked() error {
-	if c.lost == nil {
+	switch {
+	case c.lost == nil:
 		return ErrNoConnection
+	case c.config.TLS.isZero() && strings.Contains(c.lost.Error(), "server preface"): // what gRPC says when somebody hangs up at once
+		return fmt.Errorf("%w: %w; this client has no TLS, which the listener may demand", ErrNoConnection, c.lost)
 	}
 	return fmt.Errorf("%w: %w", ErrNoConnection, c.lost)
 }

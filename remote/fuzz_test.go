@@ -337,7 +337,8 @@ func expect(all [][]byte) (wanted []uint64, last uint64, broken bool) {
 	if len(all) == 0 {
 		return nil, 0, false
 	}
-	if _, err := helloIn(all[0]); err != nil {
+	_, last, err := helloIn(all[0])
+	if err != nil {
 		return nil, 0, true
 	}
 	for _, data := range all[1:] {

@@ -16,7 +16,9 @@ const (
 // what is wrong with one request is that request's, and refused when its turn comes.
 func (s *session) guard(data []byte, into []frame) (requests []frame, err error) {
 	if requests, err = requestForm.frames(data, into); err == nil {
-		s.last, err = checkRequests(requests, s.last)
+		var last uint64
+		last, err = checkRequests(requests, s.last.Load())
+		s.last.Store(last)
 	}
 	if err != nil {
 		err = s.listener.refuse(s.peer, refusedBadMessage, err)

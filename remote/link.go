@@ -131,16 +131,16 @@ func (l *link) connect() error {
 	defer late.Stop()
 	stream, err := remotepb.NewLinkClient(l.conn).Connect(ctx)
 	if err != nil {
-		return orCause(ctx, err)
+		return causeOr(ctx, err)
 	}
 	hello := &frame{number: 1, what: askHello, payload: payloadOf(&remotepb.Hello{Client: l.client.id})}
 	if err := sendFrames(stream, requestForm.append(nil, hello)); err != nil {
 		_, err = receive(stream) // the reason is there
-		return orCause(ctx, err)
+		return causeOr(ctx, err)
 	}
 	first, err := receive(stream)
 	if err != nil {
-		return orCause(ctx, err)
+		return causeOr(ctx, err)
 	}
 	if !late.Stop() {
 		return context.Cause(ctx)
@@ -155,14 +155,6 @@ func (l *link) connect() error {
 	}
 	l.client.up(l, welcome)
 	return l.use(ctx, cancel, stream, answers[1:])
-}
-
-// orCause prefers why ctx has ended to how gRPC says it.
-func orCause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return err
 }
 
 // use sends and receives until one of the two fails.

@@ -255,10 +255,13 @@ func (l *Listener) owes() bool {
 	return false
 }
 
-// served gives a runner by its name.
-func (l *Listener) served(name []byte) (*served, error) {
+// served gives a runner by its name. Who may not use a runner of that name is told so, whether there is one or not.
+func (l *Listener) served(p *peer, name []byte) (*served, error) {
 	if s := l.runners[string(name)]; s != nil {
 		return s, nil
+	}
+	if err := p.may(actionRead, string(name), ""); err != nil {
+		return nil, err
 	}
 	return nil, fmt.Errorf("%w: %q", ErrUnknownRunner, cut(string(name), 64))
 }

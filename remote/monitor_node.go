@@ -13,8 +13,7 @@ import (
 // that nobody is called: a client connects to its addresses and to nobody else.
 //
 // name is a Node's Name, which is that of one start of a program: one that is started again is another node. A node that is leaving is
-// there until it has told the outcomes that it owes; then it closes its connections, and told is called. It is called from any goroutine, which
-// may be this one, before MonitorNode returns.
+// there until it has told the outcomes that it owes; then it closes its connections, and told is called, as Runner.Monitor has it called.
 func (c *Client) MonitorNode(name string, told func(messages.Down)) *Monitor {
 	a := &call{closes: true, told: told, answered: make(chan struct{})}
 	c.mu.Lock()

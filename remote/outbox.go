@@ -30,6 +30,23 @@ func (o *outbox[T]) put(items ...T) {
 	}
 }
 
+// putWithin puts what has so many bytes, unless there would be more of them than limit. One is always taken.
+func (o *outbox[T]) putWithin(item T, bytes, limit int) bool {
+	o.mu.Lock()
+	first := len(o.items) == 0
+	if !first && o.bytes+bytes > limit {
+		o.mu.Unlock()
+		return false
+	}
+	o.items = append(o.items, item)
+	o.bytes += bytes
+	o.mu.Unlock()
+	if first {
+		poke(o.wake)
+	}
+	return true
+}
+
 // take takes all that has gathered, into the memory of what was taken before.
 func (o *outbox[T]) take(empty []T) []T {
 	o.mu.Lock()

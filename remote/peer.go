@@ -27,6 +27,9 @@ var (
 	ErrNotAllowed = errors.New("remote: not allowed")
 )
 
+// errOtherPermit ends what was begun with another permit.
+var errOtherPermit = status.Error(codes.Unavailable, "remote: what this client may do has changed; ask again")
+
 // localName is the name of whoever calls where nobody has to prove anything, which is on loopback only.
 const localName = "localhost"
 
@@ -45,7 +48,7 @@ func (r *refusal) Error() string { return r.text }
 func (r *refusal) Unwrap() error { return r.kind }
 
 // GRPCStatus is for gRPC.
-func (r *refusal) GRPCStatus() *status.Status { return status.New(r.code, r.text) }
+func (r *refusal) GRPCStatus() *status.Status { return withReason(r.code, r) }
 
 func unauthenticated() error {
 	return &refusal{ErrUnauthenticated, codes.Unauthenticated, ErrUnauthenticated.Error()}
@@ -66,6 +69,23 @@ type peer struct {
 	door    *door
 	token   tokenSum
 	leaf    *x509.Certificate // nil without TLS
+	permit  *permit           // as it was when the call came
+}
+
+// stays reports why a call or a stream that waits must end: the client is not known any more, or may do something else than when it
+// came. What it still wants it can ask for again, and is then looked at anew.
+func (p *peer) stays(now time.Time) error {
+	if p.door.clients == nil {
+		return nil
+	}
+	permit, reason := p.door.permitFor(now, p.token, p.leaf)
+	switch {
+	case permit == nil:
+		return p.door.turnAway(now, reason, p.name)
+	case !permit.same(p.permit):
+		return errOtherPermit
+	}
+	return nil
 }
 
 // may says whether the peer may do something now, as permit.may does. It looks at what is configured at this moment, so a
@@ -100,7 +120,7 @@ func (d *door) identify(ctx context.Context, now time.Time) (*peer, error) {
 	if permit == nil {
 		return nil, d.turnAway(now, reason, address)
 	}
-	return &peer{name: permit.name, address: address, door: d, token: token, leaf: leaf}, nil
+	return &peer{name: permit.name, address: address, door: d, token: token, leaf: leaf, permit: permit}, nil
 }
 
 // permitFor gives what is allowed to who has a token and a certificate, or the reason why there is nobody like that.

@@ -41,7 +41,7 @@ func openHarbour(t *testing.T, config ListenConfig) *harbour {
 		config.Runners = append(config.Runners, r)
 	}
 	config.TLS, config.Logger, config.DrainTimeout = h.town.server(), slog.New(h.log), -1
-	if config.Clients != nil {
+	if config.Clients != nil && config.ClientsFile == "" {
 		config.Clients = append(config.Clients, allowed("good", "*"))
 	}
 	var err error

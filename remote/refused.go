@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
@@ -12,7 +13,7 @@ import (
 )
 
 // What callers branch on, besides the errors of actors and store, which travel: actors.ErrUnknownKind, *actors.FullError,
-// actors.ErrStopping, actors.ErrNoStore, store.ErrNotFound, store.ErrUnavailable, *store.StateError, store.ErrCursorExpired and
+// *actors.ArgsError, actors.ErrStopping, actors.ErrNoStore, store.ErrNotFound, store.ErrUnavailable, *store.StateError, store.ErrCursorExpired and
 // store.ErrCursorAhead mean on this side of the wire what they mean on the other. So do messages.ErrUnknownKind and messages.ErrSchemaVersion,
 // by which an older listener refuses what only a newer one knows.
 var (
@@ -40,12 +41,14 @@ var wireCodes = []struct {
 }{
 	{ErrUnknownRequest, remotepb.Code_CODE_UNKNOWN},
 	{ErrNotAllowed, remotepb.Code_CODE_NOT_ALLOWED},
+	{ErrUnauthenticated, remotepb.Code_CODE_UNAUTHENTICATED},
 	{ErrUnknownRunner, remotepb.Code_CODE_NO_RUNNER},
 	{ErrTooLate, remotepb.Code_CODE_TOO_LATE},
 	{actors.ErrUnknownKind, remotepb.Code_CODE_NO_KIND},
 	{actors.ErrNoStore, remotepb.Code_CODE_NO_STORE},
 	{actors.ErrStopping, remotepb.Code_CODE_STOPPING},
 	{store.ErrUnavailable, remotepb.Code_CODE_UNAVAILABLE},
+	{store.ErrLocked, remotepb.Code_CODE_UNAVAILABLE},
 	{store.ErrNotFound, remotepb.Code_CODE_NO_TASK},
 	{actors.ErrFull, remotepb.Code_CODE_FULL},
 	{store.ErrCursorExpired, remotepb.Code_CODE_CURSOR_EXPIRED},
@@ -61,7 +64,7 @@ var wireCodes = []struct {
 // codeOf is what an error is on the wire.
 func codeOf(err error) remotepb.Code {
 	if _, ok := errors.AsType[*actors.ArgsError](err); ok {
-		return remotepb.Code_CODE_INVALID
+		return remotepb.Code_CODE_INVALID_ARGS
 	}
 	if _, ok := errors.AsType[*store.StateError](err); ok {
 		return remotepb.Code_CODE_ENDED
@@ -82,14 +85,43 @@ const maxText = 4 << 10
 
 // refused puts an error on the wire.
 func refused(err error) *remotepb.Refused {
-	r := &remotepb.Refused{Code: codeOf(err), Text: cut(err.Error(), maxText)}
+	r := &remotepb.Refused{Code: codeOf(err), Text: cut(publicText(err), maxText)}
 	if full, ok := errors.AsType[*actors.FullError](err); ok {
 		r.Limit, r.Max = full.Limit, int64(full.Max)
 	}
 	if state, ok := errors.AsType[*store.StateError](err); ok {
 		r.State = string(state.From)
 	}
+	if args, ok := errors.AsType[*actors.ArgsError](err); ok {
+		r.Text = cut(args.Err.Error(), maxText)
+	}
 	return r
+}
+
+// publicText is the text of an error for those outside. Where a database has its files, and what its server is called, is nothing for them: of
+// its errors they get what package store says.
+func publicText(err error) string {
+	for inner := err; inner != nil; inner = firstOf(inner) {
+		text := inner.Error()
+		if !strings.Contains(text, "store/") {
+			if inner == err || strings.HasPrefix(text, "store: ") { //nolint:errorlint // whether it is the very same
+				return text
+			}
+			break
+		}
+	}
+	return "remote: the listener's database has an error"
+}
+
+// firstOf gives what an error wraps; of several the first, which is the sentinel where there is one.
+func firstOf(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is this one's
+		if wrapped := several.Unwrap(); len(wrapped) > 0 {
+			return wrapped[0]
+		}
+		return nil
+	}
+	return errors.Unwrap(err)
 }
 
 // travelled is an error that has come over the wire: it has the text of the one on the other side, and is what that was.
@@ -108,6 +140,9 @@ func reason(r *remotepb.Refused, runner, taskID string) error {
 		return &actors.FullError{Runner: runner, Limit: r.GetLimit(), Max: int(r.GetMax())}
 	case remotepb.Code_CODE_ENDED:
 		return &store.StateError{TaskID: taskID, From: store.State(r.GetState()), To: store.Cancelled}
+	}
+	if r.GetCode() == remotepb.Code_CODE_INVALID_ARGS {
+		return &actors.ArgsError{Err: &travelled{r.GetText(), ErrInvalid}} // of which kind, whoever has asked knows
 	}
 	for _, c := range wireCodes {
 		if c.code == r.GetCode() {

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -106,8 +107,19 @@ func (c *Client) candidates(a *call) (candidates []candidate, allUp bool) {
 	return candidates, allUp && len(c.links) > 0
 }
 
+// placeOf gives where a call is that is sent now. Without a room nothing is known of the runner.
 func (l *link) placeOf(r *room) place {
-	return place{address: l.address, node: l.node, database: r.GetDatabase()}
+	p := place{address: l.address, node: l.node}
+	if r != nil {
+		p.database = r.GetDatabase()
+	}
+	return p
+}
+
+// isUnknownEverywhere is called with the lock.
+func (c *Client) isUnknownEverywhere() bool {
+	known := func(l *link) bool { return !l.unwanted && (l.up || !errors.Is(l.err, ErrUnauthenticated)) }
+	return len(c.links) > 0 && !slices.ContainsFunc(c.links, known)
 }
 
 // route gives a call to a link, or has it wait for one, or ends it. It is called with the lock.
@@ -125,10 +137,14 @@ func (c *Client) route(a *call, now time.Time) {
 		c.fail(a, a.lacking.err)
 		return
 	}
+	if !a.sent && c.isUnknownEverywhere() {
+		c.fail(a, c.noConnectionLocked())
+		return
+	}
 	switch v {
 	case nobodyHas:
 		if a.bound == (place{}) { // else somebody had it, who may come back
-			c.fail(a, &travelled{ErrUnknownRunner.Error() + ": " + a.runner, ErrUnknownRunner})
+			c.giveToAnyone(a)
 			return
 		}
 	case allStopped:
@@ -144,6 +160,22 @@ func (c *Client) route(a *call, now time.Time) {
 		a.full = true
 	}
 	c.hold(a)
+}
+
+// giveToAnyone gives a call to a listener that does not have its runner, or not for this client. Which of the two, the listener says, and there
+// it is seen. A monitor has its answer: there is no process. It is called with the lock.
+func (c *Client) giveToAnyone(a *call) {
+	for _, l := range c.links {
+		if l.up && !l.leaving && !a.closes {
+			c.queue(l, a)
+			return
+		}
+	}
+	c.fail(a, unknownRunner(a.runner))
+}
+
+func unknownRunner(name string) error {
+	return &travelled{fmt.Sprintf("%v: %q", ErrUnknownRunner, name), ErrUnknownRunner}
 }
 
 // hold puts a call among those that wait, where its turn is. It is called with the lock.
@@ -164,6 +196,11 @@ func (c *Client) give(l *link, a *call) {
 			return
 		}
 	}
+	c.queue(l, a)
+}
+
+// queue is called with the lock.
+func (c *Client) queue(l *link, a *call) {
 	a.link, a.since, a.full = l, time.Time{}, false
 	l.queue = append(l.queue, a)
 	if len(l.queue) == 1 {

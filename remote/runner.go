@@ -62,9 +62,13 @@ func Run[R, A any](ctx context.Context, runner *Runner, kind string, args A, giv
 		return nil, err
 	}
 	if err := runner.start(ctx, a); err != nil {
+		a.unhooked()
 		return nil, err
 	}
 	if err := runner.accepted(ctx, a); err != nil {
+		if args, ok := errors.AsType[*actors.ArgsError](err); ok {
+			err = &actors.ArgsError{Kind: kind, Err: args.Err}
+		}
 		return nil, err
 	}
 	return &Handle[R]{runner, a.taskID, a}, nil
@@ -80,25 +84,43 @@ func RunMany[R, A any](ctx context.Context, runner *Runner, kind string, args []
 	if o.run.TaskID != "" && len(args) != 1 {
 		return nil, fmt.Errorf("%w: RunMany: WithID is for one task, not for %d", ErrInvalid, len(args))
 	}
-	calls := make([]*call, len(args))
+	calls, errs := make([]*call, len(args)), make([]error, len(args))
+	var stuck error // nobody takes more
 	for i := range args {
-		if calls[i], err = runner.newRun(ctx, kind, args[i], o); err != nil {
-			return nil, fmt.Errorf("arguments %d: %w", i, err)
+		var a *call
+		if a, errs[i] = runner.newRun(ctx, kind, args[i], o); errs[i] != nil {
+			continue
+		}
+		if stuck == nil {
+			stuck = runner.start(ctx, a)
+		}
+		if errs[i] = stuck; stuck == nil {
+			calls[i] = a
+		} else {
+			a.unhooked()
 		}
 	}
-	handles, errs := make([]*Handle[R], len(args)), make([]error, len(args))
-	asked := 0
-	for ; asked < len(calls); asked++ {
-		if errs[asked] = runner.start(ctx, calls[asked]); errs[asked] != nil {
-			break
+	handles := make([]*Handle[R], len(args))
+	for i, a := range calls {
+		if a != nil {
+			if errs[i] = runner.accepted(ctx, a); errs[i] == nil {
+				handles[i] = &Handle[R]{runner, a.taskID, a}
+			}
 		}
-	}
-	for i, a := range calls[:asked] {
-		if errs[i] = runner.accepted(ctx, a); errs[i] == nil {
-			handles[i] = &Handle[R]{runner, a.taskID, a}
-		}
+		errs[i] = ofArgs(errs[i], kind, i)
 	}
 	return handles, errors.Join(errs...)
+}
+
+// ofArgs has an error say of which arguments it is; the error of arguments that have come over the wire knows neither the kind nor the index.
+func ofArgs(err error, kind string, index int) error {
+	if err == nil {
+		return nil
+	}
+	if args, ok := errors.AsType[*actors.ArgsError](err); ok {
+		return &actors.ArgsError{Kind: kind, Index: index, Err: args.Err}
+	}
+	return fmt.Errorf("arguments[%d]: %w", index, err)
 }
 
 // newRun makes the request of a task.
@@ -173,7 +195,7 @@ func (c *Client) giveUpOn(ctx context.Context, a *call) error {
 	if !a.sent {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("remote: %w yet, and the task may be accepted all the same: %w", store.ErrUnavailable, context.Cause(ctx))
+	return &mayBeError{fmt.Errorf("remote: no answer yet: %w", context.Cause(ctx))}
 }
 
 // cancelLater cancels a task whose caller does not want it any more.
@@ -192,11 +214,12 @@ func (h *Handle[R]) Await(ctx context.Context) (R, error) {
 	if !h.call.wanted { // its outcome was not promised
 		return Await[R](ctx, h.runner, h.id)
 	}
-	if err := h.runner.client.wait(ctx, h.call); err != nil {
+	already, err := h.runner.client.wait(ctx, h.call)
+	if err != nil {
 		var none R
 		return none, err
 	}
-	if errors.Is(h.call.endErr, ErrNoConnection) { // that was then
+	if already && errors.Is(h.call.endErr, ErrNoConnection) { // that was then
 		return Await[R](ctx, h.runner, h.id)
 	}
 	return valueOf[R](h.id, h.call)
@@ -205,7 +228,7 @@ func (h *Handle[R]) Await(ctx context.Context) (R, error) {
 // Cancel cancels the task; see Runner.Cancel. That the task has ended already is no error.
 func (h *Handle[R]) Cancel(ctx context.Context) error {
 	err := h.runner.Cancel(ctx, h.id)
-	if _, ended := errors.AsType[*store.StateError](err); ended {
+	if _, ended := errors.AsType[*store.StateError](err); ended || errors.Is(err, store.ErrNotFound) { // it was accepted, and is not known any more
 		return nil
 	}
 	return err
@@ -219,7 +242,7 @@ func Await[R any](ctx context.Context, runner *Runner, id string) (R, error) {
 	}
 	a := runner.newCall(id, askAwait, payloadOf(&remotepb.Await{TaskId: id}), true)
 	runner.client.submit(a)
-	if err := runner.client.wait(ctx, a); err != nil {
+	if _, err := runner.client.wait(ctx, a); err != nil {
 		runner.client.leave(a)
 		return none, err
 	}
@@ -299,7 +322,7 @@ func (m *Monitor) Stop() {
 
 // Monitor has told called once when the runner's process ends, on the machine with the most room: with its reason, with messages.NoConnection when the
 // connection is lost (at once if it was closed, within 15 seconds if the other side is silent), or messages.NoProc if there is no
-// such runner. told is called from any goroutine.
+// such runner. told is called by a goroutine of its own, which may call the client and wait, but for Close; a panic of it is logged.
 //
 //	runner.Monitor(func(down messages.Down) { system.Send(ctx, self, down) }) // for a GenServer, whose HandleInfo gets it
 func (r *Runner) Monitor(told func(messages.Down)) *Monitor { return r.monitor("", told) }

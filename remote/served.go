@@ -105,17 +105,18 @@ func (s *served) follow(owner, id string, a accepted, f follower) (leave func())
 	return nil
 }
 
-// watch has somebody told of the outcome of a task, by its id. The error says that there is none.
-func (s *served) watch(ctx context.Context, owner, id string, f follower) (leave func(), err error) {
-	if s.inbox != nil {
-		return func() { s.inbox.leave(id, f) }, s.inbox.follow(owner, id, f)
-	}
-	if _, err := s.own(ctx, id); err != nil {
-		return nil, err
+// watch has somebody told of the outcome of a task that was looked up, at once if it is there. The error says that there is none.
+func (s *served) watch(ctx context.Context, owner string, task store.Task, f follower) (leave func(), err error) {
+	switch {
+	case s.inbox != nil:
+		return func() { s.inbox.leave(task.ID, f) }, s.inbox.follow(owner, task.ID, f)
+	case task.State.Final():
+		f.to.tell(f.number, actors.OutcomeOf(task), nil)
+		return func() {}, nil
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
-		outcome, err := s.runner.Outcome(inner, id)
+		outcome, err := s.runner.Outcome(inner, task.ID)
 		if inner.Err() == nil {
 			f.to.tell(f.number, outcome, err)
 		}
@@ -132,13 +133,13 @@ func (s *served) own(ctx context.Context, id string) (store.Task, error) {
 	return task, err
 }
 
-// kindOf is the kind of a task, for those who ask whether a client may know of it; empty if that is not known.
-func (s *served) kindOf(ctx context.Context, id string) (string, error) {
+// find gives a task, for those who ask whether a client may know of it. Where nothing is recorded it has no more than its id: the inbox
+// knows whose it is.
+func (s *served) find(ctx context.Context, id string) (store.Task, error) {
 	if s.inbox != nil {
-		return "", nil // the inbox knows whose it is
+		return store.Task{ID: id}, nil
 	}
-	task, err := s.own(ctx, id)
-	return task.Kind, err
+	return s.own(ctx, id)
 }
 
 // has is whether a task of this client is here already, if the runner records nothing: where it does, others can tell.

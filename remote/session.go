@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // roomEvery is how often a client is told how much room there is, if that has changed.
@@ -33,8 +32,9 @@ type session struct {
 	in       *outbox[frame]
 	out      *outbox[answer]
 	rate     *rate.Limiter
-	last     uint64 // the highest number so far
-	dealt    uint64 // the last number that was dealt with
+	last     atomic.Uint64 // the highest number so far
+	dealt    uint64        // the last number that was dealt with
+	delayed  map[*served]uint64
 
 	lot  []frame // runs for one runner that are dealt with just now, in memory that is used again, as that of the next two
 	good []wanted
@@ -42,13 +42,6 @@ type session struct {
 
 	mu   sync.Mutex
 	owed map[uint64]*debt
-}
-
-// answer is what is to be sent: a frame, or the outcome of which one is made when it is sent, so that a runner which tells of it is not
-// held up.
-type answer struct {
-	frame
-	outcome any
 }
 
 // debt is an outcome, or a down, that was asked for and has not arrived.
@@ -113,7 +106,8 @@ func (s *session) hello() (*remotepb.Hello, error) {
 	if err != nil {
 		return nil, err
 	}
-	hello, err := helloIn(first.data)
+	hello, number, err := helloIn(first.data)
+	s.last.Store(number)
 	if err != nil {
 		err = s.listener.refuse(s.peer, refusedBadHello, err)
 	}
@@ -121,19 +115,19 @@ func (s *session) hello() (*remotepb.Hello, error) {
 }
 
 // helloIn reads the first message.
-func helloIn(data []byte) (*remotepb.Hello, error) {
+func helloIn(data []byte) (hello *remotepb.Hello, number uint64, err error) {
 	requests, err := requestForm.frames(data, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(requests) != 1 || requests[0].what != askHello {
-		return nil, fmt.Errorf("%w: the first message must be a Hello and nothing else", ErrInvalid)
+		return nil, 0, fmt.Errorf("%w: the first message must be a Hello and nothing else", ErrInvalid)
 	}
-	hello := &remotepb.Hello{}
+	hello = &remotepb.Hello{}
 	if err := requests[0].decode(hello); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return hello, validID("Hello: client", hello.GetClient())
+	return hello, requests[0].number, validID("Hello: client", hello.GetClient())
 }
 
 // maxGathered is how many requests gather at most before no more are read. It is twice what one message may hold, so that there is
@@ -173,7 +167,7 @@ func (s *session) read() error {
 // listener has nothing more to tell, it says up to where it came, so that of a run which was on its way nobody need ask whether it was accepted.
 func (s *session) deal() error {
 	var requests []frame
-	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered, 1) {
+	for s.out.below(s.ctx, s.listener.limits.MaxUnacknowledged+maxGathered, maxOutcomeBytes) {
 		select {
 		case <-s.in.wake:
 			s.in.settle()
@@ -227,16 +221,43 @@ func (s *session) handle(requests []frame) {
 // runLot hands over the runs that have gathered.
 func (s *session) runLot() {
 	if len(s.lot) > 0 {
+		began := time.Now()
 		s.runAll(s.lot)
+		s.noteDelay(s.lot[0].runner, began)
 		clear(s.lot)
 		s.lot = s.lot[:0]
 	}
 }
 
 func (s *session) handleOne(r *frame) {
+	began := time.Now()
 	err := s.handleWhat(r)
+	s.noteDelay(r.runner, began)
 	if err != nil {
 		s.refuse(r.number, err)
+	}
+}
+
+// served finds the runner that a request is for.
+func (s *session) served(r *frame) (*served, error) {
+	served, err := s.listener.served(s.peer, r.runner)
+	if err == nil && r.number <= s.delayed[served] {
+		err = fmt.Errorf("%w: the database of runner %q has not answered what was asked before", store.ErrUnavailable, served.runner.Name())
+	}
+	return served, err
+}
+
+// noteDelay has the requests that have waited behind one without an answer in time refused: they have waited as long. Else each of them would wait
+// for itself, and the last one for the sum.
+func (s *session) noteDelay(runner []byte, began time.Time) {
+	if time.Since(began) < s.listener.limits.AcceptTimeout {
+		return
+	}
+	if s.delayed == nil {
+		s.delayed = map[*served]uint64{}
+	}
+	if at := s.listener.runners[string(runner)]; at != nil {
+		s.delayed[at] = s.last.Load()
 	}
 }
 
@@ -272,21 +293,6 @@ func (s *session) forget(r *frame) error {
 	}
 	s.settle(what.GetNumber(), false)
 	return nil
-}
-
-func (s *session) put(number uint64, what protowire.Number, m proto.Message) {
-	s.out.put(answer{frame: frame{number: number, what: what, payload: payloadOf(m)}})
-}
-
-func (s *session) refuse(number uint64, err error) { s.put(number, isRefused, refused(err)) }
-
-// tell has an outcome sent, or why there is none.
-func (s *session) tell(number uint64, outcome any, err error) {
-	if err != nil {
-		s.refuse(number, err)
-		return
-	}
-	s.out.put(answer{frame: frame{number: number, what: isOutcome}, outcome: outcome})
 }
 
 // owe notes that an outcome was asked for, unless too many are owed.
@@ -359,84 +365,4 @@ func (s *session) owes() (outcomes int) {
 		}
 	}
 	return outcomes
-}
-
-// write sends what there is to tell. While one message is being sent, the next gathers.
-func (s *session) write() error {
-	if err := s.welcome(); err != nil {
-		return err
-	}
-	ticker := time.NewTicker(roomEvery)
-	defer ticker.Stop()
-	rooms, leaving := s.listener.rooms(s.peer), s.listener.leaving
-	var batch []answer
-	for {
-		select {
-		case <-s.out.wake:
-			s.out.settle()
-			batch = s.out.take(batch)
-			if err := s.send(batch); err != nil {
-				return err
-			}
-			if slices.ContainsFunc(batch, func(a answer) bool { return a.what == isEnded }) {
-				return actors.ErrStopping
-			}
-		case <-ticker.C:
-			now := s.listener.rooms(s.peer)
-			if changed := changedRooms(rooms, now); len(changed) > 0 {
-				rooms = now
-				s.put(0, isRooms, &remotepb.Rooms{Rooms: changed})
-			}
-		case <-leaving:
-			leaving = nil
-			s.put(0, isLeaving, &remotepb.Leaving{})
-		case <-s.ctx.Done():
-			return context.Cause(s.ctx)
-		}
-	}
-}
-
-func (s *session) welcome() error {
-	welcome := payloadOf(&remotepb.Welcome{
-		Node:              s.listener.node,
-		MaxUnacknowledged: uint32(s.listener.limits.MaxUnacknowledged),
-		MaxMessage:        uint32(s.listener.limits.MaxMessage),
-		Rooms:             s.listener.rooms(s.peer),
-	})
-	return sendFrames(s.stream, answerForm.append(nil, &frame{number: 1, what: isWelcome, payload: welcome}))
-}
-
-// sendBytes is how large a message becomes at most before the next one is begun: a message is in memory as a whole at both ends.
-const sendBytes = 256 << 10
-
-// send sends the answers in as many messages as it takes.
-func (s *session) send(batch []answer) error {
-	const usual = 128 // bytes of an answer
-	message, answers := newMessage(min(usual*len(batch), sendBytes)), 0
-	var outcome []byte
-	for i := range batch {
-		a := &batch[i]
-		if a.outcome != nil {
-			outcome = a.encode(outcome[:0])
-		}
-		message = answerForm.append(message, &a.frame)
-		if answers++; len(message) < sendBytes && answers < maxRequests && i < len(batch)-1 {
-			continue
-		}
-		if err := sendFrames(s.stream, message); err != nil {
-			return err
-		}
-		message, answers = newMessage(min(usual*(len(batch)-i), sendBytes)), 0
-	}
-	return nil
-}
-
-// encode makes the answer of an outcome, with the memory that it is given.
-func (a *answer) encode(data []byte) []byte {
-	data, err := appendOutcome(data, a.outcome)
-	if err != nil {
-		a.what, data = isRefused, payloadOf(refused(err))
-	}
-	a.payload = data
-	return data
 }

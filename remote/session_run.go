@@ -8,6 +8,7 @@ import (
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // wanted is a run that was looked at and found good.
@@ -19,16 +20,16 @@ type wanted struct {
 
 // runAll hands over runs that are for one runner.
 func (s *session) runAll(requests []frame) {
-	served, err := s.listener.served(requests[0].runner)
-	if err != nil {
-		for i := range requests {
-			s.refuse(requests[i].number, err)
-		}
-		return
-	}
 	now := time.Now()
+	var served *served
 	for i := range requests {
-		run, w, err := s.want(served, &requests[i], now)
+		at, err := s.served(&requests[i])
+		var run messages.Run
+		var w wanted
+		if err == nil {
+			served = at
+			run, w, err = s.want(served, &requests[i], now)
+		}
 		if err != nil {
 			s.refuse(requests[i].number, err)
 			continue
@@ -105,10 +106,12 @@ func (w *wanted) cancels() bool { return w.request.cancelAtDeadline && !w.until.
 // mayRepeat says whether a client may know of the task that was there already when it asked for one with the same id. That may be of another
 // kind than it has said, or of another runner.
 func (s *session) mayRepeat(ctx context.Context, served *served, taskID string, w *wanted) error {
+	a := actionRead
 	if w.cancels() {
-		return s.listener.mayDo(ctx, actionCancel, s.peer, served, taskID)
+		a = actionCancel
 	}
-	return s.listener.mayKnow(ctx, s.peer, served, taskID)
+	_, err := s.listener.mayDo(ctx, a, s.peer, served, taskID)
+	return err
 }
 
 // accepted answers a run, and has its outcome told.
@@ -135,36 +138,34 @@ func (s *session) accepted(ctx context.Context, served *served, run *messages.Ru
 
 // await has the outcome of a task told.
 func (s *session) await(r *frame, taskID string) error {
-	served, err := s.look(r, taskID)
+	served, task, err := s.look(r, taskID)
 	if err != nil {
 		return err
 	}
-	return s.follow(served, taskID, taskID, follower{s, r.number})
+	return s.follow(served, task, taskID, follower{s, r.number})
 }
 
-// look finds the runner, and whether this client may know of the task.
-func (s *session) look(r *frame, taskID string) (*served, error) {
-	served, err := s.listener.served(r.runner)
-	if err != nil {
-		return nil, err
+// look finds the runner, and the task if this client may know of it; where nothing is recorded, no more than its id.
+func (s *session) look(r *frame, taskID string) (served *served, task store.Task, err error) {
+	if served, err = s.served(r); err != nil {
+		return nil, task, err
 	}
 	if err := validID("task_id", taskID); err != nil {
-		return nil, err
+		return nil, task, err
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.listener.limits.AcceptTimeout)
 	defer cancel()
-	return served, s.listener.mayKnow(ctx, s.peer, served, taskID)
+	task, err = s.listener.mayDo(ctx, actionRead, s.peer, served, taskID)
+	return served, task, err
 }
 
 // follow owes what becomes of a task. kept is the task's id if the outcome itself is owed.
-func (s *session) follow(served *served, taskID, kept string, f follower) error {
+func (s *session) follow(served *served, task store.Task, kept string, f follower) error {
 	d := &debt{served: served, taskID: kept}
 	if err := s.owe(f.number, d); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.listener.limits.AcceptTimeout)
-	defer cancel()
-	leave, err := served.watch(ctx, s.peer.name, taskID, f)
+	leave, err := served.watch(s.ctx, s.peer.name, task, f)
 	if err != nil {
 		s.settle(f.number, false)
 		return err
@@ -174,7 +175,7 @@ func (s *session) follow(served *served, taskID, kept string, f follower) error 
 }
 
 func (s *session) cancelTask(r *frame, taskID string) error {
-	served, err := s.listener.served(r.runner)
+	served, err := s.served(r)
 	if err != nil {
 		return err
 	}
@@ -189,13 +190,13 @@ func (s *session) cancelTask(r *frame, taskID string) error {
 func (s *session) monitor(r *frame, taskID string) error {
 	number := r.number
 	if taskID != "" {
-		served, err := s.look(r, taskID)
+		served, task, err := s.look(r, taskID)
 		if err != nil {
 			return err
 		}
-		return s.follow(served, taskID, "", follower{(*downTeller)(s), number})
+		return s.follow(served, task, "", follower{(*downTeller)(s), number})
 	}
-	served, err := s.listener.served(r.runner)
+	served, err := s.served(r)
 	if err != nil {
 		return err
 	}

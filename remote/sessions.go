@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // linkServer is the service for Go clients.
@@ -125,20 +127,23 @@ func changedRooms(before, now []*remotepb.Room) []*remotepb.Room {
 	return changed
 }
 
-// mayKnow reports why a client may not know of a task: its kind, or, where nothing is recorded, whose it is.
-func (l *Listener) mayKnow(ctx context.Context, p *peer, s *served, taskID string) error {
-	return l.mayDo(ctx, actionRead, p, s, taskID)
-}
-
-func (l *Listener) mayDo(ctx context.Context, a action, p *peer, s *served, taskID string) error {
+// mayDo finds a task, or gives the reason why a client may not know of it, or not do that to it: its kind, of which the error says nothing to
+// whoever has only the id.
+func (l *Listener) mayDo(ctx context.Context, a action, p *peer, s *served, taskID string) (store.Task, error) {
 	if err := p.may(a, s.runner.Name(), ""); err != nil {
-		return err
+		return store.Task{}, err
 	}
-	kind, err := s.kindOf(ctx, taskID)
-	if err != nil || kind == "" {
-		return err
+	task, err := s.find(ctx, taskID)
+	if err != nil || task.Kind == "" {
+		return task, err
 	}
-	return p.may(a, s.runner.Name(), kind)
+	if err := p.may(a, s.runner.Name(), task.Kind); err != nil {
+		if errors.Is(err, ErrNotAllowed) {
+			err = notAllowed(p.name, a, s.runner.Name(), "")
+		}
+		return store.Task{}, err
+	}
+	return task, nil
 }
 
 // cancel cancels a task for a client.
@@ -148,7 +153,7 @@ func (l *Listener) cancel(ctx context.Context, p *peer, owner string, s *served,
 	}
 	ctx, stop := context.WithTimeout(ctx, l.limits.AcceptTimeout)
 	defer stop()
-	if err := l.mayDo(ctx, actionCancel, p, s, taskID); err != nil {
+	if _, err := l.mayDo(ctx, actionCancel, p, s, taskID); err != nil {
 		return err
 	}
 	return s.cancel(ctx, owner, taskID)

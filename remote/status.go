@@ -31,6 +31,9 @@ var statuses = map[remotepb.Code]codes.Code{
 
 	remotepb.Code_CODE_UNKNOWN_MESSAGE: codes.Unimplemented,
 	remotepb.Code_CODE_SCHEMA_VERSION:  codes.Unimplemented,
+
+	remotepb.Code_CODE_INVALID_ARGS:    codes.InvalidArgument,
+	remotepb.Code_CODE_UNAUTHENTICATED: codes.Unauthenticated,
 }
 
 // statusOf is an error as gRPC has it, with our own reason behind it for those who know that.
@@ -41,19 +44,22 @@ func statusOf(err error) error {
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, cut(err.Error(), maxText))
 	}
-	if known, ok := status.FromError(err); ok {
+	if errors.Is(err, ErrClosed) {
+		return status.Error(codes.Aborted, cut(err.Error(), maxText))
+	}
+	if known, ok := status.FromError(err); ok && codeOf(err) == remotepb.Code_CODE_OTHER { // of gRPC's own
 		return known.Err()
 	}
-	return withReason(statuses[codeOf(err)], err)
+	return withReason(statuses[codeOf(err)], err).Err()
 }
 
-func withReason(code codes.Code, err error) error {
-	plain := status.New(code, cut(err.Error(), maxText))
+func withReason(code codes.Code, err error) *status.Status {
+	plain := status.New(code, cut(publicText(err), maxText))
 	detailed, failed := plain.WithDetails(refused(err))
 	if failed != nil {
-		return plain.Err()
+		return plain
 	}
-	return detailed.Err()
+	return detailed
 }
 
 // ofStatus takes an error of a call of gRPC from the wire.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // tasksServer is the service for those who have only a gRPC toolchain.
@@ -41,7 +43,7 @@ func (s *tasksServer) Run(ctx context.Context, r *remotepb.RunRequest) (*remotep
 }
 
 func (s *tasksServer) run(ctx context.Context, p *peer, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
-	served, err := s.listener.served([]byte(r.GetRunner()))
+	served, err := s.listener.served(p, []byte(r.GetRunner()))
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +62,9 @@ func (s *tasksServer) run(ctx context.Context, p *peer, r *remotepb.RunRequest) 
 	ctx, cancel := context.WithTimeout(ctx, s.listener.limits.AcceptTimeout)
 	defer cancel()
 	a := served.submit(ctx, p.name, []messages.Run{run})[0]
+	if a.existed && a.err == nil { // it may be of another kind than was said, or of another runner
+		_, a.err = s.listener.mayDo(ctx, actionRead, p, served, run.TaskID)
+	}
 	if a.err != nil {
 		return nil, a.err
 	}
@@ -68,6 +73,9 @@ func (s *tasksServer) run(ctx context.Context, p *peer, r *remotepb.RunRequest) 
 
 // runOf checks a request, by the same rules as those of the envelope.
 func runOf(r *remotepb.RunRequest) (messages.Run, error) {
+	if err := validRun(r); err != nil {
+		return messages.Run{}, err
+	}
 	run := messages.Run{
 		TaskID: r.GetTaskId(), Kind: r.GetKind(), Args: []byte(r.GetArgs()), ScheduledAt: timeOf(r.GetScheduledAt()),
 		MaxAttempts: int(r.GetMaxAttempts()), Priority: int(r.GetPriority()),
@@ -88,10 +96,30 @@ func runOf(r *remotepb.RunRequest) (messages.Run, error) {
 		}
 		run.TaskID = id.String()
 	}
-	if _, err := messages.Encode(run); err != nil {
-		return run, err
+	_, err := messages.Encode(run)
+	return run, err
+}
+
+// validRun checks the fields of which the envelope would say the names that they have in Go.
+func validRun(r *remotepb.RunRequest) error {
+	if r.GetTaskId() != "" {
+		if err := validID("task_id", r.GetTaskId()); err != nil {
+			return err
+		}
 	}
-	return run, validPriority(run.Priority)
+	if err := store.ValidName("kind", r.GetKind()); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if r.GetMaxAttempts() < 0 {
+		return fmt.Errorf("%w: max_attempts is %d, want at least 0", ErrInvalid, r.GetMaxAttempts())
+	}
+	if r.GetTimeout() != nil && (r.GetTimeout().CheckValid() != nil || r.GetTimeout().AsDuration() < 0) {
+		return fmt.Errorf("%w: timeout is %d s and %d ns, want a duration of at least 0", ErrInvalid, r.GetTimeout().GetSeconds(), r.GetTimeout().GetNanos())
+	}
+	if r.GetScheduledAt() != nil && r.GetScheduledAt().CheckValid() != nil {
+		return fmt.Errorf("%w: scheduled_at is %d s and %d ns, want a time from the year 1 to 9999", ErrInvalid, r.GetScheduledAt().GetSeconds(), r.GetScheduledAt().GetNanos())
+	}
+	return validPriority(int(r.GetPriority()))
 }
 
 // Await answers with the final outcome of a task.
@@ -108,23 +136,24 @@ func (s *tasksServer) Await(ctx context.Context, r *remotepb.AwaitRequest) (*rem
 }
 
 func (s *tasksServer) await(ctx context.Context, p *peer, r *remotepb.AwaitRequest) (*remotepb.Outcome, error) {
-	served, err := s.listener.served([]byte(r.GetRunner()))
+	served, err := s.listener.served(p, []byte(r.GetRunner()))
 	if err != nil {
 		return nil, err
 	}
 	if err := validID("task_id", r.GetTaskId()); err != nil {
 		return nil, err
 	}
-	if err := s.listener.mayKnow(ctx, p, served, r.GetTaskId()); err != nil {
+	task, err := s.listener.mayDo(ctx, actionRead, p, served, r.GetTaskId())
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.listener.until(ctx, s.listener.ending)
+	ctx, cancel := s.listener.until(ctx, p, s.listener.ending)
 	defer cancel()
 	s.listener.awaiting.Add(1)
 	defer s.listener.awaiting.Add(-1)
-	message, err := served.outcome(ctx, p.name, r.GetTaskId())
+	message, err := served.outcome(ctx, p.name, task)
 	if err != nil {
-		return nil, err
+		return nil, causeOr(ctx, err)
 	}
 	outcome, err := outcomeOfMessage(message)
 	served.arrived(p.name, r.GetTaskId(), false)
@@ -132,12 +161,15 @@ func (s *tasksServer) await(ctx context.Context, p *peer, r *remotepb.AwaitReque
 }
 
 // outcome waits for the outcome of a task.
-func (s *served) outcome(ctx context.Context, owner, id string) (message any, err error) {
-	if s.inbox == nil {
-		return s.runner.Outcome(ctx, id)
+func (s *served) outcome(ctx context.Context, owner string, task store.Task) (message any, err error) {
+	switch {
+	case task.State.Final():
+		return actors.OutcomeOf(task), nil
+	case s.inbox == nil:
+		return s.runner.Outcome(ctx, task.ID)
 	}
 	one := &oneOutcome{told: make(chan struct{})}
-	leave, err := s.watch(ctx, owner, id, follower{to: one})
+	leave, err := s.watch(ctx, owner, task, follower{to: one})
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +204,7 @@ func (s *tasksServer) Watch(r *remotepb.WatchRequest, stream remotepb.Tasks_Watc
 }
 
 func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
-	served, err := s.listener.served([]byte(r.GetRunner()))
+	served, err := s.listener.served(p, []byte(r.GetRunner()))
 	if err != nil {
 		return err
 	}
@@ -182,15 +214,15 @@ func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.T
 	if served.inbox != nil {
 		return fmt.Errorf("remote: runner %q: %w", r.GetRunner(), actors.ErrNoStore)
 	}
-	ctx, cancel := s.listener.until(stream.Context(), s.listener.leaving)
+	ctx, cancel := s.listener.until(stream.Context(), p, s.listener.leaving)
 	defer cancel()
 	outcomes, err := served.outcomes(ctx, p.name, r)
 	if err != nil {
-		return err
+		return causeOr(ctx, err)
 	}
 	for task, err := range outcomes {
 		if err != nil {
-			return err
+			return causeOr(ctx, err)
 		}
 		if !p.sees(r.GetRunner(), task.Kind) {
 			continue // of a kind that it may not see
@@ -202,19 +234,36 @@ func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.T
 	return nil
 }
 
-// until gives a context that ends with actors.ErrStopping when the listener has come so far in stopping.
-func (l *Listener) until(ctx context.Context, stopping <-chan struct{}) (context.Context, context.CancelFunc) {
+// until gives a context that ends with actors.ErrStopping when the listener has come so far in stopping, and with what peer.stays says when that is
+// the end of what the client may do.
+func (l *Listener) until(ctx context.Context, p *peer, stopping <-chan struct{}) (context.Context, context.CancelFunc) {
 	inner, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		select {
-		case <-stopping:
-			cancel(actors.ErrStopping)
-		case <-inner.Done():
+		ticker := time.NewTicker(roomEvery)
+		defer ticker.Stop()
+		for inner.Err() == nil {
+			select {
+			case <-stopping:
+				cancel(actors.ErrStopping)
+			case now := <-ticker.C:
+				if err := p.stays(now); err != nil {
+					cancel(err)
+				}
+			case <-inner.Done():
+			}
 		}
 	}()
 	return inner, func() { cancel(nil); <-ended }
+}
+
+// causeOr prefers why ctx has ended to what somebody else makes of that.
+func causeOr(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // Acknowledge says up to where a subscriber has dealt with the outcomes.
@@ -242,7 +291,7 @@ func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*r
 }
 
 func (s *tasksServer) cancel(ctx context.Context, p *peer, r *remotepb.CancelRequest) error {
-	served, err := s.listener.served([]byte(r.GetRunner()))
+	served, err := s.listener.served(p, []byte(r.GetRunner()))
 	if err != nil {
 		return err
 	}
@@ -250,7 +299,7 @@ func (s *tasksServer) cancel(ctx context.Context, p *peer, r *remotepb.CancelReq
 }
 
 func (s *tasksServer) acknowledge(ctx context.Context, p *peer, r *remotepb.AcknowledgeRequest) error {
-	served, err := s.listener.served([]byte(r.GetRunner()))
+	served, err := s.listener.served(p, []byte(r.GetRunner()))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
@@ -36,7 +38,7 @@ type Subscription struct {
 
 // Subscribe gives the subscriber of that name. Others who come with the same token or certificate share it, nobody else does. The first time
 // it begins behind after, which may be store.FromOldest or store.FromNow, and then, also over restarts, behind what it has acknowledged.
-// The listener learns of it with Outcomes.
+// The listener learns of it with Outcomes. name is not empty and has at most store.MaxName bytes.
 func (r *Runner) Subscribe(name string, after int64) *Subscription {
 	return &Subscription{r, name, after}
 }
@@ -44,6 +46,11 @@ func (r *Runner) Subscribe(name string, after int64) *Subscription {
 // Outcomes gives what the subscriber has not acknowledged, and waits for more; see Runner.Outcomes. What it has not acknowledged comes again the
 // next time, and not in the same sequence, also if the connection was lost meanwhile.
 func (s *Subscription) Outcomes(ctx context.Context) iter.Seq2[store.Task, error] {
+	if s.name == "" { // to the listener this is nobody with a name, for whom nothing is kept
+		return func(yield func(store.Task, error) bool) {
+			yield(store.Task{}, fmt.Errorf("%w: the name of the subscriber is empty, want 1 to %d bytes", ErrInvalid, store.MaxName))
+		}
+	}
 	return s.runner.watch(ctx, &remotepb.WatchRequest{Runner: s.runner.name, After: s.after, Subscriber: s.name})
 }
 
@@ -116,13 +123,18 @@ func (r *Runner) call(ctx context.Context, f func(ctx context.Context, conn *grp
 		if _, ok := errors.AsType[*progressed](err); ok {
 			since, failures = time.Now(), 0
 		}
+		if status.Code(err) == codes.DeadlineExceeded {
+			awaitDeadline(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case !again(err):
+		case !again(err), conn == nil && errors.Is(err, ErrUnauthenticated):
 			return err
-		case time.Since(since) > r.client.config.Away:
+		case time.Since(since) > r.client.config.Away && !errors.Is(err, ErrNoConnection):
 			return fmt.Errorf("%w: %w", ErrNoConnection, err)
+		case time.Since(since) > r.client.config.Away:
+			return err
 		}
 		if !pause(ctx, reconnectPause(failures, rand.Float64())) {
 			return context.Cause(ctx)
@@ -132,7 +144,16 @@ func (r *Runner) call(ctx context.Context, f func(ctx context.Context, conn *grp
 
 // again is whether it may be tried again: nobody was there, or whoever was is about to go.
 func again(err error) bool {
-	return errors.Is(err, ErrNoConnection) || errors.Is(err, actors.ErrStopping) || errors.Is(err, store.ErrUnavailable)
+	return errors.Is(err, ErrNoConnection) || errors.Is(err, actors.ErrStopping) || errors.Is(err, store.ErrUnavailable) ||
+		status.Code(err) == codes.Canceled // by the other side: nobody has done so here
+}
+
+// awaitDeadline waits for a deadline that gRPC says has passed: its clock is a moment ahead.
+func awaitDeadline(ctx context.Context) {
+	const ahead = time.Second
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < ahead {
+		<-ctx.Done()
+	}
 }
 
 // whileOpen gives a context that ends with ErrClosed when the client is closed.
@@ -147,17 +168,23 @@ func (c *Client) connTo(runner string) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.unlock()
 	up := 0
+	var anyone *grpc.ClientConn
 	for _, l := range c.links {
 		if !l.up || l.leaving {
 			continue
 		}
 		up++
+		anyone = l.conn
 		if l.rooms[runner] != nil {
 			return l.conn, nil
 		}
 	}
 	if up > 0 && up == len(c.links) {
-		return nil, &travelled{ErrUnknownRunner.Error() + ": " + runner, ErrUnknownRunner}
+		return anyone, nil // which says why not
 	}
-	return nil, c.noConnectionLocked()
+	err := c.noConnectionLocked()
+	if errors.Is(err, ErrUnauthenticated) && !c.isUnknownEverywhere() {
+		err = ErrNoConnection // others may know who is calling
+	}
+	return nil, err
 }

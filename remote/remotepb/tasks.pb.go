@@ -139,6 +139,10 @@ const (
 	Code_CODE_UNKNOWN_MESSAGE Code = 16
 	// The envelope is of a version that this listener does not read.
 	Code_CODE_SCHEMA_VERSION Code = 17
+	// The arguments are none that the kind takes.
+	Code_CODE_INVALID_ARGS Code = 18
+	// Nobody is known here by this token, or this certificate.
+	Code_CODE_UNAUTHENTICATED Code = 19
 )
 
 // Enum value maps for Code.
@@ -162,6 +166,8 @@ var (
 		15: "CODE_CURSOR_AHEAD",
 		16: "CODE_UNKNOWN_MESSAGE",
 		17: "CODE_SCHEMA_VERSION",
+		18: "CODE_INVALID_ARGS",
+		19: "CODE_UNAUTHENTICATED",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":     0,
@@ -182,6 +188,8 @@ var (
 		"CODE_CURSOR_AHEAD":    15,
 		"CODE_UNKNOWN_MESSAGE": 16,
 		"CODE_SCHEMA_VERSION":  17,
+		"CODE_INVALID_ARGS":    18,
+		"CODE_UNAUTHENTICATED": 19,
 	}
 )
 
@@ -1067,7 +1075,7 @@ const file_tasks_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATE_COMPLETED\x10\x01\x12\x13\n" +
 	"\x0fSTATE_CANCELLED\x10\x02\x12\x13\n" +
-	"\x0fSTATE_DISCARDED\x10\x03*\xef\x02\n" +
+	"\x0fSTATE_DISCARDED\x10\x03*\xa0\x03\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1089,7 +1097,9 @@ const file_tasks_proto_rawDesc = "" +
 	"\x13CODE_CURSOR_EXPIRED\x10\x0e\x12\x15\n" +
 	"\x11CODE_CURSOR_AHEAD\x10\x0f\x12\x18\n" +
 	"\x14CODE_UNKNOWN_MESSAGE\x10\x10\x12\x17\n" +
-	"\x13CODE_SCHEMA_VERSION\x10\x112\xb2\x03\n" +
+	"\x13CODE_SCHEMA_VERSION\x10\x11\x12\x15\n" +
+	"\x11CODE_INVALID_ARGS\x10\x12\x12\x18\n" +
+	"\x14CODE_UNAUTHENTICATED\x10\x132\xb2\x03\n" +
 	"\x05Tasks\x12J\n" +
 	"\x03Run\x12 .taskrunner.remote.v1.RunRequest\x1a!.taskrunner.remote.v1.RunResponse\x12P\n" +
 	"\x05Await\x12\".taskrunner.remote.v1.AwaitRequest\x1a#.taskrunner.remote.v1.AwaitResponse\x12R\n" +
