@@ -115,7 +115,7 @@ func publicText(err error) string {
 
 // firstOf gives what an error wraps; of several the first, which is the sentinel where there is one.
 func firstOf(err error) error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is this one's
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		if wrapped := several.Unwrap(); len(wrapped) > 0 {
 			return wrapped[0]
 		}
