@@ -29,13 +29,22 @@ func bindAddress(ctx context.Context, lookup lookupFunc, address string, secure 
 		return address, nil
 	}
 	ip, err := loopbackOf(ctx, lookup, host)
+	if why, ok := errors.AsType[notLoopback](err); ok {
+		err = fmt.Errorf("%w: %s; set TLS (Certificate, Key and CA), or listen on localhost", ErrNotLoopback, why)
+	}
 	if err != nil {
 		return "", fmt.Errorf("remote: the address is %q: %w", address, err)
 	}
 	return net.JoinHostPort(ip.String(), port), nil
 }
 
-// loopbackOf resolves a host whose addresses must all be on loopback. It prefers IPv4, as net.Listen does.
+// notLoopback is why a host is not on loopback. What follows from that, listeners and clients say each in their words.
+type notLoopback string
+
+func (why notLoopback) Error() string { return string(why) }
+
+// loopbackOf resolves a host whose addresses must all be on loopback; else the error is a notLoopback. It prefers IPv4, as net.Listen
+// does.
 func loopbackOf(ctx context.Context, lookup lookupFunc, host string) (netip.Addr, error) {
 	if host == "" {
 		return netip.Addr{}, notLoopback("it stands for all addresses of this machine")
@@ -58,8 +67,4 @@ func loopbackOf(ctx context.Context, lookup lookupFunc, host string) (netip.Addr
 		return netip.Addr{}, notLoopback("the name has no address")
 	}
 	return first, nil
-}
-
-func notLoopback(why string) error {
-	return fmt.Errorf("%w: %s; set TLS (Certificate, Key and CA), or listen on localhost", ErrNotLoopback, why)
 }

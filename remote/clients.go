@@ -109,21 +109,34 @@ func sumOf(token string) tokenSum { return sha256.Sum256([]byte(token)) }
 // roll is who may come in.
 type roll map[tokenSum]*permit
 
-// newRoll checks clients. Where says in errors where the client with that index stands. Without TLS nobody has a
-// certificate.
-func newRoll(clients []AllowedClient, where func(i int) string, secure bool) (roll, error) {
+// rollSource is where clients are written down, for errors.
+type rollSource struct {
+	where                  func(i int) string // the client with that index stands
+	tokens, runners, kinds string             // what the fields are called there
+}
+
+// inConfig is a list of clients in a ListenConfig.
+var inConfig = rollSource{func(i int) string { return fmt.Sprintf("Clients[%d]", i) }, "TokenSHA256", "Runners", "Kinds"}
+
+// inFile is a list in a file.
+func inFile(where func(i int) string) rollSource {
+	return rollSource{where, "token_sha256", "runners", "kinds"}
+}
+
+// newRoll checks clients. Without TLS nobody has a certificate.
+func newRoll(clients []AllowedClient, from rollSource, secure bool) (roll, error) {
 	r, names := make(roll, len(clients)), make(map[string]bool, len(clients))
 	for i := range clients {
 		c := &clients[i]
-		err := c.validate(secure)
+		err := c.validate(from, secure)
 		if err == nil && names[c.Name] {
 			err = fmt.Errorf("the name is %q, which another client has already", c.Name)
 		}
 		if err == nil {
-			err = r.add(c)
+			err = r.add(c, from.tokens)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("remote: %s: %w", where(i), err)
+			return nil, fmt.Errorf("remote: %s: %w", from.where(i), err)
 		}
 		names[c.Name] = true
 	}
@@ -131,20 +144,20 @@ func newRoll(clients []AllowedClient, where func(i int) string, secure bool) (ro
 }
 
 // validate checks what a client's own fields say.
-func (c *AllowedClient) validate(secure bool) error {
+func (c *AllowedClient) validate(from rollSource, secure bool) error {
 	if err := store.ValidName("the name", c.Name); err != nil {
 		return err
 	}
 	switch {
 	case len(c.TokenSHA256) == 0:
-		return fmt.Errorf("%q has no token_sha256, want at least one", c.Name)
+		return fmt.Errorf("%q has no %s, want at least one", c.Name, from.tokens)
 	case c.Certificate != "" && !secure:
 		return fmt.Errorf("%q has the certificate %q, want none, because there is no TLS", c.Name, c.Certificate)
 	}
-	if err := validNames("runners", c.Runners); err != nil {
+	if err := validNames(from.runners, c.Runners); err != nil {
 		return err
 	}
-	return validNames("kinds", c.Kinds)
+	return validNames(from.kinds, c.Kinds)
 }
 
 func validNames(field string, names []string) error {
@@ -158,7 +171,7 @@ func validNames(field string, names []string) error {
 
 // add puts a client's tokens on the roll. Its errors show no sum: who has it cannot come in, but can tell whether a token that
 // is found elsewhere fits.
-func (r roll) add(c *AllowedClient) error {
+func (r roll) add(c *AllowedClient, field string) error {
 	p := &permit{
 		name: c.Name, certificate: c.Certificate, run: c.Run, cancel: c.Cancel,
 		runners: newNameSet(c.Runners), kinds: newNameSet(c.Kinds),
@@ -166,16 +179,33 @@ func (r roll) add(c *AllowedClient) error {
 	for i, text := range c.TokenSHA256 {
 		decoded, err := hex.DecodeString(text)
 		if err != nil || len(decoded) != sha256.Size {
-			return fmt.Errorf("%q has a token_sha256[%d] of %d bytes, want %d hexadecimal digits", c.Name, i, len(text), 2*sha256.Size)
+			return fmt.Errorf("%q has a %s[%d] of %d bytes, want %d hexadecimal digits", c.Name, field, i, len(text), 2*sha256.Size)
 		}
 		sum := tokenSum(decoded)
 		if sum == sumOf("") {
-			return fmt.Errorf("%q has the token_sha256[%d] of an empty token, want that of a token", c.Name, i)
+			return fmt.Errorf("%q has the %s[%d] of an empty token, want that of a token", c.Name, field, i)
 		}
 		if other := r[sum]; other != nil {
-			return fmt.Errorf("%q has the token_sha256[%d] that %q has already", c.Name, i, other.name)
+			return fmt.Errorf("%q has the %s[%d] that %q has already", c.Name, field, i, other.name)
 		}
 		r[sum] = p
 	}
 	return nil
+}
+
+// runnersWithout gives those names of runners that are none of known, each with how many clients have it.
+func (r roll) runnersWithout(known nameSet) map[string]int {
+	missing, seen := make(map[string]int), make(map[*permit]bool)
+	for _, p := range r {
+		if seen[p] { // it has two tokens
+			continue
+		}
+		seen[p] = true
+		for runner := range p.runners {
+			if runner != wildcard && !known[runner] {
+				missing[runner]++
+			}
+		}
+	}
+	return missing
 }

@@ -40,18 +40,21 @@ func checkClients(path string, content []byte, secure bool) ([]AllowedClient, ro
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := newRoll(clients, where, secure)
+	r, err := newRoll(clients, inFile(where), secure)
 	if err != nil {
 		return nil, nil, err
 	}
 	return clients, r, nil
 }
 
-// loadRoll reads a file of clients that is read again when it changes.
-func loadRoll(path string, secure bool, logger *slog.Logger) (*reloaded[roll], error) {
+// loadRoll reads a file of clients that is read again when it changes; then look is given what it says.
+func loadRoll(path string, secure bool, logger *slog.Logger, look func(roll)) (*reloaded[roll], error) {
 	files := []namedFile{{"ClientsFile", path}}
 	return loadFiles(logger, time.Now(), files, func(contents [][]byte) (roll, error) {
 		_, r, err := checkClients(path, contents[0], secure)
+		if err == nil {
+			look(r)
+		}
 		return r, err
 	})
 }

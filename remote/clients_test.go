@@ -3,7 +3,6 @@ package remote
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -52,7 +51,7 @@ func TestMay(t *testing.T) {
 		{nobody, actionRead, "assets", "", false},
 		{nobody, actionRun, "assets", "asset.move", false},
 	} {
-		r, err := newRoll([]AllowedClient{test.client}, index, true)
+		r, err := newRoll([]AllowedClient{test.client}, inConfig, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,8 +64,6 @@ func TestMay(t *testing.T) {
 		t.Errorf("where no clients are configured: %v", err)
 	}
 }
-
-func index(i int) string { return fmt.Sprintf("Clients[%d]", i) }
 
 func TestWhatIsWrongWithClients(t *testing.T) {
 	t.Parallel()

@@ -16,8 +16,8 @@ type ConnectionLimits struct {
 	// MaxConnections is how many connections can have been let in at a time; by default 1,000. What comes after them is
 	// closed at once.
 	MaxConnections int
-	// MaxHandshakes is how many connections can be about to prove who they are; by default 100. For the next one, the
-	// oldest is closed: one that is slow on purpose has been there longer than one that is welcome, which needs a few
+	// MaxHandshakes is how many connections can be about to prove who they are and that they speak HTTP/2; by default 100. For
+	// the next one, the oldest is closed: one that is slow on purpose has been there longer than one that is welcome, which needs a few
 	// milliseconds.
 	MaxHandshakes int
 	// HandshakeTimeout is how long a connection may take to prove who it is and to say that it speaks HTTP/2; by default 5 s.
@@ -57,12 +57,11 @@ var (
 	errLeft       = errors.New("remote: closed before it was let in")
 )
 
-// gate is a listener whose connections wait until they have proved who they are, and then are inside. Strangers can
-// only ever be among those that wait, so they compete with newcomers and never with who is inside.
+// gate is a listener whose connections wait until they have proved who they are and have begun as HTTP/2 does, and then are
+// inside. Strangers can only ever be among those that wait, so they compete with newcomers and never with who is inside.
 type gate struct {
 	net.Listener
 	limits   ConnectionLimits
-	secure   bool
 	refusals *refusals
 
 	mu      sync.Mutex
@@ -88,7 +87,7 @@ func (g *gate) Accept() (net.Conn, error) {
 
 // take puts a newcomer with those that wait, or closes it and gives nil.
 func (g *gate) take(conn net.Conn) net.Conn {
-	c := &gatedConn{Conn: conn, gate: g, unheard: !g.secure}
+	c := &gatedConn{Conn: conn, gate: g}
 	oldest, err := g.queue(c)
 	if err != nil {
 		c.refuse(refusedConnections, err)
@@ -145,28 +144,13 @@ func (g *gate) shut() []*gatedConn {
 // gatedConn is a connection that the gate knows until it is closed.
 type gatedConn struct {
 	net.Conn
-	gate    *gate
-	unheard bool // without TLS: nothing has been read yet. Only the goroutine that reads uses it.
+	gate *gate
 
 	// Of the gate's mutex. It waits, then it is inside, then neither; or never inside.
 	place  *list.Element // not nil: it waits
 	in     bool
 	name   string // under which it is counted inside; may be empty
 	judged bool   // it was let in, or a reason why not was found
-}
-
-// Read lets a connection without TLS in with its first bytes, which are the beginning of what HTTP/2 begins with.
-func (c *gatedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if !c.unheard {
-		return n, err
-	}
-	c.unheard = false
-	if err != nil {
-		c.refuse(handshakeReason(err), err)
-		return n, err
-	}
-	return n, c.enter("")
 }
 
 // enter counts a connection as one of those inside, or closes it.

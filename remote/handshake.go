@@ -6,18 +6,21 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc/credentials"
 )
 
 var errNotGated = errors.New("remote: a connection that no gate has accepted")
 
-// serverCredentials let those in at the gate who have proved by TLS who they are, and tell why others have not.
+// serverCredentials let those in at the gate who have proved who they are, with TLS, and have begun as HTTP/2 does; and tell why
+// others were not let in. Without TLS nobody has anything to prove.
 type serverCredentials struct {
 	credentials.TransportCredentials
 }
 
-// ServerHandshake is for gRPC, which has set a deadline of HandshakeTimeout.
+// ServerHandshake is for gRPC, which has set a deadline of HandshakeTimeout, also for how HTTP/2 begins.
 func (s *serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	gated, ok := raw.(*gatedConn)
 	if !ok {
@@ -28,10 +31,12 @@ func (s *serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials
 		gated.refuse(handshakeReason(err), err)
 		return nil, nil, err
 	}
-	if err := enterAs(gated, info); err != nil {
-		return nil, nil, err // and raw is closed
+	name, err := nameAtGate(info)
+	if err != nil {
+		gated.refuse(refusedCertificateName, err)
+		return nil, nil, err
 	}
-	return conn, info, nil
+	return &greeter{Conn: conn, gated: gated, name: name, left: http2.ClientPreface}, info, nil
 }
 
 // Clone is for gRPC.
@@ -39,14 +44,14 @@ func (s *serverCredentials) Clone() credentials.TransportCredentials {
 	return &serverCredentials{s.TransportCredentials.Clone()}
 }
 
-// enterAs needs no certificate: that there is a verified one, crypto/tls has seen to, and identify looks again.
-func enterAs(c *gatedConn, info credentials.AuthInfo) error {
-	name, err := nameOf(leafOf(info))
-	if err != nil {
-		c.refuse(refusedCertificate, err)
-		return err
+// nameAtGate gives the name under which a connection is counted inside. Without TLS nobody has one. That there is a verified certificate
+// with it, crypto/tls has seen to, and identify looks again.
+func nameAtGate(info credentials.AuthInfo) (string, error) {
+	leaf := leafOf(info)
+	if leaf == nil {
+		return "", nil
 	}
-	return c.enter(name)
+	return nameOf(leaf)
 }
 
 // handshakeReason says why a handshake has failed.
@@ -54,17 +59,29 @@ func handshakeReason(err error) string {
 	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 		return refusedSlow
 	}
-	if strings.Contains(err.Error(), "didn't provide a certificate") { // crypto/tls has no error value for it
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return certificateReason(err)
+	}
+	switch text := err.Error(); { // crypto/tls and gRPC have no error values for these
+	case strings.Contains(text, "didn't provide a certificate"):
 		return refusedNoCertificate
+	case strings.Contains(text, "application protocols"), strings.Contains(text, "ALPN"):
+		return refusedNotHTTP2
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
-		return refusedHandshake
-	}
+	return refusedHandshake
+}
+
+// certificateReason says what is wrong with a certificate.
+func certificateReason(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return refusedAuthority
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return refusedExpired
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case !ok || invalid.Reason != x509.Expired: // which is its word for not valid yet, too
+		return refusedCertificate
+	case time.Now().Before(invalid.Cert.NotAfter):
+		return refusedNotYetValid
 	}
-	return refusedCertificate
+	return refusedExpired
 }

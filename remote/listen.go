@@ -140,6 +140,9 @@ func (l *Listener) serve(runners []*actors.TaskRunner) error {
 		if l.runners[r.Name()] != nil {
 			return fmt.Errorf("remote: ListenConfig: Runners[%d]: %q is there twice", i, r.Name())
 		}
+		if _, stopped := r.Free(); stopped {
+			l.logger.Warn("remote: a runner has stopped before anybody can reach it", "runner", r.Name())
+		}
 		l.runners[r.Name()] = newServed(r, l.limits)
 	}
 	l.node = runners[0].System().Node()
@@ -167,6 +170,7 @@ func (l *Listener) options() []grpc.ServerOption {
 }
 
 func (l *Listener) register() {
+	l.door.serving(l.runners)
 	remotepb.RegisterLinkServer(l.server, &linkServer{listener: l})
 	remotepb.RegisterTasksServer(l.server, &tasksServer{listener: l})
 	l.health = health.NewServer()

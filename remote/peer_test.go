@@ -47,10 +47,10 @@ func TestStrangersStayOutside(t *testing.T) {
 	}{
 		{"of another authority", foreign, refusedAuthority},
 		{"expired", o.issue(paper{name: "old", from: -2 * time.Hour, to: -time.Hour, client: true}), refusedExpired},
-		{"not valid yet", o.issue(paper{name: "early", from: time.Hour, to: 2 * time.Hour, client: true}), refusedExpired},
+		{"not valid yet", o.issue(paper{name: "early", from: time.Hour, to: 2 * time.Hour, client: true}), refusedNotYetValid},
 		{"for servers only", o.issue(paper{name: "usage", server: true}), refusedCertificate},
-		{"without a name", o.issue(paper{name: "", client: true}), refusedCertificate},
-		{"with a name that logs cannot show", o.issue(paper{name: "a\nb", client: true}), refusedCertificate},
+		{"without a name", o.issue(paper{name: "", client: true}), refusedCertificateName},
+		{"with a name that logs cannot show", o.issue(paper{name: "a\nb", client: true}), refusedCertificateName},
 		{"no TLS at all", TLS{}, refusedHandshake},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -16,13 +16,19 @@ const (
 	refusedHandshakes        = "handshakes"         // the oldest of MaxHandshakes, for a newcomer
 	refusedSlow              = "slow_handshake"     // nothing came of it within HandshakeTimeout
 	refusedHandshake         = "handshake"          // it went away, or does not speak TLS, or not the one that we do
+	refusedNotHTTP2          = "not_http2"          // it speaks something else, such as HTTP/1; without TLS, also TLS
 	refusedNoCertificate     = "no_certificate"     // it showed none
 	refusedAuthority         = "unknown_authority"  // its certificate is of an authority that is not trusted
-	refusedExpired           = "expired"            // its certificate is expired, or not valid yet
-	refusedCertificate       = "certificate"        // something else is wrong with it, such as no name
+	refusedExpired           = "expired"            // its certificate is expired
+	refusedNotYetValid       = "not_yet_valid"      // its certificate is for later, or one of the two clocks is wrong
+	refusedCertificateName   = "certificate_name"   // its certificate has no name, or one that cannot be one
+	refusedCertificate       = "certificate"        // something else is wrong with it, such as that it is for servers
 	refusedToken             = "token"              // it showed none, or one that nobody has
 	refusedForeignToken      = "foreign_token"      // the token is of a client with another certificate
 	refusedNotAllowed        = "not_allowed"        // a known client asked for more than it may have
+	refusedMethod            = "unknown_method"     // there is no such service, or it has no such method
+	refusedTooLarge          = "too_large"          // a message over Limits.MaxMessage, perhaps only when it is unpacked
+	refusedCompression       = "compression"        // messages in a compression that this program does not know
 )
 
 const (
