@@ -84,8 +84,8 @@ func TestWhatIsWrongWithClients(t *testing.T) {
 		{"the sum of nothing", []AllowedClient{{Name: "one", TokenSHA256: []string{sumText("")}}}, "an empty token"},
 		{"a token twice", []AllowedClient{good, {Name: "other", TokenSHA256: []string{strings.ToUpper(sum)}}}, `that "good" has already`},
 		{"a token twice at one client", []AllowedClient{{Name: "one", TokenSHA256: []string{sum, sum}}}, "has already"},
-		{"an empty runner", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Runners: []string{"a", ""}}}, "runners[1]"},
-		{"an empty kind", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Kinds: []string{""}}}, "kinds[0]"},
+		{"an empty runner", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Runners: []string{"a", ""}}}, "Runners[1]"},
+		{"an empty kind", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Kinds: []string{""}}}, "Kinds[0]"},
 		{"a certificate without TLS", []AllowedClient{{Name: "one", TokenSHA256: []string{sum}, Certificate: "c"}}, "there is no TLS"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
