@@ -30,7 +30,7 @@ func bindAddress(ctx context.Context, lookup lookupFunc, address string, secure 
 	}
 	ip, err := loopbackOf(ctx, lookup, host)
 	if why, ok := errors.AsType[notLoopback](err); ok {
-		err = fmt.Errorf("%w: %s; set TLS (Certificate, Key and CA), or listen on localhost", ErrNotLoopback, why)
+		err = fmt.Errorf("%w: %s; set TLS (Certificate, Key and CA), or listen on localhost", ErrNotLoopback, string(why))
 	}
 	if err != nil {
 		return "", fmt.Errorf("remote: the address is %q: %w", address, err)

@@ -59,7 +59,9 @@ func TestWhoSpeaksSomethingElse(t *testing.T) {
 	t.Cleanup(func() { _ = l.Stop(t.Context()) })
 	for i, speak := range []func(net.Conn){
 		func(c net.Conn) { _, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") },
-		func(c net.Conn) { _, _ = io.WriteString(c, "\x00\xff\x00\xffgarbage of some length, more than a preface") },
+		func(c net.Conn) {
+			_, _ = io.WriteString(c, "\x00\xff\x00\xffgarbage of some length, more than a preface")
+		},
 		func(c net.Conn) {
 			_ = tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}).HandshakeContext(t.Context()) //nolint:gosec // nobody answers
 		},
