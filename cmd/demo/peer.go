@@ -28,6 +28,7 @@ type peerConfig struct {
 	tls    remote.TLS
 	token  string
 	away   time.Duration
+	again  string // the flags with which the same worker is reached once more; never a token
 }
 
 // peerFlagNames are those that mean something only when there is a worker.
@@ -58,8 +59,23 @@ func peerOf(c *cli.Command, flag string) (p peerConfig, err error) {
 			return p, err
 		}
 	}
+	for _, name := range []string{flag, "tls", "runner", "token-file"} {
+		if value := c.String(name); value != "" && (name != "runner" || value != workerRunner) {
+			p.again += " --" + name + " " + quoted(value)
+		}
+	}
 	p.tls, err = clientTLS(c.String("tls"))
 	return p, err
+}
+
+// quoted is a text as a shell takes it for one word.
+func quoted(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/.,:_-@%+=", r)
+	}) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // tokenIn reads a token; editors and echo end its line.

@@ -90,7 +90,7 @@ func (c sendConfig) options() []remote.Option {
 // leave says what becomes of a task that is not waited for any more.
 func (c sendConfig) leave(ctx context.Context, runner *remote.Runner, screen *screen) {
 	if !c.cancel {
-		screen.notef("the task goes on; its outcome: demo send %s %s --await %s\n", c.peer.flag, c.peer.target, c.id)
+		screen.notef("the task goes on; its outcome: demo send%s --await %s\n", c.peer.again, c.id)
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)

@@ -77,7 +77,7 @@ func TestSend(t *testing.T) {
 		{[]string{"nothing", "1"}, exitRefused, "", `knows no "nothing"`},
 		{[]string{"shout", "1"}, exitRefused, "", "want one string"},
 		{[]string{"sleep", `"soon"`}, exitRefused, "", `sleep is for "soon"`},
-		{[]string{"--runner", "nobody", "shout", `"x"`}, exitRefused, "", "no such runner: nobody"},
+		{[]string{"--runner", "nobody", "shout", `"x"`}, exitRefused, "", "no such runner: \"nobody\""},
 		{[]string{"asset.move", `{"source":"file:///etc/passwd","destination":"file:///tmp/x"}`}, exitRefused, "", "not below any prefix"},
 		{[]string{"--timeout", "1s", "--cancel", "sleep", `"1h"`}, exitLate, "", "is cancelled"},
 	} {
@@ -108,7 +108,7 @@ func TestSendIsInterrupted(t *testing.T) {
 		flag string
 		says string
 		want store.State
-	}{{"--cancel=false", "the task goes on; its outcome: demo send --to " + w.address + " --await ", store.Running}, {"--cancel", "is cancelled", store.Cancelled}} {
+	}{{"--cancel=false", "the task goes on; its outcome: demo send --to " + w.address + " --tls " + certs + " --await ", store.Running}, {"--cancel", "is cancelled", store.Cancelled}} {
 		id, err := newID()
 		if err != nil {
 			t.Fatal(err)
