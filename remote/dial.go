@@ -188,7 +188,7 @@ func (c *Client) secure(ctx context.Context, addresses []string, name string) (e
 	for _, address := range addresses {
 		host, _, _ := net.SplitHostPort(address)
 		if _, err := loopbackOf(ctx, c.network.lookup, host); err != nil {
-			return fmt.Errorf("remote: target is %q: without DialConfig.TLS only this machine can be reached: %w", address, err)
+			return fmt.Errorf("remote: target is %q: that needs DialConfig.TLS: without it only this machine can be reached, and %w", address, err)
 		}
 	}
 	return nil
