@@ -112,9 +112,10 @@ func ExampleTaskRunner_Outcomes() {
 // Of those that wait, the most urgent runs first.
 func ExampleWithPriority() {
 	ctx := context.Background()
-	release := make(chan struct{})
+	began, release := make(chan struct{}), make(chan struct{})
 	say := func(_ context.Context, what string) (string, error) {
 		if what == "the first" {
+			close(began)
 			<-release
 		}
 		fmt.Println(what)
@@ -137,7 +138,10 @@ func ExampleWithPriority() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if c.what == "whenever" {
+		switch c.what {
+		case "the first":
+			<-began // the others wait behind it
+		case "whenever":
 			last = handle
 		}
 	}

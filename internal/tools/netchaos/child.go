@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -85,8 +86,12 @@ func runChild(ctx context.Context, config string) error {
 	case watching:
 		err = runWatcher(ctx, &c, j)
 	}
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+	case ctx.Err() == nil:
 		j.write(event{What: isBroken, Text: err.Error()})
+	case errors.Is(err, context.Canceled): // it was told to stop while it was still starting
+		return nil
 	}
 	return err
 }
