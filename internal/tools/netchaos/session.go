@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -131,6 +132,9 @@ func (s *session) watch(machine int, p *slot) {
 		return
 	}
 	if s.plan.roles[machine] == sending && p.expects { // told to stop before it was through
+		return
+	}
+	if p.expects && strings.Contains(p.process.LastWords(), "signal: terminated") { // as early as that it cannot hear it; one that is ready can
 		return
 	}
 	s.history.Crashes = append(s.history.Crashes, fmt.Sprintf("%s, life %d: %s", s.net.machines[machine].name, p.life, p.process.LastWords()))
