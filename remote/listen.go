@@ -282,6 +282,13 @@ func (l *Listener) refuse(p *peer, reason string, err error) error {
 	return err
 }
 
+// note counts an error that a client is answered with, if that is a refusal which has not been counted where it arose.
+func (l *Listener) note(p *peer, err error) {
+	if reason := reasonOfError(err); reason != "" {
+		l.door.refusals.add(time.Now(), reason, p.name, err)
+	}
+}
+
 // recoverCall and recoverStream turn a panic into an error of the call: it is a mistake of ours, and others have nothing to do with it.
 func (l *Listener) recoverCall(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
 	err = l.contain(info.FullMethod, func() (err error) {

@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +78,38 @@ func TestWhatARefusalShows(t *testing.T) {
 		if got := hostOf(address); got != want {
 			t.Errorf("hostOf(%v) = %q, want %q", address, got, want)
 		}
+	}
+}
+
+// Whoever finds a reason in the log finds it in the docs, and no other.
+func TestReasonsAreInTheDocs(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../docs/remote.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(docs), "| Reasons |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var documented, written []string
+	for _, row := range strings.Split(table, "\n")[2:] {
+		for i, word := range strings.Split(strings.Split(row, "|")[1], "`") {
+			if i%2 == 1 {
+				documented = append(documented, word)
+			}
+		}
+	}
+	for _, file := range []string{"refusals.go", "reasons.go"} {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`(?m)^\trefused\w+ += "(\w+)"`).FindAllSubmatch(code, -1) {
+			written = append(written, string(found[1]))
+		}
+	}
+	slices.Sort(documented)
+	slices.Sort(written)
+	if len(written) == 0 || !slices.Equal(documented, written) {
+		t.Errorf("documented: %q\nwritten: %q", documented, written)
 	}
 }

@@ -30,7 +30,10 @@ func (s *session) put(number uint64, what protowire.Number, m proto.Message) {
 	s.out.put(answer{frame: frame{number: number, what: what, payload: payloadOf(m)}})
 }
 
-func (s *session) refuse(number uint64, err error) { s.put(number, isRefused, refused(err)) }
+func (s *session) refuse(number uint64, err error) {
+	s.listener.note(s.peer, err)
+	s.put(number, isRefused, refused(err))
+}
 
 // tell has an outcome sent, or why there is none.
 func (s *session) tell(number uint64, outcome any, err error) {

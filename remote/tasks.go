@@ -20,26 +20,35 @@ type tasksServer struct {
 	listener *Listener
 }
 
-// turn gives who is calling when its turn has come.
-func (s *tasksServer) turn(ctx context.Context) (*peer, error) {
+// serve has f done for whoever is calling, when its turn has come. The error is as gRPC has it.
+func (s *tasksServer) serve(ctx context.Context, f func(*peer) error) error {
 	p := peerFrom(ctx)
-	if err := s.listener.rateOf(p.name).Wait(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, &actors.FullError{Limit: "MaxRate", Max: s.listener.limits.MaxRate} // its turn comes behind its deadline
+	err := s.turn(ctx, p)
+	if err == nil {
+		err = f(p)
 	}
-	return p, nil
+	s.listener.note(p, err)
+	return statusOf(err)
+}
+
+// turn waits until it is the peer's turn.
+func (s *tasksServer) turn(ctx context.Context, p *peer) error {
+	switch err := s.listener.rateOf(p.name).Wait(ctx); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return &actors.FullError{Limit: "MaxRate", Max: s.listener.limits.MaxRate} // its turn comes behind its deadline
 }
 
 // Run has a runner run a task.
-func (s *tasksServer) Run(ctx context.Context, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
-	p, err := s.turn(ctx)
-	if err != nil {
-		return nil, statusOf(err)
-	}
-	answer, err := s.run(ctx, p, r)
-	return answer, statusOf(err)
+func (s *tasksServer) Run(ctx context.Context, r *remotepb.RunRequest) (answer *remotepb.RunResponse, err error) {
+	err = s.serve(ctx, func(p *peer) (err error) {
+		answer, err = s.run(ctx, p, r)
+		return err
+	})
+	return answer, err
 }
 
 func (s *tasksServer) run(ctx context.Context, p *peer, r *remotepb.RunRequest) (*remotepb.RunResponse, error) {
@@ -124,15 +133,15 @@ func validRun(r *remotepb.RunRequest) error {
 
 // Await answers with the final outcome of a task.
 func (s *tasksServer) Await(ctx context.Context, r *remotepb.AwaitRequest) (*remotepb.AwaitResponse, error) {
-	p, err := s.turn(ctx)
+	answer := &remotepb.AwaitResponse{}
+	err := s.serve(ctx, func(p *peer) (err error) {
+		answer.Outcome, err = s.await(ctx, p, r)
+		return err
+	})
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
-	outcome, err := s.await(ctx, p, r)
-	if err != nil {
-		return nil, statusOf(err)
-	}
-	return &remotepb.AwaitResponse{Outcome: outcome}, nil
+	return answer, nil
 }
 
 func (s *tasksServer) await(ctx context.Context, p *peer, r *remotepb.AwaitRequest) (*remotepb.Outcome, error) {
@@ -196,11 +205,7 @@ func (o *oneOutcome) tell(_ uint64, message any, err error) {
 
 // Watch gives the outcomes of a runner's recorded tasks.
 func (s *tasksServer) Watch(r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
-	p, err := s.turn(stream.Context())
-	if err == nil {
-		err = s.watch(p, r, stream)
-	}
-	return statusOf(err)
+	return s.serve(stream.Context(), func(p *peer) error { return s.watch(p, r, stream) })
 }
 
 func (s *tasksServer) watch(p *peer, r *remotepb.WatchRequest, stream remotepb.Tasks_WatchServer) error {
@@ -268,24 +273,16 @@ func causeOr(ctx context.Context, err error) error {
 
 // Acknowledge says up to where a subscriber has dealt with the outcomes.
 func (s *tasksServer) Acknowledge(ctx context.Context, r *remotepb.AcknowledgeRequest) (*remotepb.AcknowledgeResponse, error) {
-	p, err := s.turn(ctx)
-	if err == nil {
-		err = s.acknowledge(ctx, p, r)
-	}
-	if err != nil {
-		return nil, statusOf(err)
+	if err := s.serve(ctx, func(p *peer) error { return s.acknowledge(ctx, p, r) }); err != nil {
+		return nil, err
 	}
 	return &remotepb.AcknowledgeResponse{}, nil
 }
 
 // Cancel says that a task is no longer wanted.
 func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*remotepb.CancelResponse, error) {
-	p, err := s.turn(ctx)
-	if err == nil {
-		err = s.cancel(ctx, p, r)
-	}
-	if err != nil {
-		return nil, statusOf(err)
+	if err := s.serve(ctx, func(p *peer) error { return s.cancel(ctx, p, r) }); err != nil {
+		return nil, err
 	}
 	return &remotepb.CancelResponse{}, nil
 }

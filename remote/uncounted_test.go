@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/remote/remotepb"
+	"github.com/taskrunner-go/taskrunner/store"
 )
 
 // What gRPC refuses by itself is counted and told as all else is, once for each.
@@ -82,5 +85,81 @@ func TestWhoSpeaksSomethingElse(t *testing.T) {
 	}
 	if n := log.count("refused", refusedNotHTTP2); n != 1 {
 		t.Errorf("%d lines, want 1", n)
+	}
+}
+
+// Whatever a known client asks for in vain is counted once, by either service; a runner that is full is no refusal.
+func TestWhatIsAskedForInVainIsCounted(t *testing.T) {
+	t.Parallel()
+	narrow := startRunner(t, actors.TaskRunnerConfig{Name: "narrow", Kinds: harbourKinds(), MaxChildren: 1, MaxWaiting: 1, DrainTimeout: -1})
+	h := openHarbour(t, ListenConfig{Limits: Limits{MaxUnacknowledged: 3, MaxSubscribers: 1}, Runners: []*actors.TaskRunner{narrow}})
+	tasks := remotepb.NewTasksClient(h.dial("x", ""))
+	c, err := Dial(t.Context(), h.address, DialConfig{TLS: h.town.client("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	want := map[string]int64{}
+	refused := func(reason string, err error) {
+		t.Helper()
+		if err == nil {
+			t.Errorf("%s: no error", reason)
+		}
+		if want[reason]++; reason == "" {
+			delete(want, reason)
+		}
+		if got := h.Refusals(); !maps.Equal(got, want) {
+			t.Errorf("%v is counted as %v, want %v", err, got, want)
+		}
+	}
+	run := func(runner, kind string) error {
+		_, err := tasks.Run(t.Context(), &remotepb.RunRequest{Runner: runner, Kind: kind})
+		return err
+	}
+	remote := func(runner, kind string) error {
+		_, err := Run[string](t.Context(), c.Runner(runner), kind, "")
+		return err
+	}
+	refused(refusedNoRunner, run("nowhere", "echo"))
+	refused(refusedNoRunner, remote("nowhere", "echo"))
+	for _, runner := range []string{"kept", "plain"} {
+		refused(refusedNoKind, run(runner, "no.such"))
+		refused(refusedNoKind, remote(runner, "no.such"))
+	}
+	for range 2 {
+		if err := run("narrow", "hang"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("", run("narrow", "hang"))
+	refused("", remote("narrow", "hang"))
+	for range 3 {
+		if err := run("plain", "hang"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(refusedLimit, run("plain", "hang"))
+	refused(refusedLimit, remote("plain", "hang"))
+	task, err := Run[string](t.Context(), c.Runner("kept"), "echo", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := task.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	subscribe := func(name string) (err error) {
+		for _, err = range c.Runner("kept").Subscribe(name, store.FromOldest).Outcomes(t.Context()) {
+			break
+		}
+		return err
+	}
+	if err := subscribe("one"); err != nil {
+		t.Fatal(err)
+	}
+	refused(refusedLimit, subscribe("two"))
+	for _, reason := range []string{refusedNoRunner, refusedNoKind, refusedLimit} {
+		if n := h.log.count("refused", reason); n != 1 {
+			t.Errorf("%d lines of %s, want 1 in a minute", n, reason)
+		}
 	}
 }
