@@ -52,10 +52,12 @@ func runMoveElsewhere(ctx context.Context, c moveConfig, screen *screen) error {
 		return err
 	}
 	defer func() { _ = h.mover.Close() }() // it has only read
-	if h.client, err = c.workers.dial(ctx, c.logger); err != nil {
+	client, hangUp, err := c.workers.dial(ctx, c.logger, screen)
+	if err != nil {
 		return err
 	}
-	defer hangUp(ctx, h.client)
+	defer hangUp()
+	h.client = client
 	h.runner = h.client.Runner(c.workers.runner)
 	stopWatching := screen.watch(h.status)
 	err = h.handAll(ctx, names)

@@ -91,19 +91,24 @@ func tokenIn(file string) (string, error) {
 	return token, nil
 }
 
-// dial gives a client that has reached a worker. Who gets it hangs up.
-func (p peerConfig) dial(ctx context.Context, logger *slog.Logger) (*remote.Client, error) {
-	client, err := remote.Dial(ctx, p.target, remote.DialConfig{TLS: p.tls, Token: p.token, Away: p.away, Logger: logger})
+// dial gives a client that has reached a worker. The screen tells when none is reached, then and later, until whoever gets it hangs up.
+func (p peerConfig) dial(ctx context.Context, logger *slog.Logger, screen *screen) (client *remote.Client, hangUp func(), err error) {
+	client, err = remote.Dial(ctx, p.target, remote.DialConfig{TLS: p.tls, Token: p.token, Away: p.away, Logger: logger})
 	if err != nil {
-		return nil, &failure{exitUsage, p.inWords(err)}
+		return nil, nil, &failure{exitUsage, p.inWords(err)}
+	}
+	stopWatching := watchAbsence(client, p.away, screen)
+	hangUp = func() {
+		stopWatching()
+		closeWithin(ctx, client)
 	}
 	patient, cancel := context.WithTimeoutCause(ctx, p.away, fmt.Errorf("%s %s was not reached within %s", p.flag, p.target, p.away))
 	defer cancel()
 	if err := client.Ready(patient); err != nil {
-		hangUp(ctx, client)
-		return nil, notReached(ctx, err)
+		hangUp()
+		return nil, nil, notReached(ctx, err)
 	}
-	return client, nil
+	return client, hangUp, nil
 }
 
 // notReached gives the reason why no worker was reached its code, also when it was --timeout that ended the waiting.
@@ -123,8 +128,8 @@ func (p peerConfig) inWords(err error) error {
 	return &reworded{strings.Replace(text, "remote: target ", p.flag+" ", 1), err}
 }
 
-// hangUp closes the connections. Whatever they were for is over.
-func hangUp(ctx context.Context, client *remote.Client) {
+// closeWithin closes the connections. Whatever they were for is over.
+func closeWithin(ctx context.Context, client *remote.Client) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangUpWithin)
 	defer cancel()
 	_ = client.Close(ctx)

@@ -34,11 +34,11 @@ func runSend(ctx context.Context, c sendConfig, screen *screen) error {
 		ctx, stop = context.WithTimeoutCause(ctx, c.timeout, failf(exitLate, "not done within %s", c.timeout))
 		defer stop()
 	}
-	client, err := c.peer.dial(ctx, c.logger)
+	client, hangUp, err := c.peer.dial(ctx, c.logger, screen)
 	if err != nil {
 		return err
 	}
-	defer hangUp(ctx, client)
+	defer hangUp()
 	runner := client.Runner(c.peer.runner)
 	await, err := c.outcome(ctx, runner, screen)
 	if err != nil {

@@ -279,8 +279,8 @@ func TestWorkerWithClients(t *testing.T) {
 		}
 	}
 	for name, args := range map[string][]string{"wrong": {"--token", testToken + "!"}, "none": nil} {
-		_, stderr, code := w.send(append(args, "--away", "1s", "shout", `"x"`)...)
-		if code != exitRefused && code != exitNoConnection || !strings.Contains(stderr, "not known here") || strings.Contains(stderr, testToken) {
+		_, stderr, code := w.send(append(args, "--away", "1h", "shout", `"x"`)...) // at once, not when nobody is away any more
+		if code != exitRefused || !strings.Contains(stderr, "not known here") || strings.Contains(stderr, testToken) {
 			t.Errorf("token %s: exit code %d: %s", name, code, stderr)
 		}
 	}
@@ -316,9 +316,9 @@ func TestCertificates(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(dir, serverFile)); err != nil || string(after) != string(before) {
 		t.Errorf("the certificate was overwritten (%v)", err)
 	}
-	// A certificate for another host is none for this one.
+	// A certificate for another host is none for this one. Whoever waits is told why before the wait is over.
 	w := employ(t, dir)
-	if _, stderr, code := w.send("--away", "1s", "shout", `"x"`); code != exitNoConnection || !strings.Contains(stderr, "certificate is valid for 10.0.0.1, not 127.0.0.1") {
+	if _, stderr, code := w.send("--away", "3s", "shout", `"x"`); !strings.Contains(stderr, "no worker is reached, still trying (--away 3s): "+w.address) || code != exitNoConnection || !strings.Contains(stderr, "certificate is valid for 10.0.0.1, not 127.0.0.1") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
