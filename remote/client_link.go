@@ -3,10 +3,8 @@ package remote
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -440,80 +438,4 @@ func (c *Client) leave(a *call) {
 		l.forgotten = append(l.forgotten, a.number)
 		poke(l.wake)
 	}
-}
-
-// enter waits for a place in the window.
-func (c *Client) enter(ctx context.Context) error {
-	select {
-	case c.window <- struct{}{}:
-		return nil
-	default:
-	}
-	timer := time.NewTimer(c.config.Away)
-	defer timer.Stop()
-	select {
-	case c.window <- struct{}{}:
-		return nil
-	case <-timer.C:
-		return c.stuck()
-	case <-c.ctx.Done():
-		return ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// stuck is why there is no place in the window for so long: nobody is there, or whoever is there is slow.
-func (c *Client) stuck() error {
-	if slices.ContainsFunc(c.Nodes(), func(n Node) bool { return n.Up }) {
-		return &actors.FullError{Limit: "MaxUnacknowledged", Max: c.config.MaxUnacknowledged}
-	}
-	return c.noConnection()
-}
-
-// release gives back the place of a run. It is called with the lock.
-func (c *Client) release(a *call) {
-	if a.inWindow {
-		a.inWindow = false
-		<-c.window
-	}
-}
-
-// tellDown has told called of an end, once. It is called with the lock.
-func (c *Client) tellDown(a *call, reason error) {
-	if told := a.told; told != nil {
-		a.told = nil
-		c.downs = append(c.downs, func() { told(messages.Down{Ref: messages.Ref(a.seq), Reason: reason}) })
-	}
-}
-
-// unlock unlocks, and has those told who are to be told, each by a goroutine of its own: they may call this client, and wait.
-func (c *Client) unlock() {
-	downs := c.downs
-	c.downs = nil
-	if closed := c.closed; closed || len(downs) == 0 {
-		c.mu.Unlock()
-		for _, tell := range downs {
-			c.tell(tell)
-		}
-		return
-	}
-	c.telling.Add(len(downs)) // with the lock, and so before Close waits
-	c.mu.Unlock()
-	for _, tell := range downs {
-		go func() {
-			defer c.telling.Done()
-			c.tell(tell)
-		}()
-	}
-}
-
-// tell calls code of the user's. Its panic ends nothing else.
-func (c *Client) tell(told func()) {
-	defer func() {
-		if value := recover(); value != nil {
-			c.logger.Error("remote: who is told of a Down has panicked", "panic", value, "stack", string(debug.Stack()))
-		}
-	}()
-	told()
 }
