@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/taskrunner-go/taskrunner/actors"
 	"github.com/taskrunner-go/taskrunner/messages"
 	"github.com/taskrunner-go/taskrunner/store"
@@ -183,6 +185,34 @@ func TestThePlaceOfADatabaseIsNotTold(t *testing.T) {
 	} {
 		if got := refused(test.err).GetText(); got != test.want {
 			t.Errorf("%q is told as %q, want %q", test.err, got, test.want)
+		}
+	}
+}
+
+// A run that comes behind its deadline is not accepted: its id is as new as before.
+func TestRunBehindItsDeadline(t *testing.T) {
+	t.Parallel()
+	for _, runner := range []string{"plain", "kept"} {
+		h := openHarbour(t, ListenConfig{})
+		r := h.good.Runner(runner)
+		const id = "018f0000-0000-7000-8000-000000000000"
+		envelope, err := messages.Encode(messages.Run{TaskID: id, Kind: "echo", Args: []byte(`"late"`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		envelope.Deadline = timestamppb.New(time.Now().Add(-time.Millisecond))
+		late := r.newCall(id, askRun, payloadOf(envelope), true)
+		h.good.submit(late)
+		<-late.answered
+		if !errors.Is(late.err, ErrTooLate) || !errors.Is(late.err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v, want ErrTooLate", runner, late.err)
+		}
+		task, err := Run[string](t.Context(), r, "echo", "in time", WithID(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := task.Await(t.Context()); got != "in time" || err != nil {
+			t.Errorf("%s: %q, %v", runner, got, err)
 		}
 	}
 }
