@@ -425,6 +425,10 @@ var fuzzMethods = []func() (proto.Message, func(ctx context.Context, s *tasksSer
 		return r, func(ctx context.Context, s *tasksServer) error { _, err := s.Acknowledge(ctx, r); return err }
 	},
 	func() (proto.Message, func(ctx context.Context, s *tasksServer) error) {
+		r := new(remotepb.UnsubscribeRequest)
+		return r, func(ctx context.Context, s *tasksServer) error { _, err := s.Unsubscribe(ctx, r); return err }
+	},
+	func() (proto.Message, func(ctx context.Context, s *tasksServer) error) {
 		r := new(remotepb.CancelRequest)
 		return r, func(ctx context.Context, s *tasksServer) error { _, err := s.Cancel(ctx, r); return err }
 	},

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/taskrunner-go/taskrunner/actors"
@@ -179,36 +177,4 @@ func (s *served) outcomes(ctx context.Context, owner string, r *remotepb.WatchRe
 		return nil, err
 	}
 	return subscription.Outcomes(ctx), nil
-}
-
-// subscriberOf is the name of a client's subscriber in the store: no other client can acknowledge for it. A slash in the client's own name, which
-// may be a URI, is escaped: client a has no subscriber of client a/b.
-func subscriberOf(owner, name string) string { return url.PathEscape(owner) + "/" + name }
-
-// mayHaveSubscriber reports why a client may not have one more subscriber. All clients together have store.MaxSubscribers places at a
-// runner, and what a subscriber has not acknowledged is kept.
-func (s *served) mayHaveSubscriber(ctx context.Context, owner, name string) error {
-	all, err := s.runner.Store().Subscribers(ctx, s.runner.Name())
-	if err != nil {
-		return err
-	}
-	own := 0
-	for _, subscriber := range all {
-		if subscriber.Name == subscriberOf(owner, name) {
-			return nil
-		}
-		if strings.HasPrefix(subscriber.Name, subscriberOf(owner, "")) {
-			own++
-		}
-	}
-	if own >= s.limits.MaxSubscribers {
-		return &actors.FullError{Runner: s.runner.Name(), Limit: "MaxSubscribers", Max: s.limits.MaxSubscribers}
-	}
-	return nil
-}
-
-// acknowledge says up to where a subscriber has dealt with the outcomes.
-func (s *served) acknowledge(ctx context.Context, owner, name string, pos int64) error {
-	_, err := s.runner.Store().Acknowledge(ctx, time.Now(), s.runner.Name(), subscriberOf(owner, name), pos)
-	return err
 }

@@ -257,6 +257,7 @@ func TestNobodyIsThere(t *testing.T) {
 			"Outcomes":    func(ctx context.Context) error { return outcomes(r.Outcomes(ctx, 0)) },
 			"Subscribe":   func(ctx context.Context) error { return outcomes(r.Subscribe("mailer", 0).Outcomes(ctx)) },
 			"Acknowledge": func(ctx context.Context) error { return r.Subscribe("mailer", 0).Acknowledge(ctx, 1) },
+			"Unsubscribe": func(ctx context.Context) error { return r.Subscribe("mailer", 0).Unsubscribe(ctx) },
 		} {
 			began := time.Now()
 			err := call(t.Context())

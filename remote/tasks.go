@@ -271,14 +271,6 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// Acknowledge says up to where a subscriber has dealt with the outcomes.
-func (s *tasksServer) Acknowledge(ctx context.Context, r *remotepb.AcknowledgeRequest) (*remotepb.AcknowledgeResponse, error) {
-	if err := s.serve(ctx, func(p *peer) error { return s.acknowledge(ctx, p, r) }); err != nil {
-		return nil, err
-	}
-	return &remotepb.AcknowledgeResponse{}, nil
-}
-
 // Cancel says that a task is no longer wanted.
 func (s *tasksServer) Cancel(ctx context.Context, r *remotepb.CancelRequest) (*remotepb.CancelResponse, error) {
 	if err := s.serve(ctx, func(p *peer) error { return s.cancel(ctx, p, r) }); err != nil {
@@ -293,23 +285,4 @@ func (s *tasksServer) cancel(ctx context.Context, p *peer, r *remotepb.CancelReq
 		return err
 	}
 	return s.listener.cancel(ctx, p, p.name, served, r.GetTaskId())
-}
-
-func (s *tasksServer) acknowledge(ctx context.Context, p *peer, r *remotepb.AcknowledgeRequest) error {
-	served, err := s.listener.served(p, []byte(r.GetRunner()))
-	if err != nil {
-		return err
-	}
-	if err := p.may(actionRead, r.GetRunner(), ""); err != nil {
-		return err
-	}
-	if served.inbox != nil {
-		return fmt.Errorf("remote: runner %q: %w", r.GetRunner(), actors.ErrNoStore)
-	}
-	if r.GetSubscriber() == "" {
-		return fmt.Errorf("%w: subscriber is empty, want a name", ErrInvalid)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.listener.limits.AcceptTimeout)
-	defer cancel()
-	return served.acknowledge(ctx, p.name, r.GetSubscriber(), r.GetCursor())
 }

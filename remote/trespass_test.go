@@ -179,6 +179,11 @@ func TestSubscribersOfClientsWithSlashes(t *testing.T) {
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("it was acknowledged for another client: %v", err)
 	}
+	for _, request := range []*remotepb.UnsubscribeRequest{{Runner: "kept", Subscriber: "b/c"}, {Runner: "kept", Subscriber: "c"}} {
+		if _, err := thief.Unsubscribe(ctx, request); err != nil {
+			t.Errorf("what is not there is forgotten: %v", err)
+		}
+	}
 	if again := next(); again != first {
 		t.Errorf("the next outcome is %q, want %q again, since its subscriber has not acknowledged it", again, first)
 	}
@@ -215,6 +220,28 @@ func TestSubscribersAreLimited(t *testing.T) {
 	}
 	if err := subscribe("modest", "1"); err != nil {
 		t.Errorf("another client: %v", err)
+	}
+	greedy, err := Dial(t.Context(), h.address, DialConfig{TLS: h.town.client("x"), Token: "greedy's"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = greedy.Close(context.Background()) })
+	for range 2 { // the second time there is nothing to forget
+		if err := greedy.Runner("kept").Subscribe("1", store.FromNow).Unsubscribe(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := subscribe("greedy", "3"); err != nil {
+		t.Errorf("in the place of one that was forgotten: %v", err)
+	}
+	if err := subscribe("greedy", "1"); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("one too many again: %v", err)
+	}
+	for runner, want := range map[string]error{"kept": ErrInvalid, "plain": actors.ErrNoStore} {
+		name := map[bool]string{true: "", false: "1"}[runner == "kept"]
+		if err := h.good.Runner(runner).Subscribe(name, store.FromNow).Unsubscribe(t.Context()); !errors.Is(err, want) {
+			t.Errorf("%q at %s: %v, want %v", name, runner, err, want)
+		}
 	}
 }
 

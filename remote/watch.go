@@ -38,7 +38,8 @@ type Subscription struct {
 
 // Subscribe gives the subscriber of that name. Others who come with the same token or certificate share it, nobody else does. The first time
 // it begins behind after, which may be store.FromOldest or store.FromNow, and then, also over restarts, behind what it has acknowledged.
-// The listener learns of it with Outcomes. name is not empty and has at most store.MaxName bytes.
+// The listener learns of it with Outcomes. name is not empty and has at most store.MaxName bytes. Unsubscribe when it is not needed any more: those
+// with the same token or certificate have at most Limits.MaxSubscribers at a runner.
 func (r *Runner) Subscribe(name string, after int64) *Subscription {
 	return &Subscription{r, name, after}
 }
@@ -59,6 +60,16 @@ func (s *Subscription) Acknowledge(ctx context.Context, pos int64) error {
 	request := &remotepb.AcknowledgeRequest{Runner: s.runner.name, Subscriber: s.name, Cursor: pos}
 	return s.runner.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := remotepb.NewTasksClient(conn).Acknowledge(ctx, request)
+		return err
+	})
+}
+
+// Unsubscribe forgets the subscriber, wherever it is read: what it has not acknowledged is not kept for it any more. It is idempotent. After
+// store.ErrCursorExpired it is the way to begin anew.
+func (s *Subscription) Unsubscribe(ctx context.Context) error {
+	request := &remotepb.UnsubscribeRequest{Runner: s.runner.name, Subscriber: s.name}
+	return s.runner.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		_, err := remotepb.NewTasksClient(conn).Unsubscribe(ctx, request)
 		return err
 	})
 }

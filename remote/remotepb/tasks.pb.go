@@ -1,6 +1,6 @@
 // The door for those who hold only a gRPC toolchain, in any language: this file is all that they need. Go programs have
 // the client in github.com/taskrunner-go/taskrunner/remote, which reconnects, repeats what was not answered, and
-// balances; it uses Watch and Acknowledge of this service, and link.proto for the rest.
+// balances; it uses Watch, Acknowledge and Unsubscribe of this service, and link.proto for the rest.
 //
 // Who calls shows a client certificate, or a bearer token in the metadata (authorization: Bearer …), or both; whatever
 // the server was told to ask for. Errors are status codes, with a Refused in their details that says more:
@@ -697,6 +697,98 @@ func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
 	return file_tasks_proto_rawDescGZIP(), []int{7}
 }
 
+// UnsubscribeRequest names a subscriber that is no longer needed.
+type UnsubscribeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the runner.
+	Runner string `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
+	// The name of the subscriber.
+	Subscriber    string `protobuf:"bytes,2,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsubscribeRequest) Reset() {
+	*x = UnsubscribeRequest{}
+	mi := &file_tasks_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsubscribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsubscribeRequest) ProtoMessage() {}
+
+func (x *UnsubscribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tasks_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsubscribeRequest.ProtoReflect.Descriptor instead.
+func (*UnsubscribeRequest) Descriptor() ([]byte, []int) {
+	return file_tasks_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UnsubscribeRequest) GetRunner() string {
+	if x != nil {
+		return x.Runner
+	}
+	return ""
+}
+
+func (x *UnsubscribeRequest) GetSubscriber() string {
+	if x != nil {
+		return x.Subscriber
+	}
+	return ""
+}
+
+// UnsubscribeResponse says that it is forgotten.
+type UnsubscribeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsubscribeResponse) Reset() {
+	*x = UnsubscribeResponse{}
+	mi := &file_tasks_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsubscribeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsubscribeResponse) ProtoMessage() {}
+
+func (x *UnsubscribeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tasks_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsubscribeResponse.ProtoReflect.Descriptor instead.
+func (*UnsubscribeResponse) Descriptor() ([]byte, []int) {
+	return file_tasks_proto_rawDescGZIP(), []int{9}
+}
+
 // CancelRequest names a task that is no longer wanted.
 type CancelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -710,7 +802,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_tasks_proto_msgTypes[8]
+	mi := &file_tasks_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +814,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tasks_proto_msgTypes[8]
+	mi := &file_tasks_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +827,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_tasks_proto_rawDescGZIP(), []int{8}
+	return file_tasks_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelRequest) GetRunner() string {
@@ -761,7 +853,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_tasks_proto_msgTypes[9]
+	mi := &file_tasks_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +865,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tasks_proto_msgTypes[9]
+	mi := &file_tasks_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +878,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_tasks_proto_rawDescGZIP(), []int{9}
+	return file_tasks_proto_rawDescGZIP(), []int{11}
 }
 
 // Outcome is how a task ended.
@@ -820,7 +912,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_tasks_proto_msgTypes[10]
+	mi := &file_tasks_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +924,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_tasks_proto_msgTypes[10]
+	mi := &file_tasks_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +937,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_tasks_proto_rawDescGZIP(), []int{10}
+	return file_tasks_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Outcome) GetTaskId() string {
@@ -945,7 +1037,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_tasks_proto_msgTypes[11]
+	mi := &file_tasks_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1049,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_tasks_proto_msgTypes[11]
+	mi := &file_tasks_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1062,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_tasks_proto_rawDescGZIP(), []int{11}
+	return file_tasks_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refused) GetCode() Code {
@@ -1045,7 +1137,13 @@ const file_tasks_proto_rawDesc = "" +
 	"subscriber\x18\x02 \x01(\tR\n" +
 	"subscriber\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\x03R\x06cursor\"\x15\n" +
-	"\x13AcknowledgeResponse\"@\n" +
+	"\x13AcknowledgeResponse\"L\n" +
+	"\x12UnsubscribeRequest\x12\x16\n" +
+	"\x06runner\x18\x01 \x01(\tR\x06runner\x12\x1e\n" +
+	"\n" +
+	"subscriber\x18\x02 \x01(\tR\n" +
+	"subscriber\"\x15\n" +
+	"\x13UnsubscribeResponse\"@\n" +
 	"\rCancelRequest\x12\x16\n" +
 	"\x06runner\x18\x01 \x01(\tR\x06runner\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\"\x10\n" +
@@ -1099,12 +1197,13 @@ const file_tasks_proto_rawDesc = "" +
 	"\x14CODE_UNKNOWN_MESSAGE\x10\x10\x12\x17\n" +
 	"\x13CODE_SCHEMA_VERSION\x10\x11\x12\x15\n" +
 	"\x11CODE_INVALID_ARGS\x10\x12\x12\x18\n" +
-	"\x14CODE_UNAUTHENTICATED\x10\x132\xb2\x03\n" +
+	"\x14CODE_UNAUTHENTICATED\x10\x132\x96\x04\n" +
 	"\x05Tasks\x12J\n" +
 	"\x03Run\x12 .taskrunner.remote.v1.RunRequest\x1a!.taskrunner.remote.v1.RunResponse\x12P\n" +
 	"\x05Await\x12\".taskrunner.remote.v1.AwaitRequest\x1a#.taskrunner.remote.v1.AwaitResponse\x12R\n" +
 	"\x05Watch\x12\".taskrunner.remote.v1.WatchRequest\x1a#.taskrunner.remote.v1.WatchResponse0\x01\x12b\n" +
-	"\vAcknowledge\x12(.taskrunner.remote.v1.AcknowledgeRequest\x1a).taskrunner.remote.v1.AcknowledgeResponse\x12S\n" +
+	"\vAcknowledge\x12(.taskrunner.remote.v1.AcknowledgeRequest\x1a).taskrunner.remote.v1.AcknowledgeResponse\x12b\n" +
+	"\vUnsubscribe\x12(.taskrunner.remote.v1.UnsubscribeRequest\x1a).taskrunner.remote.v1.UnsubscribeResponse\x12S\n" +
 	"\x06Cancel\x12#.taskrunner.remote.v1.CancelRequest\x1a$.taskrunner.remote.v1.CancelResponseB5Z3github.com/taskrunner-go/taskrunner/remote/remotepbb\x06proto3"
 
 var (
@@ -1120,7 +1219,7 @@ func file_tasks_proto_rawDescGZIP() []byte {
 }
 
 var file_tasks_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tasks_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_tasks_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_tasks_proto_goTypes = []any{
 	(State)(0),                    // 0: taskrunner.remote.v1.State
 	(Code)(0),                     // 1: taskrunner.remote.v1.Code
@@ -1132,34 +1231,38 @@ var file_tasks_proto_goTypes = []any{
 	(*WatchResponse)(nil),         // 7: taskrunner.remote.v1.WatchResponse
 	(*AcknowledgeRequest)(nil),    // 8: taskrunner.remote.v1.AcknowledgeRequest
 	(*AcknowledgeResponse)(nil),   // 9: taskrunner.remote.v1.AcknowledgeResponse
-	(*CancelRequest)(nil),         // 10: taskrunner.remote.v1.CancelRequest
-	(*CancelResponse)(nil),        // 11: taskrunner.remote.v1.CancelResponse
-	(*Outcome)(nil),               // 12: taskrunner.remote.v1.Outcome
-	(*Refused)(nil),               // 13: taskrunner.remote.v1.Refused
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*UnsubscribeRequest)(nil),    // 10: taskrunner.remote.v1.UnsubscribeRequest
+	(*UnsubscribeResponse)(nil),   // 11: taskrunner.remote.v1.UnsubscribeResponse
+	(*CancelRequest)(nil),         // 12: taskrunner.remote.v1.CancelRequest
+	(*CancelResponse)(nil),        // 13: taskrunner.remote.v1.CancelResponse
+	(*Outcome)(nil),               // 14: taskrunner.remote.v1.Outcome
+	(*Refused)(nil),               // 15: taskrunner.remote.v1.Refused
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
 }
 var file_tasks_proto_depIdxs = []int32{
-	14, // 0: taskrunner.remote.v1.RunRequest.scheduled_at:type_name -> google.protobuf.Timestamp
-	15, // 1: taskrunner.remote.v1.RunRequest.timeout:type_name -> google.protobuf.Duration
-	12, // 2: taskrunner.remote.v1.AwaitResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
-	12, // 3: taskrunner.remote.v1.WatchResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
+	16, // 0: taskrunner.remote.v1.RunRequest.scheduled_at:type_name -> google.protobuf.Timestamp
+	17, // 1: taskrunner.remote.v1.RunRequest.timeout:type_name -> google.protobuf.Duration
+	14, // 2: taskrunner.remote.v1.AwaitResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
+	14, // 3: taskrunner.remote.v1.WatchResponse.outcome:type_name -> taskrunner.remote.v1.Outcome
 	0,  // 4: taskrunner.remote.v1.Outcome.state:type_name -> taskrunner.remote.v1.State
-	14, // 5: taskrunner.remote.v1.Outcome.started_at:type_name -> google.protobuf.Timestamp
-	14, // 6: taskrunner.remote.v1.Outcome.finished_at:type_name -> google.protobuf.Timestamp
+	16, // 5: taskrunner.remote.v1.Outcome.started_at:type_name -> google.protobuf.Timestamp
+	16, // 6: taskrunner.remote.v1.Outcome.finished_at:type_name -> google.protobuf.Timestamp
 	1,  // 7: taskrunner.remote.v1.Refused.code:type_name -> taskrunner.remote.v1.Code
 	2,  // 8: taskrunner.remote.v1.Tasks.Run:input_type -> taskrunner.remote.v1.RunRequest
 	4,  // 9: taskrunner.remote.v1.Tasks.Await:input_type -> taskrunner.remote.v1.AwaitRequest
 	6,  // 10: taskrunner.remote.v1.Tasks.Watch:input_type -> taskrunner.remote.v1.WatchRequest
 	8,  // 11: taskrunner.remote.v1.Tasks.Acknowledge:input_type -> taskrunner.remote.v1.AcknowledgeRequest
-	10, // 12: taskrunner.remote.v1.Tasks.Cancel:input_type -> taskrunner.remote.v1.CancelRequest
-	3,  // 13: taskrunner.remote.v1.Tasks.Run:output_type -> taskrunner.remote.v1.RunResponse
-	5,  // 14: taskrunner.remote.v1.Tasks.Await:output_type -> taskrunner.remote.v1.AwaitResponse
-	7,  // 15: taskrunner.remote.v1.Tasks.Watch:output_type -> taskrunner.remote.v1.WatchResponse
-	9,  // 16: taskrunner.remote.v1.Tasks.Acknowledge:output_type -> taskrunner.remote.v1.AcknowledgeResponse
-	11, // 17: taskrunner.remote.v1.Tasks.Cancel:output_type -> taskrunner.remote.v1.CancelResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
+	10, // 12: taskrunner.remote.v1.Tasks.Unsubscribe:input_type -> taskrunner.remote.v1.UnsubscribeRequest
+	12, // 13: taskrunner.remote.v1.Tasks.Cancel:input_type -> taskrunner.remote.v1.CancelRequest
+	3,  // 14: taskrunner.remote.v1.Tasks.Run:output_type -> taskrunner.remote.v1.RunResponse
+	5,  // 15: taskrunner.remote.v1.Tasks.Await:output_type -> taskrunner.remote.v1.AwaitResponse
+	7,  // 16: taskrunner.remote.v1.Tasks.Watch:output_type -> taskrunner.remote.v1.WatchResponse
+	9,  // 17: taskrunner.remote.v1.Tasks.Acknowledge:output_type -> taskrunner.remote.v1.AcknowledgeResponse
+	11, // 18: taskrunner.remote.v1.Tasks.Unsubscribe:output_type -> taskrunner.remote.v1.UnsubscribeResponse
+	13, // 19: taskrunner.remote.v1.Tasks.Cancel:output_type -> taskrunner.remote.v1.CancelResponse
+	14, // [14:20] is the sub-list for method output_type
+	8,  // [8:14] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
 	8,  // [8:8] is the sub-list for extension extendee
 	0,  // [0:8] is the sub-list for field type_name
@@ -1176,7 +1279,7 @@ func file_tasks_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tasks_proto_rawDesc), len(file_tasks_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

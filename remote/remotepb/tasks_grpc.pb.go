@@ -1,6 +1,6 @@
 // The door for those who hold only a gRPC toolchain, in any language: this file is all that they need. Go programs have
 // the client in github.com/taskrunner-go/taskrunner/remote, which reconnects, repeats what was not answered, and
-// balances; it uses Watch and Acknowledge of this service, and link.proto for the rest.
+// balances; it uses Watch, Acknowledge and Unsubscribe of this service, and link.proto for the rest.
 //
 // Who calls shows a client certificate, or a bearer token in the metadata (authorization: Bearer …), or both; whatever
 // the server was told to ask for. Errors are status codes, with a Refused in their details that says more:
@@ -42,6 +42,7 @@ const (
 	Tasks_Await_FullMethodName       = "/taskrunner.remote.v1.Tasks/Await"
 	Tasks_Watch_FullMethodName       = "/taskrunner.remote.v1.Tasks/Watch"
 	Tasks_Acknowledge_FullMethodName = "/taskrunner.remote.v1.Tasks/Acknowledge"
+	Tasks_Unsubscribe_FullMethodName = "/taskrunner.remote.v1.Tasks/Unsubscribe"
 	Tasks_Cancel_FullMethodName      = "/taskrunner.remote.v1.Tasks/Cancel"
 )
 
@@ -63,6 +64,8 @@ type TasksClient interface {
 	// Acknowledge says up to where a subscriber has dealt with the outcomes. What it has not is kept for it, also
 	// beyond its retention.
 	Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error)
+	// Unsubscribe forgets a subscriber: nothing is kept for it any more, and its place is another's. It may be called again.
+	Unsubscribe(ctx context.Context, in *UnsubscribeRequest, opts ...grpc.CallOption) (*UnsubscribeResponse, error)
 	// Cancel cancels a task: at once if it waits, by its context if it runs.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 }
@@ -124,6 +127,16 @@ func (c *tasksClient) Acknowledge(ctx context.Context, in *AcknowledgeRequest, o
 	return out, nil
 }
 
+func (c *tasksClient) Unsubscribe(ctx context.Context, in *UnsubscribeRequest, opts ...grpc.CallOption) (*UnsubscribeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnsubscribeResponse)
+	err := c.cc.Invoke(ctx, Tasks_Unsubscribe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *tasksClient) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelResponse)
@@ -152,6 +165,8 @@ type TasksServer interface {
 	// Acknowledge says up to where a subscriber has dealt with the outcomes. What it has not is kept for it, also
 	// beyond its retention.
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error)
+	// Unsubscribe forgets a subscriber: nothing is kept for it any more, and its place is another's. It may be called again.
+	Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error)
 	// Cancel cancels a task: at once if it waits, by its context if it runs.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	mustEmbedUnimplementedTasksServer()
@@ -175,6 +190,9 @@ func (UnimplementedTasksServer) Watch(*WatchRequest, grpc.ServerStreamingServer[
 }
 func (UnimplementedTasksServer) Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Acknowledge not implemented")
+}
+func (UnimplementedTasksServer) Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Unsubscribe not implemented")
 }
 func (UnimplementedTasksServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
@@ -265,6 +283,24 @@ func _Tasks_Acknowledge_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Tasks_Unsubscribe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnsubscribeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TasksServer).Unsubscribe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Tasks_Unsubscribe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TasksServer).Unsubscribe(ctx, req.(*UnsubscribeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Tasks_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRequest)
 	if err := dec(in); err != nil {
@@ -301,6 +337,10 @@ var Tasks_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Acknowledge",
 			Handler:    _Tasks_Acknowledge_Handler,
+		},
+		{
+			MethodName: "Unsubscribe",
+			Handler:    _Tasks_Unsubscribe_Handler,
 		},
 		{
 			MethodName: "Cancel",
