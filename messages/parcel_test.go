@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
@@ -142,6 +143,9 @@ func TestAResultOfWhatIsNoGoodCompleted(t *testing.T) {
 		"another version": func(e *messages.Envelope) { e.SchemaVersion++ },
 		"another task":    func(e *messages.Envelope) { e.TaskId = "018f0000-0000-7000-8000-000000000000" },
 		"a broken body":   func(e *messages.Envelope) { e.Body = append(e.Body, 0x0a) },
+		"a field with a number that is too high": func(e *messages.Envelope) {
+			e.Body = protowire.AppendVarint(protowire.AppendTag(e.Body, protowire.MaxValidNumber+1, protowire.VarintType), 1)
+		},
 	} {
 		envelope, err := messages.Encode(good)
 		if err != nil {

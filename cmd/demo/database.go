@@ -21,17 +21,18 @@ func openDatabase(ctx context.Context, where storeURL, logger *slog.Logger) (db 
 	default:
 		db, err = postgres.Open(ctx, where.server, postgres.Config{Spool: where.spool, TransactionPooling: where.pooler, Logger: logger})
 	}
-	if err != nil && asked(ctx) {
-		return nil, context.Cause(ctx)
-	}
 	if err != nil {
-		return nil, databaseError(where, err)
+		return nil, databaseError(ctx, where, err)
 	}
 	return db, nil
 }
 
-// databaseError says on one line what is wrong with a database.
-func databaseError(where storeURL, err error) error {
+// databaseError says on one line what is wrong with a database. Nothing is with one that was asked when the signal came: what
+// ended ctx is the error then.
+func databaseError(ctx context.Context, where storeURL, err error) error {
+	if asked(ctx) {
+		return context.Cause(ctx)
+	}
 	if trouble := databaseTrouble(err); trouble != "" {
 		return failf(exitDatabase, "the database %s %s", where, trouble)
 	}

@@ -183,7 +183,7 @@ func TestServerThatCannotBeUsed(t *testing.T) {
 func TestDatabaseErrors(t *testing.T) {
 	t.Parallel()
 	for _, sentinel := range []error{store.ErrLocked, store.ErrReadOnly, store.ErrCorrupt, store.ErrNewerVersion, store.ErrFull} {
-		err := databaseError(storeURL{file: "/x/tasks.db"}, fmt.Errorf("sqlite: %w", sentinel))
+		err := databaseError(t.Context(), storeURL{file: "/x/tasks.db"}, fmt.Errorf("sqlite: %w", sentinel))
 		if codeOf(err) != exitDatabase || !strings.Contains(err.Error(), "/x/tasks.db") || !strings.Contains(err.Error(), "--store") {
 			t.Errorf("%v: %d %v", sentinel, codeOf(err), err)
 		}
@@ -194,7 +194,7 @@ func TestDatabaseErrors(t *testing.T) {
 		{"Config.Spool is \"/tmp\": it is no regular file", "cannot be used: --spool is \"/tmp\": it is no regular file"},
 		{"opening: a pooler needs Config.TransactionPooling", "cannot be used: opening: a pooler needs --pooler (demo serve has it)"},
 	} {
-		err := databaseError(server, fmt.Errorf("store/postgres: %s%w", c.err, hidden{store.ErrUnavailable}))
+		err := databaseError(t.Context(), server, fmt.Errorf("store/postgres: %s%w", c.err, hidden{store.ErrUnavailable}))
 		if want := "the database postgres://host/assets " + c.want; codeOf(err) != exitDatabase || err.Error() != want {
 			t.Errorf("code %d, %v\nwant %s", codeOf(err), err, want)
 		}
@@ -202,7 +202,7 @@ func TestDatabaseErrors(t *testing.T) {
 	if text := oneLine("failed to connect to `user=a`:\n\ta: refused\n\tb: refused\nclosed"); text != "failed to connect to `user=a`: a: refused; b: refused; closed" {
 		t.Error(text)
 	}
-	if err := databaseError(storeURL{file: "/x"}, errors.New("odd")); codeOf(err) != exitDatabase {
+	if err := databaseError(t.Context(), storeURL{file: "/x"}, errors.New("odd")); codeOf(err) != exitDatabase {
 		t.Errorf("%v has code %d", err, codeOf(err))
 	}
 }

@@ -110,7 +110,7 @@ func (d *demo) start(ctx context.Context) error {
 	// Above the old provider, from which the last moves still read while the service stops.
 	d.stops.push("the service", d.service.stops.unwind)
 	if err := d.follower.start(ctx, db, d.service.runner); err != nil {
-		return databaseError(d.store, err)
+		return databaseError(ctx, d.store, err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func demoWeb(address string) webConfig {
 // startOldProvider listens where the tasks of an earlier start will look for it: the port is in their sources.
 func (d *demo) startOldProvider(ctx context.Context, db store.Store) (err error) {
 	if d.rounds, err = unfinishedRounds(ctx, db, demoRunner); err != nil {
-		return databaseError(d.store, err)
+		return databaseError(ctx, d.store, err)
 	}
 	listener, err := d.listenOrigin(ctx, db)
 	if err != nil {
@@ -140,7 +140,7 @@ func (d *demo) listenOrigin(ctx context.Context, db store.Store) (net.Listener, 
 	last, err := lastOrigin(ctx, db, demoRunner)
 	switch {
 	case err != nil:
-		return nil, databaseError(d.store, err)
+		return nil, databaseError(ctx, d.store, err)
 	case len(d.rounds) > 0 && originOf(d.rounds[0].move) != "":
 		needed := originOf(d.rounds[0].move)
 		listener, err := listen(ctx, "--origin", needed)
@@ -171,7 +171,7 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 	if err := d.follower.follow(ctx, moves, d.nameOf); err != nil {
-		return databaseError(d.store, err)
+		return databaseError(ctx, d.store, err)
 	}
 	ended := make(chan tally, 1)
 	go func() { ended <- d.follower.wait() }() // until the runner stops, at the latest

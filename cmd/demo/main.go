@@ -124,7 +124,7 @@ func (s *service) start(ctx context.Context, c serviceConfig) (err error) {
 	c.runner.System, c.runner.Store, c.runner.Logger = s.system, s.db, c.logger
 	c.runner.Kinds = append(actors.Kinds{assets.Kind(s.mover, c.kind...)}, c.kinds...)
 	if s.runner, err = actors.StartTaskRunner(ctx, c.runner); err != nil {
-		return databaseError(c.store, err)
+		return databaseError(ctx, c.store, err)
 	}
 	s.stops.push("the runner", s.runner.Stop)
 

@@ -129,7 +129,7 @@ func (m *moving) follow(ctx context.Context) error {
 		return nil
 	}
 	_ = m.service.stop(context.WithoutCancel(ctx), moveStop) // what went wrong first is what the caller must know
-	return databaseError(m.store, err)
+	return databaseError(ctx, m.store, err)
 }
 
 // runnerName is another one for each pair of FROM and TO: in a database that is used for several, the moves of one are
@@ -206,7 +206,7 @@ func (m *moving) resume(ctx context.Context) error {
 		return true
 	})
 	if err != nil {
-		return databaseError(m.store, err)
+		return databaseError(ctx, m.store, err)
 	}
 	for _, r := range open {
 		m.open[r.move] = true
@@ -221,7 +221,7 @@ func (m *moving) resume(ctx context.Context) error {
 // await has the ends of moves counted.
 func (m *moving) await(ctx context.Context, moves []recorded) error {
 	if err := m.follower.follow(ctx, moves, m.nameOf); err != nil {
-		return databaseError(m.store, err)
+		return databaseError(ctx, m.store, err)
 	}
 	return nil
 }
@@ -296,7 +296,7 @@ func (m *moving) record(ctx context.Context, batch []assets.Move) error {
 			return context.Cause(ctx) // it waited for room
 		}
 		if databaseTrouble(err) != "" {
-			return databaseError(m.store, err)
+			return databaseError(ctx, m.store, err)
 		}
 		return other(err)
 	}

@@ -35,7 +35,7 @@ func whileWritable(ctx context.Context, db store.Store, where storeURL) (context
 			case err == nil:
 				failures = 0
 			case failures == writablePatience && ctx.Err() == nil:
-				cancel(databaseError(where, err))
+				cancel(databaseError(ctx, where, err))
 			}
 		}
 	}()

@@ -58,12 +58,13 @@ func TestKeys(t *testing.T) {
 func TestBrokenBytesEndTheReading(t *testing.T) {
 	good := fields.AppendVarint(nil, someNumber, 7)
 	for name, bad := range map[string][]byte{
-		"half a tag":               {0x80},
-		"a field with number zero": {0x00},
-		"a tag without a value":    {0x08},
-		"bytes that are too short": {0x0a, 2, 'a'},
-		"a group without an end":   {0x0b},
-		"the end of no group":      {0x0c},
+		"half a tag":                {0x80},
+		"a field with number zero":  {0x00},
+		"a tag without a value":     {0x08},
+		"bytes that are too short":  {0x0a, 2, 'a'},
+		"a group without an end":    {0x0b},
+		"the end of no group":       {0x0c},
+		"a number that is too high": protowire.AppendVarint(protowire.AppendTag(nil, protowire.MaxValidNumber+1, protowire.VarintType), 1),
 	} {
 		read, broken := 0, 0
 		r := fields.Read(append(slices.Clip(good), bad...))
@@ -80,18 +81,20 @@ func TestBrokenBytesEndTheReading(t *testing.T) {
 	}
 }
 
-// FuzzRead looks for bytes that it reads otherwise than package protowire.
+// FuzzRead looks for bytes that it reads otherwise than package protowire, but for numbers of fields that no message can have.
 func FuzzRead(f *testing.F) {
 	f.Add(fields.AppendBytes(fields.AppendVarint(nil, someNumber, 1), someBytes, "a"))
 	f.Add([]byte{0x0b, 0x0c})
+	f.Add(protowire.AppendVarint(protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.VarintType), 1))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := fields.Read(data)
 		for r.Next() {
 			field, kind, n := protowire.ConsumeField(data)
-			if (n < 0) != (r.Key() == fields.Broken) {
+			broken := n < 0 || field > protowire.MaxValidNumber
+			if broken != (r.Key() == fields.Broken) {
 				t.Fatalf("%v, want %d", r.Err, n)
 			}
-			if n < 0 {
+			if broken {
 				return
 			}
 			if r.Key().Field() != field || r.Key().HasBytes() != (kind == protowire.BytesType) {

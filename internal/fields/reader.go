@@ -2,7 +2,13 @@
 // for each, as generated code makes it, would take more time than all else. All other messages have generated code.
 package fields
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"errors"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+var errNumber = errors.New("the number of a field is above the largest that protobuf has")
 
 // Reader goes through the fields of a message.
 //
@@ -52,7 +58,10 @@ func (r *Reader) Next() bool {
 	}
 	field, kind, n := protowire.ConsumeTag(r.data)
 	if n < 0 {
-		return r.fail(n)
+		return r.fail(protowire.ParseError(n))
+	}
+	if field > protowire.MaxValidNumber { // protowire lets it through, and generated code does not
+		return r.fail(errNumber)
 	}
 	r.key, r.data = Key(kind).Of(field), r.data[n:]
 	switch kind {
@@ -64,13 +73,13 @@ func (r *Reader) Next() bool {
 		n = protowire.ConsumeFieldValue(field, kind, r.data)
 	}
 	if n < 0 {
-		return r.fail(n)
+		return r.fail(protowire.ParseError(n))
 	}
 	r.data = r.data[n:]
 	return true
 }
 
-func (r *Reader) fail(code int) bool {
-	r.key, r.Err = Broken, protowire.ParseError(code)
+func (r *Reader) fail(err error) bool {
+	r.key, r.Err = Broken, err
 	return true
 }
