@@ -21,9 +21,10 @@ type Parcel struct {
 	TraceContext  map[string]string // what a propagator has put into a carrier; nil: nothing
 }
 
-// ParseParcel finds the parts of an envelope that proto.Marshal or [AppendRun] has made. Fields that it does not know it passes by.
+// ParseParcel finds the parts of an envelope that proto.Marshal or [AppendRun] has made. Fields that it does not know it passes by; those that
+// it knows may come once.
 func ParseParcel(data []byte) (p Parcel, err error) {
-	for f := fields.Read(data); f.Next(); {
+	for f := fields.Read(data).Once(1, 2, 3, 4, 6); f.Next(); {
 		switch f.Key() {
 		case fields.Bytes.Of(1):
 			p.Kind = f.Bytes
@@ -50,7 +51,7 @@ func ParseParcel(data []byte) (p Parcel, err error) {
 // trace takes one entry. More than there may be are not gathered first.
 func (p *Parcel) trace(data []byte) error {
 	var k, v string
-	for f := fields.Read(data); f.Next(); {
+	for f := fields.Read(data).Once(1, 2); f.Next(); {
 		switch f.Key() {
 		case fields.Bytes.Of(1):
 			k = string(f.Bytes)
@@ -62,6 +63,9 @@ func (p *Parcel) trace(data []byte) error {
 	}
 	if p.TraceContext == nil {
 		p.TraceContext = map[string]string{}
+	}
+	if _, twice := p.TraceContext[k]; twice {
+		return fmt.Errorf("trace_context has the key %q twice", k)
 	}
 	if p.TraceContext[k] = v; len(p.TraceContext) > MaxTraceEntries {
 		return fmt.Errorf("trace_context has more entries than MaxTraceEntries, which is %d", MaxTraceEntries)
@@ -119,7 +123,7 @@ func (p Parcel) Result() (result []byte, ok bool) {
 		return nil, false
 	}
 	var ref []byte
-	for f := fields.Read(p.Body); f.Next(); {
+	for f := fields.Read(p.Body).Once(1, 2); f.Next(); {
 		switch f.Key() {
 		case fields.Bytes.Of(1):
 			ref = f.Bytes
@@ -134,7 +138,7 @@ func (p Parcel) Result() (result []byte, ok bool) {
 
 // taskIDIn finds the id in a WireTaskRef.
 func taskIDIn(ref []byte) (id []byte) {
-	for f := fields.Read(ref); f.Next(); {
+	for f := fields.Read(ref).Once(1); f.Next(); {
 		if f.Key() == fields.Bytes.Of(1) {
 			id = f.Bytes
 		}
@@ -144,7 +148,7 @@ func taskIDIn(ref []byte) (id []byte) {
 
 // parseRun reads a WireRun. The result shares no memory with it.
 func parseRun(data []byte) (run Run, err error) {
-	for f := fields.Read(data); f.Next(); {
+	for f := fields.Read(data).Once(1, 2, 3, 4, 5, 6, 7); f.Next(); {
 		switch f.Key() {
 		case fields.Bytes.Of(1):
 			run.TaskID = string(f.Bytes)
@@ -194,7 +198,7 @@ func parseDuration(field string, data []byte) (time.Duration, error) {
 
 // parseSeconds reads a Timestamp or a Duration.
 func parseSeconds(data []byte) (seconds int64, nanos int32, err error) {
-	for f := fields.Read(data); f.Next(); {
+	for f := fields.Read(data).Once(1, 2); f.Next(); {
 		switch f.Key() {
 		case fields.Varint.Of(1):
 			seconds = int64(f.Number)

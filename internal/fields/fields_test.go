@@ -81,6 +81,32 @@ func TestBrokenBytesEndTheReading(t *testing.T) {
 	}
 }
 
+func TestWhatMayComeOnceBreaksTheMessageWhenItComesAgain(t *testing.T) {
+	once := fields.AppendBytes(fields.AppendVarint(nil, someNumber, 1), 1, "a")
+	for name, tt := range map[string]struct {
+		data   []byte
+		fields int
+		broken bool
+	}{
+		"each once":                         {once, 2, false},
+		"another one twice":                 {fields.AppendVarint(fields.AppendVarint(once, 2, 1), 2, 1), 4, false},
+		"twice":                             {fields.AppendVarint(slices.Clip(once), someNumber, 1), 2, true},
+		"twice, with another type":          {fields.AppendBytes(slices.Clip(once), someNumber, "b"), 2, true},
+		"the largest twice":                 {fields.AppendVarint(fields.AppendVarint(slices.Clip(once), 63, 1), 63, 1), 3, true},
+		"those that are too large to count": {fields.AppendVarint(fields.AppendVarint(slices.Clip(once), 64, 1), 64+1, 1), 4, false},
+	} {
+		read, broken := 0, false
+		for r := fields.Read(tt.data).Once(1, someNumber, 63); r.Next(); {
+			if broken = r.Key() == fields.Broken; !broken {
+				read++
+			}
+		}
+		if read != tt.fields || broken != tt.broken {
+			t.Errorf("%s: %d fields, broken: %v; want %d, %v", name, read, broken, tt.fields, tt.broken)
+		}
+	}
+}
+
 // FuzzRead looks for bytes that it reads otherwise than package protowire, but for numbers of fields that no message can have.
 func FuzzRead(f *testing.F) {
 	f.Add(fields.AppendBytes(fields.AppendVarint(nil, someNumber, 1), someBytes, "a"))

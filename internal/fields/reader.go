@@ -4,6 +4,7 @@ package fields
 
 import (
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -22,6 +23,8 @@ type Reader struct {
 
 	data []byte
 	key  Key
+	once uint64 // a bit for each number that may come once
+	seen uint64 // a bit for each number below 64 that has come
 }
 
 // Key tells fields apart by their number and their type: a known number with another type is another field, as in generated code.
@@ -48,6 +51,15 @@ func (k Key) HasBytes() bool { return k&7 == Bytes }
 // Read begins with the first field.
 func Read(data []byte) Reader { return Reader{data: data} }
 
+// Once has a second field with one of these numbers, which are below 64, break the message. Generated code takes the last one, or joins them;
+// no encoder writes that, and what is read in two ways is a door for whoever means one thing for the guard and another for those behind it.
+func (r Reader) Once(numbers ...protowire.Number) Reader {
+	for _, n := range numbers {
+		r.once |= 1 << n
+	}
+	return r
+}
+
 // Key is that of the field which Next has found.
 func (r *Reader) Key() Key { return r.key }
 
@@ -63,6 +75,11 @@ func (r *Reader) Next() bool {
 	if field > protowire.MaxValidNumber { // protowire lets it through, and generated code does not
 		return r.fail(errNumber)
 	}
+	bit := uint64(1) << field // none from 64 on
+	if r.once&r.seen&bit != 0 {
+		return r.fail(fmt.Errorf("field %d comes twice, want it at most once", field))
+	}
+	r.seen |= bit
 	r.key, r.data = Key(kind).Of(field), r.data[n:]
 	switch kind {
 	case protowire.BytesType:
