@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,11 +239,32 @@ func TestSubscribersAreLimited(t *testing.T) {
 	if err := subscribe("greedy", "1"); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("one too many again: %v", err)
 	}
-	for runner, want := range map[string]error{"kept": ErrInvalid, "plain": actors.ErrNoStore} {
-		name := map[bool]string{true: "", false: "1"}[runner == "kept"]
-		if err := h.good.Runner(runner).Subscribe(name, store.FromNow).Unsubscribe(t.Context()); !errors.Is(err, want) {
-			t.Errorf("%q at %s: %v, want %v", name, runner, err, want)
+	if err := h.good.Runner("plain").Subscribe("1", store.FromNow).Unsubscribe(t.Context()); !errors.Is(err, actors.ErrNoStore) {
+		t.Errorf("where nothing is recorded: %v", err)
+	}
+}
+
+// TestNamesOfSubscribersThatCannotBe have errors that say so, on either side.
+func TestNamesOfSubscribersThatCannotBe(t *testing.T) {
+	t.Parallel()
+	h := openHarbour(t, ListenConfig{})
+	for _, name := range []string{"", "\xff", strings.Repeat("n", store.MaxName+1)} {
+		s := h.good.Runner("kept").Subscribe(name, store.FromNow)
+		next, stop := iter.Pull2(s.Outcomes(t.Context()))
+		_, watched, _ := next()
+		stop()
+		for what, err := range map[string]error{"Outcomes": watched, "Acknowledge": s.Acknowledge(t.Context(), 0), "Unsubscribe": s.Unsubscribe(t.Context())} {
+			if !errors.Is(err, ErrInvalid) && !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "name") {
+				t.Errorf("%s of %.5q: %v", what, name, err)
+			}
 		}
+	}
+	if err := h.good.Runner("\xff").Subscribe("a", 0).Unsubscribe(t.Context()); !errors.Is(err, ErrUnknownRunner) {
+		t.Errorf("a runner that cannot be: %v", err)
+	}
+	tasks := remotepb.NewTasksClient(h.dial("good", ""))
+	if _, err := tasks.Unsubscribe(t.Context(), &remotepb.UnsubscribeRequest{Runner: "kept"}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a client in another language: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -47,16 +48,26 @@ func (r *Runner) Subscribe(name string, after int64) *Subscription {
 // Outcomes gives what the subscriber has not acknowledged, and waits for more; see Runner.Outcomes. What it has not acknowledged comes again the
 // next time, and not in the same sequence, also if the connection was lost meanwhile.
 func (s *Subscription) Outcomes(ctx context.Context) iter.Seq2[store.Task, error] {
-	if s.name == "" { // to the listener this is nobody with a name, for whom nothing is kept
-		return func(yield func(store.Task, error) bool) {
-			yield(store.Task{}, fmt.Errorf("%w: the name of the subscriber is empty, want 1 to %d bytes", ErrInvalid, store.MaxName))
-		}
+	if err := s.valid(); err != nil {
+		return func(yield func(store.Task, error) bool) { yield(store.Task{}, err) }
 	}
 	return s.runner.watch(ctx, &remotepb.WatchRequest{Runner: s.runner.name, After: s.after, Subscriber: s.name})
 }
 
+// valid says what is wrong with the name. An empty one is to the listener nobody with a name, for whom nothing is kept, and of what is no UTF-8
+// gRPC does not say which field it is.
+func (s *Subscription) valid() error {
+	if s.name == "" || !utf8.ValidString(s.name) {
+		return fmt.Errorf("%w: the name of the subscriber is %q, want 1 to %d bytes of UTF-8", ErrInvalid, s.name, store.MaxName)
+	}
+	return nil
+}
+
 // Acknowledge says up to where the subscriber has dealt with the outcomes: the Pos of the last one.
 func (s *Subscription) Acknowledge(ctx context.Context, pos int64) error {
+	if err := s.valid(); err != nil {
+		return err
+	}
 	request := &remotepb.AcknowledgeRequest{Runner: s.runner.name, Subscriber: s.name, Cursor: pos}
 	return s.runner.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := remotepb.NewTasksClient(conn).Acknowledge(ctx, request)
@@ -67,6 +78,9 @@ func (s *Subscription) Acknowledge(ctx context.Context, pos int64) error {
 // Unsubscribe forgets the subscriber, wherever it is read: what it has not acknowledged is not kept for it any more. It is idempotent. After
 // store.ErrCursorExpired it is the way to begin anew.
 func (s *Subscription) Unsubscribe(ctx context.Context) error {
+	if err := s.valid(); err != nil {
+		return err
+	}
 	request := &remotepb.UnsubscribeRequest{Runner: s.runner.name, Subscriber: s.name}
 	return s.runner.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := remotepb.NewTasksClient(conn).Unsubscribe(ctx, request)
@@ -123,6 +137,9 @@ type progressed struct{ error }
 
 // call makes a call of gRPC to somebody who has the runner, and again to whoever is there when the connection is lost.
 func (r *Runner) call(ctx context.Context, f func(ctx context.Context, conn *grpc.ClientConn) error) error {
+	if !utf8.ValidString(r.name) {
+		return unknownRunner(r.name)
+	}
 	ctx, stop := r.client.whileOpen(ctx)
 	defer stop()
 	since := time.Now()
